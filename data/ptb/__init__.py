@@ -1,0 +1,1 @@
+"""Penn Treebank in Mikolov's preparation: `source` finds and verifies it, the builder is TFDS's."""

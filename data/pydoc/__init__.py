@@ -1,0 +1,1 @@
+"""The language reference that every CPython ships, prepared like Penn Treebank."""

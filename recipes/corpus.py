@@ -1,0 +1,241 @@
+"""Corpora as streams of token indices, and the windows that training and evaluation take of them.
+
+Neither TensorFlow nor TFDS is imported before it is needed.
+"""
+
+import collections
+import dataclasses
+import os
+import pathlib
+import sys
+
+import numpy as np
+
+import data
+from data import CorpusError
+from data.ptb import source as ptb
+from data.pydoc import source as pydoc
+
+__all__ = ["Corpus", "CorpusError", "evaluation_windows", "load_corpus", "windows"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Corpus:
+    """A text as three streams of token indices, each line ended by `<eos>`.
+
+    Attributes:
+        name: "ptb", "pydoc", or the name of the folder it was read from.
+        level: "word" or "char".
+        vocabulary: index -> token; the tokens of the training stream alone, by falling count, then
+            alphabetically.
+        train, valid, test: int32 arrays of shape (tokens,).
+    """
+
+    name: str
+    level: str
+    vocabulary: tuple[str, ...]
+    train: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+
+    @property
+    def eos(self):
+        """The index of `<eos>`."""
+        return self.vocabulary.index(data.EOS)
+
+
+def load_corpus(corpus="auto", data_dir=None, level="word"):
+    """Finds and reads a corpus.
+
+    Args:
+        corpus: One of
+            "ptb": Penn Treebank, from `data_dir`, else from the TFDS cache, else by download into
+                that cache;
+            "pydoc": the language reference that comes with Python;
+            "auto": "ptb" if it can be had, else one line on standard error and "pydoc";
+            a path: a folder that holds train.txt, valid.txt and test.txt, or ptb.train.txt ...:
+                any text, one sentence a line. Words are what white space separates.
+        data_dir: A folder that may hold the three files of Penn Treebank. They are verified.
+        level: "word" or "char".
+
+    Raises:
+        CorpusError: The corpus can't be had; a file is missing, empty, damaged or not UTF-8; a
+            token of valid or test does not occur in train, and neither does `<unk>`. `data_dir`
+            does not exist, or holds files that are not Penn Treebank's. Nothing has been written.
+    """
+    if level not in data.LEVELS:
+        raise CorpusError(f"level {level!r}: neither 'word' nor 'char'")
+    if corpus == "pydoc":
+        return _from_lines("pydoc", level, pydoc.prepare(pydoc.topics()))
+    if corpus in ("auto", "ptb"):
+        return _load_ptb(data_dir, level, or_pydoc=corpus == "auto")
+    return _load_folder(corpus, level)
+
+
+def _load_ptb(data_dir, level, or_pydoc):
+    reasons = []
+    if data_dir is not None:
+        if texts := ptb.read_folder(data_dir):
+            return _from_lines("ptb", level, texts)
+        reasons.append(f"not in {data_dir}")
+    cache = pathlib.Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+    downloads = cache / "downloads" / "ptb"  # where the builder keeps them, too
+    if texts := ptb.read_cache(downloads):
+        return _from_lines("ptb", level, texts)
+    if (cache / "ptb" / level).is_dir() and (tokens := _read_tfds(cache, level)):
+        return _from_tokens("ptb", level, tokens)
+    reasons.append(f"not in the TFDS cache {cache}")
+    try:
+        ptb.download(downloads)
+    except (CorpusError, OSError) as error:
+        reasons.append(f"not by download ({error})")
+    else:
+        return _from_lines("ptb", level, ptb.read_folder(downloads))
+    reason = " ".join(f"No Penn Treebank: {', '.join(reasons)}.".split())
+    if not or_pydoc:
+        raise CorpusError(reason)
+    print(
+        f"{reason} Training on pydoc instead: its perplexities are not Penn Treebank's.",
+        file=sys.stderr,
+    )
+    return load_corpus("pydoc", level=level)
+
+
+def _read_tfds(cache, level):
+    """split -> tokens of Penn Treebank as TFDS prepared it, or {} if it is not in its cache."""
+    import tensorflow as tf
+
+    from data import builder
+    from data.ptb.ptb_dataset_builder import Builder
+
+    prepared = Builder(config=level, data_dir=cache)
+    if not prepared.is_prepared():
+        return {}
+    try:
+        return {split: builder.read_tokens(prepared, split) for split in data.FILES}
+    except tf.errors.OpError as error:
+        raise CorpusError(f"{prepared.data_dir}: damaged: {error.message}") from error
+
+
+def _load_folder(folder, level):
+    if not pathlib.Path(folder).expanduser().is_dir():
+        raise CorpusError(f"corpus {str(folder)!r}: neither auto, ptb, pydoc nor a folder")
+    paths = data.find_files(folder)
+    if not paths:
+        raise CorpusError(f"{folder}: holds neither {', '.join(data.FILES.values())} nor ptb.*.txt")
+    texts = {split: data.to_lines(data.read_file(path), path) for split, path in paths.items()}
+    return _from_lines(pathlib.Path(folder).expanduser().resolve().name, level, texts)
+
+
+def _from_lines(name, level, texts):
+    tokens = {}
+    for split, lines in texts.items():
+        tokens[split] = part = []
+        for line in lines:
+            part += data.split_line(line, level)
+    return _from_tokens(name, level, tokens)
+
+
+def _from_tokens(name, level, tokens):
+    counts = collections.Counter(tokens["train"])
+    vocabulary = tuple(sorted(counts, key=lambda token: (-counts[token], token)))
+    index = {token: number for number, token in enumerate(vocabulary)}
+    streams = []
+    for split, part in tokens.items():
+        known = index
+        if unknown := set(part) - index.keys():
+            if data.UNK not in index:
+                first = next(token for token in part if token in unknown)
+                raise CorpusError(
+                    f"corpus {name}: {first!r} of the {split} text does not occur in the training "
+                    f"text, and that has no {data.UNK}"
+                )
+            known = index | dict.fromkeys(unknown, index[data.UNK])
+        streams.append(np.fromiter(map(known.__getitem__, part), np.int32, len(part)))
+    return Corpus(name, level, vocabulary, *streams)
+
+
+def windows(tokens, batch_size, steps):
+    """Cuts a stream into the windows of truncated backpropagation, as Zaremba et al. do.
+
+    The stream becomes `batch_size` contiguous rows of n = len(tokens) // batch_size tokens, the
+    rest dropped. Window k holds the columns from k * steps on as inputs, and each one's successor
+    as target. So row r of window k + 1 goes on where row r of window k ended, and state can be
+    carried over.
+
+    Args:
+        tokens: int32 array of shape (tokens,).
+        batch_size: Rows of a window.
+        steps: Columns of a window.
+
+    Returns:
+        A `tf.data.Dataset` of (n - 1) // steps pairs (inputs, targets), int32, each of shape
+        (batch_size, steps), in order. `.skip(k)` costs next to nothing.
+
+    Raises:
+        CorpusError: The stream is too short for one window.
+    """
+    _check_positive(batch_size=batch_size, steps=steps)
+    row = len(tokens) // batch_size
+    count = (row - 1) // steps
+    if count < 1:
+        raise CorpusError(
+            f"{len(tokens):,} tokens are too few for one window of batch_size {batch_size} and "
+            f"steps {steps}: that takes {batch_size * (steps + 1):,}"
+        )
+    rows = np.reshape(tokens[: batch_size * row], (batch_size, row))
+    return _dataset(*(_columns(rows[:, k : k + count * steps], steps) for k in (0, 1)))
+
+
+def evaluation_windows(tokens, batch_size, steps, first):
+    """Cuts a stream into windows that predict each of its tokens exactly once.
+
+    The stream, as targets, becomes `batch_size` contiguous rows, all of the same length but for the
+    last ones. The input of a token is its predecessor in the stream, at the start of a row too. The
+    ends of the rows are padded, with weight 0, to whole windows; only padding follows padding.
+
+    Args:
+        tokens: int32 array of shape (tokens,).
+        batch_size: Rows of a window.
+        steps: Columns of a window.
+        first: The input of the stream's first token, an index; `Corpus.eos` as a rule.
+
+    Returns:
+        A `tf.data.Dataset` of triples (inputs, targets, weights), each of shape
+        (batch_size, steps): int32, int32 and float32. Weights are 1 or 0 and sum to len(tokens).
+
+    Raises:
+        CorpusError: The stream is empty.
+    """
+    _check_positive(batch_size=batch_size, steps=steps)
+    if not len(tokens):
+        raise CorpusError(f"no token for windows of batch_size {batch_size} and steps {steps}")
+    row = -(-len(tokens) // batch_size)
+    width = -(-row // steps) * steps
+
+    def cut(stream):
+        rows = np.zeros(batch_size * row, stream.dtype)
+        rows[: len(stream)] = stream
+        return _columns(np.pad(rows.reshape(batch_size, row), ((0, 0), (0, width - row))), steps)
+
+    targets = np.asarray(tokens, np.int32)
+    inputs = np.concatenate([np.array([first], np.int32), targets[:-1]])
+    return _dataset(cut(inputs), cut(targets), cut(np.ones(len(targets), np.float32)))
+
+
+def _check_positive(**sizes):
+    for name, size in sizes.items():
+        if size < 1:
+            raise CorpusError(f"{name} {size}: less than 1")
+
+
+def _columns(rows, steps):
+    """(rows, windows * steps) -> (windows, rows, steps)."""
+    return rows.reshape(len(rows), -1, steps).swapaxes(0, 1)
+
+
+def _dataset(*arrays):
+    import tensorflow as tf
+
+    with tf.device("CPU"):  # a corpus does not belong in the memory of a GPU
+        return tf.data.Dataset.from_tensor_slices(arrays)

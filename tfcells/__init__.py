@@ -1,0 +1,9 @@
+"""Recurrent cells for Keras 3: written once each, proven against their papers, and fast."""
+
+from tfcells import cells as _cells
+from tfcells.cells import *
+from tfcells.rnn import RNN
+from tfcells.version import __version__
+from tfcells.wrappers import Variational, WordDropout, Wrapper
+
+__all__ = [*_cells.__all__, "RNN", "Variational", "WordDropout", "Wrapper", "__version__"]

@@ -1,0 +1,17 @@
+"""The cells. An import here is what registers one."""
+
+from tfcells.cells.base import Cell, GatedCell, Kernel, KernelCell, Weights
+from tfcells.cells.elman import ElmanCell
+from tfcells.cells.gru import GRUCell
+from tfcells.cells.highway import RHNCell
+from tfcells.cells.hyper import HyperLSTMCell
+from tfcells.cells.lstm import LayerNormLSTMCell, LSTMCell
+
+CELLS = {
+    name: value
+    for name, value in sorted(globals().items())
+    if isinstance(value, type)
+    and issubclass(value, Cell)
+    and value not in (Cell, KernelCell, GatedCell)
+}
+__all__ = ["CELLS", "Cell", "GatedCell", "Kernel", "KernelCell", "Weights", *CELLS]

@@ -1,0 +1,328 @@
+"""The contract of a cell: `prepare` sees the whole sequence once, `step` one moment of it."""
+
+import inspect
+
+import keras
+from keras import ops
+
+
+def multiply(x, matrix):
+    """x @ matrix; for a rank-3 matrix, group by group: (batch, groups, in) to (batch, groups, out)."""
+    if len(matrix.shape) == 3:
+        return ops.einsum("bgi,gio->bgo", x, matrix)
+    return ops.matmul(x, matrix)
+
+
+class Kernel:
+    """A matrix as a step uses it: `kernel(x)` is the product x @ matrix.
+
+    matrix: (inputs, outputs), or (groups, inputs, outputs) to multiply group by group. `reads` names
+    the state that the product reads, if any: there state dropout acts. Whoever runs the step may
+    replace the product by an equal one, a wrapper may put something before it.
+    """
+
+    def __init__(self, matrix, reads=None, product=None):
+        self.matrix = matrix
+        self.reads = reads
+        self.product = product
+
+    def __call__(self, x):
+        return self.product(x) if self.product else multiply(x, self.matrix)
+
+    def using(self, product):
+        """The same kernel, multiplied by the function `product` of its input."""
+        return Kernel(self.matrix, self.reads, product)
+
+
+def identity(x):
+    """What the update slot does unless a wrapper fills it."""
+    return x
+
+
+class Weights:
+    """What a step reads besides its input and state, by attribute or by key.
+
+    A matrix is a `Kernel`, a vector is a tensor, the weights of a wrapped cell are `Weights` again.
+    `update` marks the candidate that enters the memory.
+    """
+
+    def __init__(self, items=(), update=identity, **more):
+        self.items = dict(items, **more)
+        self.update = update
+
+    def __getitem__(self, name):
+        return self.items[name]
+
+    def __getattr__(self, name):
+        try:
+            return self.__dict__["items"][name]
+        except KeyError:
+            raise AttributeError(
+                f"these weights have no {name!r}; they have {list(self)}"
+            ) from None
+
+    def __iter__(self):
+        return iter(self.items)
+
+    def __repr__(self):
+        items = (
+            f"{k}: {v if isinstance(v, Weights) else type(v).__name__}"
+            for k, v in self.items.items()
+        )
+        return f"Weights({', '.join(items)})"
+
+    def get(self, name):
+        """The item of that name, or None."""
+        return self.items.get(name)
+
+    def map(self, function):
+        """The same weights with `function` applied to every kernel and every tensor."""
+        return Weights(
+            {
+                name: item.map(function) if isinstance(item, Weights) else function(item)
+                for name, item in self.items.items()
+            },
+            self.update,
+        )
+
+    def map_kernels(self, function):
+        """The same weights with `function` applied to every kernel."""
+        return self.map(lambda leaf: function(leaf) if isinstance(leaf, Kernel) else leaf)
+
+    def updating(self, update):
+        """The same weights with that function in the update slot."""
+        return Weights(self.items, update)
+
+    def leaves(self):
+        """All kernels and tensors, in order."""
+        found = []
+        self.map(found.append)
+        return found
+
+
+class Cell(keras.layers.Layer):
+    """One recurrence, split where it may be split.
+
+    A subclass gives `states`, `build`, `prepare` and `step`, and gets from here its configuration
+    (every constructor argument is an attribute of the same name), its registration under the package
+    `tfcells`, and the ordinary Keras cell interface, so that it runs in `keras.layers.RNN` too.
+
+    states: the names of the state tensors, the output's first by custom.
+    slots: where wrappers can act: "kernel" (some product reads a state), "update", "state".
+    """
+
+    states = ("h",)
+    slots = frozenset({"kernel", "update", "state"})
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        keras.saving.register_keras_serializable("tfcells")(cls)
+
+    def __init__(self, **kwargs):
+        self.dtype_is_explicit = kwargs.get("dtype") is not None
+        super().__init__(**kwargs)
+
+    def prepare(self, sequence, training=False):
+        """Do once what concerns the whole sequence.
+
+        sequence: (steps, batch, features). Returns the slices, a structure of tensors whose first
+        axis is time, one slice for each step, and the `Weights` that every step reads.
+        """
+        raise NotImplementedError
+
+    def step(self, x, state, w):
+        """One time step, a pure function of a slice, a tuple of states and the weights.
+
+        Returns the output and the tuple of new states. Draws nothing, reads of `self` the
+        constructor's arguments alone.
+        """
+        raise NotImplementedError
+
+    def call(self, inputs, states, training=False):
+        """One step as Keras's own RNN layers ask for it: `prepare` and `step` on a single moment."""
+        if training and self.fixes_noise_along_time:
+            raise ValueError(
+                f"{type(self).__name__} draws its masks once a sequence; a loop over `call` would "
+                "draw them at each step. Run the cell in tfcells.RNN."
+            )
+        slices, w = self.prepare(ops.expand_dims(inputs, 0), training=training)
+        output, state = self.step(
+            keras.tree.map_structure(lambda s: s[0], slices), tuple(states), w
+        )
+        return output, list(state)
+
+    @property
+    def fixes_noise_along_time(self):
+        """Whether `prepare` draws something that has to last for the whole sequence."""
+        return False
+
+    @property
+    def state_size(self):
+        return [self.units] * len(self.states)
+
+    @property
+    def output_size(self):
+        return self.units
+
+    def get_initial_state(self, batch_size=None):
+        return [ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in self.state_size]
+
+    def adopt_dtype(self, policy):
+        """Take the dtype policy of the layer that runs this cell, unless it was given its own."""
+        if self.dtype_is_explicit and self.dtype_policy != policy:
+            raise ValueError(
+                f"dtype: the layer's policy is {policy.name}, its cell's {self.dtype_policy.name}; "
+                "give one of the two, or the same to both"
+            )
+        if self.built and self.dtype_policy != policy:
+            raise ValueError(f"dtype: the cell is already built with {self.dtype_policy.name}")
+        self.dtype_policy = policy
+
+    @classmethod
+    def arguments(cls):
+        """The names of the constructor's arguments, those of its base classes included."""
+        names = {}
+        for base in cls.__mro__[: cls.__mro__.index(Cell)]:
+            own = vars(base).get("__init__")
+            for parameter in inspect.signature(own).parameters.values() if own else ():
+                if parameter.name != "self" and parameter.kind is not parameter.VAR_KEYWORD:
+                    names[parameter.name] = None
+        return list(names)
+
+    def get_config(self):
+        config = {name: getattr(self, name) for name in self.arguments()}
+        return super().get_config() | {
+            name: keras.saving.serialize_keras_object(value) for name, value in config.items()
+        }
+
+
+def require(name, value, allowed, holds):
+    """Raise a ValueError that names the argument and what it may be, unless `holds`."""
+    if not holds:
+        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+    return value
+
+
+def positive(name, value):
+    """`value`, if it is a whole number above zero."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return require(name, value, "a whole number above 0", whole and value > 0)
+
+
+class KernelCell(Cell):
+    """A cell with one stacked input kernel and one stacked recurrent kernel.
+
+    Arguments (as in Keras's own cells): units, activation, use_bias, and for kernel, recurrent and
+    bias an initializer, regularizer and constraint.
+
+    gates: how many blocks of `units` columns the kernels stack.
+    """
+
+    gates = 1
+
+    def __init__(
+        self,
+        units,
+        activation="tanh",
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        recurrent_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        recurrent_constraint=None,
+        bias_constraint=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.units = positive("units", units)
+        self.activation = keras.activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = keras.regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
+
+    def add_kernel(self, shape, name="kernel"):
+        """A weight that multiplies the input."""
+        return self.add_weight(
+            shape, self.kernel_initializer, name=name,
+            regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
+        )  # fmt: skip
+
+    def add_recurrent_kernel(self, shape, name="recurrent_kernel", initializer=None):
+        """A weight that multiplies a state."""
+        return self.add_weight(
+            shape, initializer or self.recurrent_initializer, name=name,
+            regularizer=self.recurrent_regularizer, constraint=self.recurrent_constraint,
+        )  # fmt: skip
+
+    def add_bias(self, shape, name="bias", initializer=None):
+        """A bias, or None without `use_bias`."""
+        if not self.use_bias:
+            return None
+        return self.add_weight(
+            shape, initializer or self.bias_initializer, name=name,
+            regularizer=self.bias_regularizer, constraint=self.bias_constraint,
+        )  # fmt: skip
+
+    def build(self, input_shape):
+        width = self.gates * self.units
+        self.kernel = self.add_kernel((input_shape[-1], width))
+        self.recurrent_kernel = self.add_recurrent_kernel((self.units, width))
+        self.bias = self.add_bias((width,), initializer=self.initial_bias)
+
+    def initial_bias(self, shape, dtype=None):
+        """The initial bias, (gates * units,): a subclass may raise one gate's."""
+        return self.bias_initializer(shape, dtype=dtype)
+
+    def project(self, sequence, kernel=None, bias=None):
+        """kernel @ x + bias for all steps at once: (steps, batch, features) to (..., columns)."""
+        product = ops.matmul(sequence, self.kernel if kernel is None else kernel)
+        bias = self.bias if bias is None else bias
+        return product if bias is None else product + bias
+
+    def prepare(self, sequence, training=False):
+        kernel = Kernel(ops.convert_to_tensor(self.recurrent_kernel), reads=self.states[0])
+        return self.project(sequence), Weights(recurrent_kernel=kernel)
+
+
+class GatedCell(KernelCell):
+    """A `KernelCell` whose gates are squashed by `recurrent_activation`."""
+
+    def __init__(self, units, recurrent_activation="sigmoid", **kwargs):
+        super().__init__(units, **kwargs)
+        self.recurrent_activation = keras.activations.get(recurrent_activation)
+
+
+def raise_block(values, block, blocks, amount):
+    """Add `amount` to one of the equal blocks of the last axis of an initial value."""
+    size = values.shape[-1] // blocks
+    where = ops.repeat(ops.one_hot(block, blocks, dtype=values.dtype), size)
+    return values + amount * where
+
+
+def each_block(initializer, blocks):
+    """An initializer that draws the equal blocks of columns one by one, each on its own.
+
+    For orthogonal matrices that makes a difference: every square block is orthogonal.
+    """
+
+    def initialize(shape, dtype=None):
+        config = initializer.get_config()
+        seed = config.get("seed", None)
+        drawn = []
+        for block in range(blocks):
+            fresh = {"seed": seed + block if isinstance(seed, int) else None}
+            one = type(initializer).from_config(config | fresh if "seed" in config else config)
+            drawn.append(one((*shape[:-1], shape[-1] // blocks), dtype=dtype))
+        return ops.concatenate(drawn, axis=-1)
+
+    return initialize

@@ -1,0 +1,62 @@
+"""The gated recurrent unit, in both published forms."""
+
+from keras import ops
+
+from tfcells.cells.base import GatedCell, Kernel, Weights
+
+
+class GRUCell(GatedCell):
+    r"""z = s(W_z x + U_z h + b_z);  r = s(W_r x + U_r h + b_r);  h' = z h + (1 - z) g, where
+
+    reset_after=True:  g = tanh(W_g x + b_g + r (U_g h + b'_g))   (1406.1078v1; cuDNN)
+    reset_after=False: g = tanh(W_g x + b_g + U_g (r h))          (1406.1078v3)
+
+    Kernels stack the gates as z, r, g, like `keras.layers.GRUCell`, whose weights it shares: with
+    reset_after the bias is (2, 3 units), the input's and the recurrent one. Departs from the papers in
+    nothing but the bias. Source: Cho et al., 2014.
+
+    >>> tfcells.RNN(tfcells.GRUCell(8))(keras.ops.ones((2, 5, 3))).shape
+    (2, 8)
+    """
+
+    gates = 3
+
+    def __init__(self, units, reset_after=True, **kwargs):
+        super().__init__(units, **kwargs)
+        self.reset_after = reset_after
+
+    def build(self, input_shape):
+        width = 3 * self.units
+        self.kernel = self.add_kernel((input_shape[-1], width))
+        self.recurrent_kernel = self.add_recurrent_kernel((self.units, width))
+        self.bias = self.add_bias((2, width) if self.reset_after else (width,))
+
+    def prepare(self, sequence, training=False):
+        u = ops.convert_to_tensor(self.recurrent_kernel)
+        if not self.reset_after:
+            gates, candidate = u[:, : 2 * self.units], u[:, 2 * self.units :]
+            return self.project(sequence), Weights(
+                recurrent_kernel=Kernel(gates, reads="h"),
+                candidate_kernel=Kernel(candidate, reads="h"),
+            )
+        x = ops.matmul(sequence, self.kernel)
+        w = Weights(recurrent_kernel=Kernel(u, reads="h"))
+        if self.use_bias:
+            x, w.items["bias"] = x + self.bias[0], ops.convert_to_tensor(self.bias)[1]
+        return x, w
+
+    def step(self, x, state, w):
+        (h,) = state
+        s, tanh = self.recurrent_activation, self.activation
+        if self.reset_after:
+            u = w.recurrent_kernel(h)
+            u_z, u_r, u_g = ops.split(u + w.bias if self.use_bias else u, 3, axis=-1)
+            x_z, x_r, x_g = ops.split(x, 3, axis=-1)
+            z, r = s(x_z + u_z), s(x_r + u_r)
+            g = tanh(x_g + r * u_g)
+        else:
+            x_zr, x_g = x[:, : 2 * self.units], x[:, 2 * self.units :]
+            z, r = ops.split(s(x_zr + w.recurrent_kernel(h)), 2, axis=-1)
+            g = tanh(x_g + w.candidate_kernel(r * h))
+        h = z * h + (1 - z) * w.update(g)
+        return h, (h,)

@@ -1,0 +1,328 @@
+"""The loop over time in TensorFlow, compiled: products recorded on the way, replayed on the way back.
+
+Forward, one XLA loop: each `w.kernel(x)` multiplies and records its result. Backward, one XLA loop:
+each `w.kernel(x)` replays the recorded result, so that only element-wise work is done again; its
+gradient is dy @ kernel^T, with the transpose taken once, and dy is stacked over time. Weight gradients
+are one large product per kernel after the loop. Only this module knows TensorFlow.
+"""
+
+import functools
+import threading
+import weakref
+
+import tensorflow as tf
+from keras import tree
+
+from tfcells.cells.base import Kernel, multiply
+
+BUCKETS = [2**power for power in range(31)]
+
+
+def loop(program, slices, state, weights):
+    """The ordinary loop: TensorFlow differentiates it as often as wanted.
+
+    slices: a structure of (steps, ...) tensors; state: a tuple of tensors; weights: `Weights`. Returns
+    the outputs, (steps, batch, features), and the final state.
+    """
+    first = tree.flatten(slices)[0]
+    steps = first.shape[0] or tf.shape(first)[0]
+    output = program.output
+    outputs = tf.TensorArray(output.dtype, steps, element_shape=first.shape[1:2] + output.shape[1:])
+
+    def body(t, state, outputs):
+        output, new = program.step(tree.map_structure(lambda s: s[t], slices), state, weights)
+        return t + 1, tuple(new), outputs.write(t, output)
+
+    _, state, outputs = tf.while_loop(
+        lambda t, *_: t < steps, body, (0, tuple(state), outputs), maximum_iterations=steps
+    )
+    return outputs.stack(), state
+
+
+def compiled(program, slices, state, weights):
+    """The compiled loop: arguments and results are those of `loop`.
+
+    Raises NotImplementedError when differentiated twice.
+    """
+    known = tree.flatten(slices)[0].shape[:2]
+    slices, steps, padded = to_bucket(slices)
+    kernels, tensors = split(weights)
+    groups = [tree.flatten(slices), list(state), [kernel.matrix for kernel in kernels], tensors]
+
+    def regroup(flat):
+        flat = iter([tf.stop_gradient(x) for x in flat])
+        return [[next(flat) for _ in group] for group in groups]
+
+    @tf.custom_gradient
+    def run(*flat):
+        outputs, final, products, befores = program.forward(*regroup(flat), steps)
+
+        @tf.custom_gradient
+        def backward(*given):
+            d_outputs, *d_final = (tf.stop_gradient(d) for d in given[: 1 + len(final)])
+            now, _, matrices, tensors = regroup(given[1 + len(final) :])
+            d_final = [d for d, x in zip(d_final, final) if is_float(x)]
+            d_now, d_state, d_tensors, inputs, d_products = program.backward(
+                d_outputs, d_final, now, befores, matrices, tensors, products, steps
+            )
+            count = steps if padded else None
+            d_matrices = program.weight_gradients(matrices, inputs, d_products, count)
+            return (*d_now, *d_state, *d_matrices, *d_tensors), once
+
+        def gradient(*d):
+            d = [d[0], *(x if g is None else g for g, x in zip(d[1:], final))]
+            found = iter(backward(*d, *flat))
+            return tuple(next(found) if is_float(x) else None for x in flat)
+
+        return (outputs, *final), gradient
+
+    outputs, *final = run(*(tf.convert_to_tensor(x) for group in groups for x in group))
+    outputs = outputs[:steps] if padded else outputs
+    return tf.ensure_shape(outputs, known + program.output.shape[1:]), tuple(final)
+
+
+def once(*_):
+    raise NotImplementedError(
+        "the compiled loop of tfcells.RNN can be differentiated once; for second derivatives use "
+        "tfcells.RNN(..., jit_compile=False)"
+    )
+
+
+def to_bucket(slices):
+    """Pad the steps to a power of two unless the graph knows them, so that few programs serve all.
+
+    Returns the slices, the true number of steps, and whether they were padded.
+    """
+    flat = tree.flatten(slices)
+    known = flat[0].shape[0]
+    if known is not None and not tf.executing_eagerly():
+        return slices, tf.constant(known), False
+    steps = tf.shape(flat[0])[0]
+    if known is not None:
+        size = next(bucket for bucket in BUCKETS if bucket >= known)
+        if size == known:
+            return slices, steps, False
+    else:
+        buckets = tf.constant(BUCKETS)
+        size = tf.reduce_min(tf.where(buckets >= steps, buckets, BUCKETS[-1]))
+
+    def pad(x):
+        return tf.pad(x, [[0, size - steps]] + [[0, 0]] * (len(x.shape) - 1))
+
+    return tree.map_structure(pad, slices), steps, True
+
+
+def split(weights):
+    """The kernels and the tensors of `Weights`."""
+    leaves = weights.leaves()
+    kernels = [leaf for leaf in leaves if isinstance(leaf, Kernel)]
+    return kernels, [leaf for leaf in leaves if not isinstance(leaf, Kernel)]
+
+
+def is_float(x):
+    return x.dtype.is_floating
+
+
+class Program:
+    """The compiled pair for one step and one structure of its arguments.
+
+    The tensors in the lists `slices`, `state`, `matrices`, `tensors` are always arguments.
+    """
+
+    shared = weakref.WeakValueDictionary()
+    lock = threading.Lock()
+
+    def __init__(self, step, slices, state, weights):
+        self.step = step
+        self.slices = tree.map_structure(lambda _: 0, slices)
+        self.weights = weights.map(
+            lambda leaf: Kernel(None, leaf.reads) if isinstance(leaf, Kernel) else None
+        )
+        self.forward = tf.function(self.run_forward, jit_compile=True, autograph=False)
+        self.backward = tf.function(self.run_backward, jit_compile=True, autograph=False)
+
+    @classmethod
+    def of(cls, key, step, slices, state, weights):
+        """The program for that step; equal layers share it while one of them keeps it.
+
+        key: hashable; equal keys promise equal steps. Raises ValueError if the step uses a tensor that
+        it was not given.
+        """
+        key = (
+            key,
+            str(tree.map_structure(lambda x: (x.dtype.name, len(x.shape)), (slices, state))),
+            str(weights),
+        )
+        with cls.lock:
+            program = cls.shared.get(key)
+            if program is None:
+                program = cls(step, slices, state, weights)
+                program.key = key
+                program.output, program.sites = program.probe(slices, state, weights)
+                cls.shared[key] = program
+            return program
+
+    def bind(self, product, tensors):
+        """`Weights` for one step: kernel i multiplies by `product(i, x)`."""
+        tensors, kernel = iter(tensors), iter(range(len(self.weights.leaves())))
+        return self.weights.map(
+            lambda leaf: (
+                next(tensors)
+                if leaf is None
+                else leaf.using(functools.partial(product, next(kernel)))
+            )
+        )
+
+    def advance(self, slices, state, w):
+        """One step; returns the output and the new states as a list like the old."""
+        output, new = self.step(tree.pack_sequence_as(self.slices, slices), tuple(state), w)
+        new = list(new)
+        if len(new) != len(state):
+            raise ValueError(f"step returned {len(new)} states, the cell declares {len(state)}")
+        return output, new
+
+    def probe(self, slices, state, weights):
+        """Trace one step without running it: its output, and each product as (kernel, y, x).
+
+        Raises ValueError if the step captures a tensor: it would get no gradient, without a word.
+        """
+        kernels, tensors = split(weights)
+        slices, sites = tree.flatten(slices), []
+
+        def trace(slices, state, matrices, tensors):
+            def product(kernel, x):
+                y = multiply(x, matrices[kernel])
+                sites.append((kernel, *specs([y, x])))
+                return y
+
+            return self.advance(slices, state, self.bind(product, tensors))[0]
+
+        def specs(tensors, start=0):
+            return [tf.TensorSpec(x.shape[start:], x.dtype) for x in tensors]
+
+        graph = tf.function(trace, autograph=False).get_concrete_function(
+            specs(slices, 1), specs(state), specs([k.matrix for k in kernels]), specs(tensors)
+        )
+        if graph.captured_inputs:
+            names = ", ".join(str(x.name or x) for x in graph.inputs[-len(graph.captured_inputs) :])
+            raise ValueError(
+                f"step uses tensors that it was not given ({names}), so they would get no gradient: let "
+                "prepare return them in its slices or Weights; random numbers, too, are drawn there"
+            )
+        return graph.structured_outputs, sites
+
+    def run_forward(self, slices, state, matrices, tensors, steps):
+        """Outputs, final state, and for the way back: the products and the states before each step."""
+        size = tf.shape(slices[0])[0]
+
+        def body(t, state, outputs, products, befores):
+            recorded = []
+
+            def product(kernel, x):
+                recorded.append(multiply(x, matrices[kernel]))
+                return recorded[-1]
+
+            output, new = self.advance([s[t] for s in slices], state, self.bind(product, tensors))
+            return (
+                t + 1,
+                new,
+                outputs.write(t, output),
+                write(t, products, recorded),
+                write(t, befores, state),
+            )
+
+        _, state, outputs, products, befores = tf.while_loop(
+            lambda t, *_: t < steps,
+            body,
+            (
+                0,
+                state,
+                tf.TensorArray(self.output.dtype, size),
+                arrays([y for _, y, _ in self.sites], size),
+                arrays(state, size),
+            ),
+        )
+        return outputs.stack(), state, stack(products), stack(befores)
+
+    def run_backward(self, d_outputs, d_state, slices, befores, matrices, tensors, products, steps):
+        """Gradients of slices, state and tensors, and of every product its input and gradient."""
+        size = tf.shape(slices[0])[0]
+        transposed = [tf.linalg.matrix_transpose(matrix) for matrix in matrices]
+        constants = [x for x in tensors if is_float(x)]
+
+        def body(t, d_state, d_tensors, inputs, d_products, d_slices):
+            now, before = [s[t] for s in slices], [s[t] for s in befores]
+            taps = [tf.zeros_like(y[0]) for y in products]
+            read = []
+
+            def product(kernel, x):
+                @tf.custom_gradient
+                def replay(x, y, tap):
+                    return tf.identity(y), lambda dy: (multiply(dy, transposed[kernel]), None, dy)
+
+                site = len(read)
+                read.append(x)
+                return replay(x, products[site][t], taps[site])
+
+            watched = [floats(now), floats(before), taps, constants]
+            with tf.GradientTape() as tape:
+                tape.watch(watched)
+                output, new = self.advance(now, before, self.bind(product, tensors))
+            d_now, d_before, d_taps, d_used = tape.gradient(
+                [output, *floats(new)],
+                watched,
+                [d_outputs[t], *d_state],
+                unconnected_gradients="zero",
+            )
+            return (
+                t - 1,
+                d_before,
+                [total + tf.cast(d, total.dtype) for total, d in zip(d_tensors, d_used)],
+                write(t, inputs, read),
+                write(t, d_products, d_taps),
+                write(t, d_slices, d_now),
+            )
+
+        wide = [tf.float64 if x.dtype == tf.float64 else tf.float32 for x in constants]
+        _, d_state, d_tensors, inputs, d_products, d_slices = tf.while_loop(
+            lambda t, *_: t >= 0,
+            body,
+            (
+                steps - 1,
+                d_state,
+                [tf.zeros_like(x, dtype) for x, dtype in zip(constants, wide)],
+                arrays([x for _, _, x in self.sites], size),
+                arrays(products, size),
+                arrays(floats(slices), size),
+            ),
+        )
+        d_tensors = [tf.cast(d, x.dtype) for d, x in zip(d_tensors, constants)]
+        return stack(d_slices), d_state, d_tensors, stack(inputs), stack(d_products)
+
+    def weight_gradients(self, matrices, inputs, d_products, steps):
+        """One large product per use of a kernel: stacked inputs^T @ stacked gradients."""
+        found = [[] for _ in matrices]
+        for (kernel, _, _), x, d in zip(self.sites, inputs, d_products):
+            x, d = (x, d) if steps is None else (x[:steps], d[:steps])
+            if len(matrices[kernel].shape) == 3:
+                found[kernel].append(tf.einsum("tbgi,tbgo->gio", x, d))
+            else:
+                x, d = (tf.reshape(v, (-1, v.shape[-1])) for v in (x, d))
+                found[kernel].append(tf.matmul(x, d, transpose_a=True))
+        return [tf.add_n(f) if f else tf.zeros_like(m) for f, m in zip(found, matrices)]
+
+
+def floats(tensors):
+    return [x for x in tensors if is_float(x)]
+
+
+def arrays(like, size):
+    return [tf.TensorArray(x.dtype, size) for x in like]
+
+
+def write(t, arrays, values):
+    return [array.write(t, value) for array, value in zip(arrays, values, strict=True)]
+
+
+def stack(arrays):
+    return [array.stack() for array in arrays]

@@ -1,0 +1,224 @@
+"""The layer that runs a cell along time."""
+
+import json
+
+import keras
+from keras import ops, tree
+
+from tfcells.cells.base import Cell
+
+if keras.backend.backend() == "tensorflow":
+    from tfcells import engine
+
+
+@keras.saving.register_keras_serializable("tfcells")
+class RNN(keras.layers.RNN):
+    """Runs a `Cell` along time, with all that can be done once done once, and the loop compiled.
+
+    Takes every argument of `keras.layers.RNN` and behaves as it does, also for stacks: a list of cells
+    or `keras.layers.StackedRNNCells` (of `Cell`s: any other cell runs in Keras's own loop).
+
+    jit_compile: "auto" or True runs the compiled loop (TensorFlow with XLA), except that "auto" takes
+    a single step as it is; False runs an ordinary loop, which can be exported and differentiated twice.
+    On other backends the ordinary loop always runs.
+
+    >>> layer = tfcells.RNN([tfcells.LSTMCell(8), tfcells.GRUCell(4)], return_sequences=True)
+    >>> layer(keras.ops.ones((2, 5, 3))).shape
+    (2, 5, 4)
+    """
+
+    def __init__(self, cell, *args, jit_compile="auto", **kwargs):
+        if jit_compile not in ("auto", True, False):
+            raise ValueError(f'jit_compile must be "auto", True or False, got {jit_compile!r}')
+        super().__init__(cell, *args, **kwargs)
+        self.jit_compile = jit_compile
+        self.supports_masking = True
+        cells = getattr(self.cell, "cells", [self.cell])
+        self.runs_cells = all(isinstance(cell, Cell) for cell in cells)
+        if self.runs_cells:
+            for each in cells:
+                each.adopt_dtype(self.dtype_policy)
+        self.programs = {}
+
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        if not self.runs_cells:
+            return super().call(sequences, initial_state, mask, training)
+        if self.unroll and sequences.shape[1] is None:
+            raise ValueError("unroll=True needs a known number of steps; sequences has None")
+        state = self.first_state(sequences, initial_state)
+        mask = self.checked_mask(sequences, mask)
+        last, outputs, state = self.inner_loop(sequences, state, mask, training)
+        if self.stateful:
+            for variable, value in zip(tree.flatten(self.states), tree.flatten(state), strict=True):
+                variable.assign(value)
+        output = outputs if self.return_sequences else last
+        return (output, *state) if self.return_state else output
+
+    def first_state(self, sequences, initial_state):
+        """The state before the first step: given, remembered, or the cell's own; checked."""
+        if sequences.shape[1] == 0:
+            raise ValueError(f"sequences must have at least one step, got shape {sequences.shape}")
+        batch = sequences.shape[0]
+        own = self.get_initial_state(batch_size=ops.shape(sequences)[0])
+        remembered = self._expected_batch_size if self.stateful else batch
+        if None not in (batch, remembered) and batch != remembered:
+            raise ValueError(
+                f"sequences: the layer is stateful with a batch size of {remembered}, got {batch}"
+            )
+        if initial_state is None:
+            state = self.states if self.stateful else own
+        else:
+            state = initial_state if tree.is_nested(initial_state) else [initial_state]
+        state, expected = tree.flatten(list(state)), tree.flatten(own)
+        wanted = [tuple(x.shape) for x in expected]
+        state = [ops.convert_to_tensor(x) for x in state]
+        shapes = [tuple(x.shape) for x in state]
+        if len(shapes) != len(wanted) or not all(map(fits, shapes, wanted)):
+            raise ValueError(f"initial_state must be tensors of shapes {wanted}, got {shapes}")
+        state = [ops.cast(x, like.dtype) for x, like in zip(state, expected)]
+        return tree.pack_sequence_as(own, state)
+
+    def checked_mask(self, sequences, mask):
+        """The mask as (batch, steps) booleans, or None."""
+        mask = tree.flatten(mask)[0] if mask is not None else None
+        if mask is None:
+            return None
+        mask = ops.cast(mask, "bool")
+        if len(mask.shape) == 3 and mask.shape[2] == 1:
+            mask = mask[:, :, 0]
+        if not fits(tuple(mask.shape), tuple(sequences.shape[:2])):
+            raise ValueError(
+                f"mask must have shape (batch, steps) = {tuple(sequences.shape[:2])}, got {mask.shape}"
+            )
+        return mask
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        if not self.runs_cells:
+            return super().inner_loop(sequences, initial_state, mask, training)
+        x = ops.swapaxes(sequences, 0, 1)
+        keep = None if mask is None else ops.expand_dims(ops.transpose(mask), -1)
+        if self.go_backwards:
+            x, keep = ops.flip(x, 0), None if keep is None else ops.flip(keep, 0)
+        if hasattr(self.cell, "cells"):
+            finals = []
+            for cell, state in zip(self.cell.cells, initial_state, strict=True):
+                x, final = self.run(cell, x, state, keep, training)
+                finals.append(final)
+        else:
+            x, finals = self.run(self.cell, x, initial_state, keep, training)
+        return x[-1], ops.swapaxes(x, 0, 1), finals
+
+    def run(self, cell, sequence, state, keep, training):
+        """One cell along a time-major sequence: its outputs, (steps, batch, ...), and final state."""
+        slices, weights = cell.prepare(sequence, training=training)
+        step, state = cell.step, tuple(state)
+        if keep is not None:
+            step, slices = hold(step, self.zero_output_for_mask), (keep, slices)
+            if not self.zero_output_for_mask:
+                shape = (ops.shape(sequence)[1], cell.output_size)
+                state = (ops.zeros(shape, dtype=cell.compute_dtype), *state)
+        steps = sequence.shape[0]
+        if self.unroll or (steps == 1 and self.jit_compile == "auto"):
+            outputs, state = unrolled(step, slices, state, weights, steps)
+        elif keras.backend.backend() == "tensorflow":
+            key = (cell_key(cell), keep is not None and self.zero_output_for_mask)
+            program = engine.Program.of(key, step, slices, state, weights)
+            self.programs[program.key] = program
+            run = engine.compiled if self.jit_compile else engine.loop
+            outputs, state = run(program, slices, state, weights)
+        else:
+            outputs, state = scan(step, slices, state, weights)
+        if keep is not None and not self.zero_output_for_mask:
+            state = state[1:]
+        return outputs, list(state)
+
+    def _create_state_variables(self, batch_size):
+        self.states = tree.map_structure(
+            lambda value: keras.Variable(
+                value, trainable=False, dtype=value.dtype, autocast=False, name="rnn_state"
+            ),
+            self.get_initial_state(batch_size),
+        )
+
+    def reset_state(self):
+        """Set the remembered state to the cell's own initial state."""
+        if self.states is not None:
+            states = tree.flatten(self.states)
+            own = self.get_initial_state(states[0].shape[0])
+            for variable, value in zip(states, tree.flatten(own), strict=True):
+                variable.assign(value)
+
+    def get_config(self):
+        return super().get_config() | {"jit_compile": self.jit_compile}
+
+
+def hold(step, zero_output):
+    """`step` with a mask as one more slice: where it is False, the old state and output stand.
+
+    With zero_output the output is zero there; else the output before is held, as one more state.
+    """
+
+    def held(x, state, w):
+        keep, x = x
+        if zero_output:
+            output, new = step(x, state, w)
+            return ops.where(keep, output, ops.zeros_like(output)), choose(keep, new, state)
+        last, *state = state
+        output, new = step(x, tuple(state), w)
+        output = ops.where(keep, output, last)
+        return output, (output, *choose(keep, new, state))
+
+    return held
+
+
+def choose(keep, new, old):
+    """Of each pair of states, the new where `keep` holds; keep: (batch, 1)."""
+
+    def select(new, old):
+        shape = (-1,) + (1,) * (len(new.shape) - 1)
+        return ops.where(ops.reshape(keep, shape), new, old)
+
+    return tuple(map(select, new, old))
+
+
+def unrolled(step, slices, state, weights, steps):
+    """A known number of steps, one after the other."""
+    outputs = []
+    moments = [ops.unstack(s, steps) for s in tree.flatten(slices)]
+    for moment in zip(*moments, strict=True):
+        output, state = step(tree.pack_sequence_as(slices, moment), state, weights)
+        outputs.append(output)
+    return ops.stack(outputs), state
+
+
+def scan(step, slices, state, weights):
+    """The ordinary loop on other backends."""
+
+    def advance(state, now):
+        output, state = step(now, state, weights)
+        return tuple(state), output
+
+    state, outputs = ops.scan(advance, state, slices)
+    return outputs, state
+
+
+def fits(shape, wanted):
+    """Whether two shapes agree wherever both are known."""
+    return len(shape) == len(wanted) and all(
+        None in (a, b) or a == b or not isinstance(b, int) for a, b in zip(shape, wanted)
+    )
+
+
+def cell_key(cell):
+    """A hashable description: equal for cells whose steps are equal, whatever their weights."""
+
+    def essence(config):
+        if isinstance(config, dict):
+            skip = ("name", "trainable", "seed", "build_config")
+            return {k: essence(v) for k, v in config.items() if k not in skip}
+        return [essence(v) for v in config] if isinstance(config, list | tuple) else config
+
+    try:
+        return type(cell), json.dumps(essence(cell.get_config()), sort_keys=True)
+    except TypeError:
+        return type(cell), id(cell)

@@ -1,0 +1,154 @@
+"""Regularised cells: each wraps any cell, and no cell knows of it."""
+
+import keras
+from keras import ops
+
+from tfcells import masks
+from tfcells.cells.base import Cell, Weights, require
+
+
+def probability(name, value):
+    """`value`, if it is a probability below one."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return require(name, value, "a number in [0, 1)", number and 0 <= value < 1)
+
+
+class Wrapper(Cell):
+    """A cell around a cell: states, sizes and slots are the inner one's.
+
+    needs: the slots that the inner cell must have.
+    """
+
+    needs = frozenset()
+
+    def __init__(self, cell, **kwargs):
+        super().__init__(**kwargs)
+        self.cell = keras.saving.deserialize_keras_object(cell) if isinstance(cell, dict) else cell
+        if not isinstance(self.cell, Cell):
+            raise ValueError(f"cell must be a tfcells.Cell, got {cell!r}")
+        missing = self.needs - self.cell.slots
+        if missing:
+            raise ValueError(
+                f"cell: {type(self.cell).__name__} has no {sorted(missing)[0]} slot, on which "
+                f"{type(self).__name__} acts; it has {sorted(self.cell.slots)}"
+            )
+
+    states = property(lambda self: self.cell.states)
+    slots = property(lambda self: self.cell.slots)
+    units = property(lambda self: self.cell.units)
+    state_size = property(lambda self: self.cell.state_size)
+    output_size = property(lambda self: self.cell.output_size)
+
+    def get_initial_state(self, batch_size=None):
+        return self.cell.get_initial_state(batch_size)
+
+    def adopt_dtype(self, policy):
+        super().adopt_dtype(policy)
+        self.cell.adopt_dtype(policy)
+
+    def build(self, input_shape):
+        if not self.cell.built:  # loading has built it already
+            self.cell.build(input_shape)
+            self.cell.built = True
+
+    def prepare(self, sequence, training=False):
+        slices, w = self.cell.prepare(sequence, training=training)
+        return slices, Weights(cell=w)
+
+    def step(self, x, state, w):
+        return self.cell.step(x, state, w.cell.updating(w.update))
+
+    @property
+    def fixes_noise_along_time(self):
+        return self.cell.fixes_noise_along_time
+
+
+class Variational(Wrapper):
+    r"""Dropout with one mask for a whole sequence, drawn for each sample.
+
+    input_rate: on the inputs.  state_rate: on what the kernels read of each state, one mask a state,
+    shared over depths and gates; the carry is untouched.  output_rate: on the outputs.
+    Kept values are scaled by 1 / (1 - rate); nothing is dropped outside training.
+    Source: Gal & Ghahramani, 1512.05287; for recurrent highway networks Zilly et al., 1607.03474.
+
+    >>> cell = tfcells.Variational(tfcells.RHNCell(8), input_rate=0.5, state_rate=0.3)
+    >>> tfcells.RNN(cell)(keras.ops.ones((2, 5, 3)), training=True).shape
+    (2, 8)
+    """
+
+    def __init__(self, cell, input_rate=0.0, state_rate=0.0, output_rate=0.0, seed=None, **kwargs):
+        self.needs = frozenset({"kernel"} if state_rate else ())
+        super().__init__(cell, **kwargs)
+        self.input_rate = probability("input_rate", input_rate)
+        self.state_rate = probability("state_rate", state_rate)
+        self.output_rate = probability("output_rate", output_rate)
+        self.seed = seed
+        self.generator = keras.random.SeedGenerator(seed)
+
+    @property
+    def fixes_noise_along_time(self):
+        rates = self.input_rate, self.state_rate, self.output_rate
+        return any(rates) or super().fixes_noise_along_time
+
+    def prepare(self, sequence, training=False):
+        batch, noise = ops.shape(sequence)[1], {}
+
+        def mask(width, rate):
+            return masks.dropout_mask((batch, width), rate, self.compute_dtype, self.generator)
+
+        if training and self.input_rate:
+            sequence = sequence * mask(sequence.shape[-1], self.input_rate)
+        slices, w = super().prepare(sequence, training)
+        if training and self.state_rate:
+            for name, size in zip(self.states, self.state_size):
+                noise[f"{name}_mask"] = mask(size, self.state_rate)
+        if training and self.output_rate:
+            noise["output_mask"] = mask(self.output_size, self.output_rate)
+        return slices, Weights(w.items | noise)
+
+    def step(self, x, state, w):
+        def masked(kernel):
+            mask = w.get(f"{kernel.reads}_mask")
+            return kernel if mask is None else kernel.using(lambda x: kernel(x * mask))
+
+        inner = w.cell.map_kernels(masked).updating(w.update)
+        output, new = self.cell.step(x, state, inner)
+        mask = w.get("output_mask")
+        return output if mask is None else output * mask, new
+
+
+@keras.saving.register_keras_serializable("tfcells")
+class WordDropout(keras.layers.Layer):
+    """Drops whole words of a vocabulary, one draw for each sequence and word.
+
+    Called as `layer([tokens, embeddings])` with tokens (batch, steps), embeddings (batch, steps,
+    features): all occurrences of a word in a sequence are kept, scaled by 1 / (1 - rate), or dropped
+    together. Nothing is dropped outside training. Source: Gal & Ghahramani, 1512.05287.
+
+    >>> tokens = keras.ops.zeros((2, 5), dtype="int32")
+    >>> tfcells.WordDropout(100, 0.5)([tokens, keras.ops.ones((2, 5, 3))], training=True).shape
+    (2, 5, 3)
+    """
+
+    def __init__(self, vocabulary_size, rate, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.vocabulary_size = vocabulary_size
+        self.rate = probability("rate", rate)
+        self.seed = seed
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs, training=False):
+        tokens, embeddings = inputs
+        if not (training and self.rate):
+            return embeddings
+        shape = (ops.shape(tokens)[0], self.vocabulary_size)
+        mask = masks.dropout_mask(shape, self.rate, embeddings.dtype, self.generator)
+        kept = ops.take_along_axis(mask, ops.cast(tokens, "int32"), axis=1)
+        return embeddings * ops.expand_dims(kept, -1)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[1]
+
+    def get_config(self):
+        own = {name: getattr(self, name) for name in ("vocabulary_size", "rate", "seed")}
+        return super().get_config() | own
