@@ -4,6 +4,14 @@ from tfcells import cells as _cells
 from tfcells.cells import *
 from tfcells.rnn import RNN
 from tfcells.version import __version__
-from tfcells.wrappers import Variational, WordDropout, Wrapper
+from tfcells.wrappers import RecurrentDropout, Variational, WordDropout, Wrapper
 
-__all__ = [*_cells.__all__, "RNN", "Variational", "WordDropout", "Wrapper", "__version__"]
+__all__ = [
+    *_cells.__all__,
+    "RNN",
+    "RecurrentDropout",
+    "Variational",
+    "WordDropout",
+    "Wrapper",
+    "__version__",
+]

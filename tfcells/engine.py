@@ -24,6 +24,7 @@ def loop(program, slices, state, weights):
     slices: a structure of (steps, ...) tensors; state: a tuple of tensors; weights: `Weights`. Returns
     the outputs, (steps, batch, features), and the final state.
     """
+    check(slices, state)
     first = tree.flatten(slices)[0]
     steps = first.shape[0] or tf.shape(first)[0]
     output = program.output
@@ -44,6 +45,7 @@ def compiled(program, slices, state, weights):
 
     Raises NotImplementedError when differentiated twice.
     """
+    check(slices, state)
     known = tree.flatten(slices)[0].shape[:2]
     slices, steps, padded = to_bucket(slices)
     kernels, tensors = split(weights)
@@ -88,6 +90,21 @@ def once(*_):
     )
 
 
+def check(slices, state):
+    """Assert, when the program runs, the agreement of sizes that were unknown when it was traced."""
+    first, *others = tree.flatten(slices)
+    steps, batch = tf.unstack(tf.shape(first)[:2])
+    if None not in first.shape[:2]:
+        return
+    tf.debugging.assert_positive(steps, "sequences must have at least one step")
+    for x in others:
+        message = "mask and slices must have the steps and batch size of sequences"
+        tf.debugging.assert_equal(tf.shape(x)[:2], [steps, batch], message)
+    for x in state:
+        message = "initial_state, or the state remembered, must have the batch size of sequences"
+        tf.debugging.assert_equal(tf.shape(x)[0], batch, message)
+
+
 def to_bucket(slices):
     """Pad the steps to a power of two unless the graph knows them, so that few programs serve all.
 
@@ -130,7 +147,7 @@ class Program:
     """
 
     shared = weakref.WeakValueDictionary()
-    lock = threading.Lock()
+    lock = threading.RLock()  # a step may hold a tfcells.RNN
 
     def __init__(self, step, slices, state, weights):
         self.step = step
@@ -138,8 +155,11 @@ class Program:
         self.weights = weights.map(
             lambda leaf: Kernel(None, leaf.reads) if isinstance(leaf, Kernel) else None
         )
-        self.forward = tf.function(self.run_forward, jit_compile=True, autograph=False)
-        self.backward = tf.function(self.run_backward, jit_compile=True, autograph=False)
+        compile = functools.partial(
+            tf.function, jit_compile=True, autograph=False, reduce_retracing=True
+        )
+        self.forward = compile(self.run_forward)
+        self.backward = compile(self.run_backward)
 
     @classmethod
     def of(cls, key, step, slices, state, weights):
@@ -148,10 +168,13 @@ class Program:
         key: hashable; equal keys promise equal steps. Raises ValueError if the step uses a tensor that
         it was not given.
         """
+        leaves = [getattr(leaf, "matrix", leaf) for leaf in weights.leaves()]
         key = (
             key,
-            str(tree.map_structure(lambda x: (x.dtype.name, len(x.shape)), (slices, state))),
             str(weights),
+            str(tree.map_structure(lambda x: (x.dtype, x.shape[2:]), slices)),
+            *((x.dtype, *x.shape[1:]) for x in state),
+            *((x.dtype, *x.shape[1:]) for x in leaves),
         )
         with cls.lock:
             program = cls.shared.get(key)
@@ -203,11 +226,17 @@ class Program:
         graph = tf.function(trace, autograph=False).get_concrete_function(
             specs(slices, 1), specs(state), specs([k.matrix for k in kernels]), specs(tensors)
         )
-        if graph.captured_inputs:
-            names = ", ".join(str(x.name or x) for x in graph.inputs[-len(graph.captured_inputs) :])
+        captured = graph.inputs[len(graph.inputs) - len(graph.captured_inputs) :]
+        impure = [
+            op
+            for op in graph.graph.get_operations()
+            if op.op_def.is_stateful and op.type != "Placeholder"
+        ]
+        if captured or impure:
+            names = ", ".join(str(x.name) for x in [*captured, *impure][:3])
             raise ValueError(
-                f"step uses tensors that it was not given ({names}), so they would get no gradient: let "
-                "prepare return them in its slices or Weights; random numbers, too, are drawn there"
+                f"step uses more than it was given ({names}), and that would get no gradient: let "
+                "prepare return it in its slices or Weights; random numbers, too, are drawn there"
             )
         return graph.structured_outputs, sites
 

@@ -1,7 +1,5 @@
 """The layer that runs a cell along time."""
 
-import json
-
 import keras
 from keras import ops, tree
 
@@ -23,18 +21,18 @@ class RNN(keras.layers.RNN):
     On other backends the ordinary loop always runs.
 
     >>> layer = tfcells.RNN([tfcells.LSTMCell(8), tfcells.GRUCell(4)], return_sequences=True)
-    >>> layer(keras.ops.ones((2, 5, 3))).shape
+    >>> keras.ops.shape(layer(keras.ops.ones((2, 5, 3))))
     (2, 5, 4)
     """
 
     def __init__(self, cell, *args, jit_compile="auto", **kwargs):
-        if jit_compile not in ("auto", True, False):
+        if jit_compile != "auto" and not isinstance(jit_compile, bool):
             raise ValueError(f'jit_compile must be "auto", True or False, got {jit_compile!r}')
         super().__init__(cell, *args, **kwargs)
         self.jit_compile = jit_compile
         self.supports_masking = True
-        cells = getattr(self.cell, "cells", [self.cell])
-        self.runs_cells = all(isinstance(cell, Cell) for cell in cells)
+        cells = unstacked(self.cell)
+        self.runs_cells = all(isinstance(each, Cell) for each in cells)
         if self.runs_cells:
             for each in cells:
                 each.adopt_dtype(self.dtype_policy)
@@ -99,17 +97,17 @@ class RNN(keras.layers.RNN):
         keep = None if mask is None else ops.expand_dims(ops.transpose(mask), -1)
         if self.go_backwards:
             x, keep = ops.flip(x, 0), None if keep is None else ops.flip(keep, 0)
-        if hasattr(self.cell, "cells"):
-            finals = []
-            for cell, state in zip(self.cell.cells, initial_state, strict=True):
-                x, final = self.run(cell, x, state, keep, training)
-                finals.append(final)
-        else:
-            x, finals = self.run(self.cell, x, initial_state, keep, training)
-        return x[-1], ops.swapaxes(x, 0, 1), finals
+        x, state = self.run(self.cell, x, initial_state, keep, training)
+        return x[-1], ops.swapaxes(x, 0, 1), state
 
     def run(self, cell, sequence, state, keep, training):
-        """One cell along a time-major sequence: its outputs, (steps, batch, ...), and final state."""
+        """A cell along a time-major sequence: its outputs, (steps, batch, ...), and final state."""
+        if hasattr(cell, "cells"):
+            finals = []
+            for each, before in zip(cell.cells, state, strict=True):
+                sequence, final = self.run(each, sequence, before, keep, training)
+                finals.append(final)
+            return sequence, finals
         slices, weights = cell.prepare(sequence, training=training)
         step, state = cell.step, tuple(state)
         if keep is not None:
@@ -133,12 +131,13 @@ class RNN(keras.layers.RNN):
         return outputs, list(state)
 
     def _create_state_variables(self, batch_size):
-        self.states = tree.map_structure(
+        states = tree.map_structure(
             lambda value: keras.Variable(
                 value, trainable=False, dtype=value.dtype, autocast=False, name="rnn_state"
             ),
             self.get_initial_state(batch_size),
         )
+        object.__setattr__(self, "states", states)  # not among the weights, as in Keras
 
     def reset_state(self):
         """Set the remembered state to the cell's own initial state."""
@@ -209,16 +208,29 @@ def fits(shape, wanted):
     )
 
 
+def unstacked(cell):
+    """The cells of a stack, of stacks in it, or the cell itself."""
+    if hasattr(cell, "cells"):
+        return [each for inner in cell.cells for each in unstacked(inner)]
+    return [cell]
+
+
 def cell_key(cell):
     """A hashable description: equal for cells whose steps are equal, whatever their weights."""
+    aside = keras.Initializer, keras.Regularizer, keras.constraints.Constraint
 
-    def essence(config):
-        if isinstance(config, dict):
-            skip = ("name", "trainable", "seed", "build_config")
-            return {k: essence(v) for k, v in config.items() if k not in skip}
-        return [essence(v) for v in config] if isinstance(config, list | tuple) else config
+    def essence(value):
+        if isinstance(value, Cell):
+            return cell_key(value)
+        if isinstance(value, list | tuple):
+            return tuple(map(essence, value))
+        return (
+            value if isinstance(value, str | int | float | None) or callable(value) else id(value)
+        )
 
-    try:
-        return type(cell), json.dumps(essence(cell.get_config()), sort_keys=True)
-    except TypeError:
-        return type(cell), id(cell)
+    arguments = {name: getattr(cell, name) for name in cell.arguments() if name != "seed"}
+    return (
+        type(cell),
+        cell.dtype_policy.name,
+        *((name, essence(v)) for name, v in arguments.items() if not isinstance(v, aside)),
+    )

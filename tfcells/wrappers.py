@@ -1,16 +1,18 @@
 """Regularised cells: each wraps any cell, and no cell knows of it."""
 
+import numbers
+
 import keras
 from keras import ops
 
 from tfcells import masks
-from tfcells.cells.base import Cell, Weights, require
+from tfcells.cells.base import Cell, Weights, flag, positive, require
 
 
 def probability(name, value):
     """`value`, if it is a probability below one."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return require(name, value, "a number in [0, 1)", number and 0 <= value < 1)
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return float(require(name, value, "a number in [0, 1)", real and 0 <= value < 1))
 
 
 class Wrapper(Cell):
@@ -53,10 +55,10 @@ class Wrapper(Cell):
 
     def prepare(self, sequence, training=False):
         slices, w = self.cell.prepare(sequence, training=training)
-        return slices, Weights(cell=w)
+        return {"cell": slices}, Weights(cell=w)
 
     def step(self, x, state, w):
-        return self.cell.step(x, state, w.cell.updating(w.update))
+        return self.cell.step(x["cell"], state, w.cell.updating(w.update))
 
     @property
     def fixes_noise_along_time(self):
@@ -72,7 +74,7 @@ class Variational(Wrapper):
     Source: Gal & Ghahramani, 1512.05287; for recurrent highway networks Zilly et al., 1607.03474.
 
     >>> cell = tfcells.Variational(tfcells.RHNCell(8), input_rate=0.5, state_rate=0.3)
-    >>> tfcells.RNN(cell)(keras.ops.ones((2, 5, 3)), training=True).shape
+    >>> keras.ops.shape(tfcells.RNN(cell)(keras.ops.ones((2, 5, 3)), training=True))
     (2, 8)
     """
 
@@ -112,9 +114,53 @@ class Variational(Wrapper):
             return kernel if mask is None else kernel.using(lambda x: kernel(x * mask))
 
         inner = w.cell.map_kernels(masked).updating(w.update)
-        output, new = self.cell.step(x, state, inner)
+        output, new = self.cell.step(x["cell"], state, inner)
         mask = w.get("output_mask")
         return output if mask is None else output * mask, new
+
+
+class RecurrentDropout(Wrapper):
+    r"""Dropout on the update of the memory alone, so that nothing remembered is lost.
+
+    What the cell marks as the candidate, an LSTM's tanh(g), is multiplied by a mask, new at each step,
+    or, with per_sequence, one for the whole sequence; in a step with several updates, as in a recurrent
+    highway network, they share it. Kept values are scaled by 1 / (1 - rate); nothing is dropped outside
+    training. Source: Semeniuta, Severyn & Barth, 1603.05118.
+
+    >>> cell = tfcells.RecurrentDropout(tfcells.LSTMCell(8), 0.25)
+    >>> keras.ops.shape(tfcells.RNN(cell)(keras.ops.ones((2, 5, 3)), training=True))
+    (2, 8)
+    """
+
+    needs = frozenset({"update"})
+
+    def __init__(self, cell, rate, per_sequence=False, seed=None, **kwargs):
+        super().__init__(cell, **kwargs)
+        self.rate = probability("rate", rate)
+        self.per_sequence = flag("per_sequence", per_sequence)
+        self.seed = seed
+        self.generator = keras.random.SeedGenerator(seed)
+
+    @property
+    def fixes_noise_along_time(self):
+        return bool(self.rate and self.per_sequence) or super().fixes_noise_along_time
+
+    def prepare(self, sequence, training=False):
+        slices, w = super().prepare(sequence, training)
+        if not (training and self.rate):
+            return slices, w
+        steps, batch = ops.shape(sequence)[:2]
+        shape = (batch, self.units) if self.per_sequence else (steps, batch, self.units)
+        mask = masks.dropout_mask(shape, self.rate, self.compute_dtype, self.generator)
+        if self.per_sequence:
+            return slices, Weights(w.items, update_mask=mask)
+        return slices | {"update_mask": mask}, w
+
+    def step(self, x, state, w):
+        mask = w.get("update_mask") if self.per_sequence else x.get("update_mask")
+        if mask is None:
+            return super().step(x, state, w)
+        return self.cell.step(x["cell"], state, w.cell.updating(lambda g: w.update(g * mask)))
 
 
 @keras.saving.register_keras_serializable("tfcells")
@@ -126,25 +172,31 @@ class WordDropout(keras.layers.Layer):
     together. Nothing is dropped outside training. Source: Gal & Ghahramani, 1512.05287.
 
     >>> tokens = keras.ops.zeros((2, 5), dtype="int32")
-    >>> tfcells.WordDropout(100, 0.5)([tokens, keras.ops.ones((2, 5, 3))], training=True).shape
+    >>> layer = tfcells.WordDropout(100, 0.5)
+    >>> keras.ops.shape(layer([tokens, keras.ops.ones((2, 5, 3))], training=True))
     (2, 5, 3)
     """
 
     def __init__(self, vocabulary_size, rate, seed=None, **kwargs):
-        super().__init__(**kwargs)
-        self.vocabulary_size = vocabulary_size
+        super().__init__(autocast=False, **kwargs)  # tokens may come as floats: they stay exact
+        self.vocabulary_size = positive("vocabulary_size", vocabulary_size)
         self.rate = probability("rate", rate)
         self.seed = seed
         self.generator = keras.random.SeedGenerator(seed)
+        self.supports_masking = True
 
     def call(self, inputs, training=False):
         tokens, embeddings = inputs
+        embeddings = ops.cast(embeddings, self.compute_dtype)
         if not (training and self.rate):
             return embeddings
         shape = (ops.shape(tokens)[0], self.vocabulary_size)
         mask = masks.dropout_mask(shape, self.rate, embeddings.dtype, self.generator)
         kept = ops.take_along_axis(mask, ops.cast(tokens, "int32"), axis=1)
         return embeddings * ops.expand_dims(kept, -1)
+
+    def compute_mask(self, inputs, mask=None):
+        return None if mask is None else mask[1]
 
     def compute_output_shape(self, input_shape):
         return input_shape[1]

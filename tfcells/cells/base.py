@@ -1,6 +1,8 @@
 """The contract of a cell: `prepare` sees the whole sequence once, `step` one moment of it."""
 
 import inspect
+import math
+import numbers
 
 import keras
 from keras import ops
@@ -205,8 +207,20 @@ def require(name, value, allowed, holds):
 
 def positive(name, value):
     """`value`, if it is a whole number above zero."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return require(name, value, "a whole number above 0", whole and value > 0)
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return int(require(name, value, "a whole number above 0", whole and value > 0))
+
+
+def number(name, value, low=-math.inf):
+    """`value`, if it is a finite number above `low`."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    allowed = "a finite number" + (f" above {low}" if low > -math.inf else "")
+    return float(require(name, value, allowed, real and low < value < math.inf))
+
+
+def flag(name, value):
+    """`value`, if it is a truth value."""
+    return require(name, value, "True or False", isinstance(value, bool))
 
 
 class KernelCell(Cell):
@@ -239,7 +253,7 @@ class KernelCell(Cell):
         super().__init__(**kwargs)
         self.units = positive("units", units)
         self.activation = keras.activations.get(activation)
-        self.use_bias = use_bias
+        self.use_bias = flag("use_bias", use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
@@ -249,49 +263,63 @@ class KernelCell(Cell):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.draws = {}
 
     def add_kernel(self, shape, name="kernel"):
         """A weight that multiplies the input."""
-        return self.add_weight(
-            shape, self.kernel_initializer, name=name,
-            regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
-        )  # fmt: skip
+        return self.add("kernel", shape, name)
 
-    def add_recurrent_kernel(self, shape, name="recurrent_kernel", initializer=None):
-        """A weight that multiplies a state."""
-        return self.add_weight(
-            shape, initializer or self.recurrent_initializer, name=name,
-            regularizer=self.recurrent_regularizer, constraint=self.recurrent_constraint,
-        )  # fmt: skip
+    def add_recurrent_kernel(self, shape, name="recurrent_kernel", blocks=1):
+        """A weight that multiplies a state; its equal blocks of columns are drawn one by one.
 
-    def add_bias(self, shape, name="bias", initializer=None):
-        """A bias, or None without `use_bias`."""
-        if not self.use_bias:
-            return None
+        For orthogonal matrices that makes a difference: every block is orthogonal by itself.
+        """
+        return self.add("recurrent", shape, name, blocks)
+
+    def add_bias(self, shape, name="bias"):
+        """A bias that starts as `initial_bias` of what was drawn, or None without `use_bias`."""
+        return self.add("bias", shape, name, then=self.initial_bias) if self.use_bias else None
+
+    def add(self, role, shape, name, blocks=1, then=identity):
+        """A weight with the role's regularizer and constraint, drawn afresh by its initializer."""
+        given = getattr(self, f"{role}_initializer")
+        first = self.draws.get(role, 0)
+        self.draws[role] = first + blocks
+        *rows, columns = shape
+
+        def initialize(shape, dtype=None):
+            drawn = [
+                fresh(given, number)((*rows, columns // blocks), dtype=dtype)
+                for number in range(first, first + blocks)
+            ]
+            return then(ops.concatenate(drawn, axis=-1))
+
         return self.add_weight(
-            shape, initializer or self.bias_initializer, name=name,
-            regularizer=self.bias_regularizer, constraint=self.bias_constraint,
-        )  # fmt: skip
+            shape,
+            initialize,
+            name=name,
+            regularizer=getattr(self, f"{role}_regularizer"),
+            constraint=getattr(self, f"{role}_constraint"),
+        )
 
     def build(self, input_shape):
         width = self.gates * self.units
         self.kernel = self.add_kernel((input_shape[-1], width))
         self.recurrent_kernel = self.add_recurrent_kernel((self.units, width))
-        self.bias = self.add_bias((width,), initializer=self.initial_bias)
+        self.bias = self.add_bias((width,))
 
-    def initial_bias(self, shape, dtype=None):
-        """The initial bias, (gates * units,): a subclass may raise one gate's."""
-        return self.bias_initializer(shape, dtype=dtype)
+    def initial_bias(self, drawn):
+        """The bias that the cell starts with, (gates * units,), from what its initializer drew."""
+        return drawn
 
-    def project(self, sequence, kernel=None, bias=None):
-        """kernel @ x + bias for all steps at once: (steps, batch, features) to (..., columns)."""
-        product = ops.matmul(sequence, self.kernel if kernel is None else kernel)
-        bias = self.bias if bias is None else bias
+    def project(self, sequence, bias):
+        """W x + b for all steps at once: (steps, batch, features) to (..., columns); b may be None."""
+        product = ops.matmul(sequence, self.kernel)
         return product if bias is None else product + bias
 
     def prepare(self, sequence, training=False):
         kernel = Kernel(ops.convert_to_tensor(self.recurrent_kernel), reads=self.states[0])
-        return self.project(sequence), Weights(recurrent_kernel=kernel)
+        return self.project(sequence, self.bias), Weights(recurrent_kernel=kernel)
 
 
 class GatedCell(KernelCell):
@@ -309,20 +337,10 @@ def raise_block(values, block, blocks, amount):
     return values + amount * where
 
 
-def each_block(initializer, blocks):
-    """An initializer that draws the equal blocks of columns one by one, each on its own.
-
-    For orthogonal matrices that makes a difference: every square block is orthogonal.
-    """
-
-    def initialize(shape, dtype=None):
-        config = initializer.get_config()
-        seed = config.get("seed", None)
-        drawn = []
-        for block in range(blocks):
-            fresh = {"seed": seed + block if isinstance(seed, int) else None}
-            one = type(initializer).from_config(config | fresh if "seed" in config else config)
-            drawn.append(one((*shape[:-1], shape[-1] // blocks), dtype=dtype))
-        return ops.concatenate(drawn, axis=-1)
-
-    return initialize
+def fresh(initializer, number):
+    """The initializer for weight `number`: one seed would give all weights the same values."""
+    config = initializer.get_config() if isinstance(initializer, keras.Initializer) else {}
+    seed = config.get("seed")
+    if "seed" not in config or not isinstance(seed, int | None):
+        return initializer
+    return type(initializer).from_config(config | {"seed": seed if seed is None else seed + number})

@@ -9,7 +9,7 @@ class ElmanCell(KernelCell):
     The candidate, for recurrent dropout, is all of h'. Source: Elman, Finding structure in time, 1990;
     with the output as the context, as in `keras.layers.SimpleRNNCell`, whose weights it shares.
 
-    >>> tfcells.RNN(tfcells.ElmanCell(8))(keras.ops.ones((2, 5, 3))).shape
+    >>> keras.ops.shape(tfcells.RNN(tfcells.ElmanCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)
     """
 

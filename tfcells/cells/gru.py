@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from tfcells.cells.base import GatedCell, Kernel, Weights
+from tfcells.cells.base import GatedCell, Kernel, Weights, flag
 
 
 class GRUCell(GatedCell):
@@ -15,7 +15,7 @@ class GRUCell(GatedCell):
     reset_after the bias is (2, 3 units), the input's and the recurrent one. Departs from the papers in
     nothing but the bias. Source: Cho et al., 2014.
 
-    >>> tfcells.RNN(tfcells.GRUCell(8))(keras.ops.ones((2, 5, 3))).shape
+    >>> keras.ops.shape(tfcells.RNN(tfcells.GRUCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)
     """
 
@@ -23,7 +23,7 @@ class GRUCell(GatedCell):
 
     def __init__(self, units, reset_after=True, **kwargs):
         super().__init__(units, **kwargs)
-        self.reset_after = reset_after
+        self.reset_after = flag("reset_after", reset_after)
 
     def build(self, input_shape):
         width = 3 * self.units
@@ -35,7 +35,7 @@ class GRUCell(GatedCell):
         u = ops.convert_to_tensor(self.recurrent_kernel)
         if not self.reset_after:
             gates, candidate = u[:, : 2 * self.units], u[:, 2 * self.units :]
-            return self.project(sequence), Weights(
+            return self.project(sequence, self.bias), Weights(
                 recurrent_kernel=Kernel(gates, reads="h"),
                 candidate_kernel=Kernel(candidate, reads="h"),
             )

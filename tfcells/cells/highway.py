@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from tfcells.cells.base import GatedCell, Kernel, Weights, positive
+from tfcells.cells.base import GatedCell, Kernel, Weights, flag, number, positive
 
 
 class RHNCell(GatedCell):
@@ -17,7 +17,7 @@ class RHNCell(GatedCell):
     Weights: kernel (features, 2 units), `depth` recurrent kernels (units, 2 units) and biases (2 units,);
     3 units if not coupled. Source: Zilly et al., 1607.03474.
 
-    >>> tfcells.RNN(tfcells.RHNCell(8, depth=3))(keras.ops.ones((2, 5, 3))).shape
+    >>> keras.ops.shape(tfcells.RNN(tfcells.RHNCell(8, depth=3))(keras.ops.ones((2, 5, 3))))
     (2, 8)
     """
 
@@ -26,8 +26,8 @@ class RHNCell(GatedCell):
     def __init__(self, units, depth=5, coupled=True, transform_bias=-2.0, **kwargs):
         super().__init__(units, **kwargs)
         self.depth = positive("depth", depth)
-        self.coupled = coupled
-        self.transform_bias = transform_bias
+        self.coupled = flag("coupled", coupled)
+        self.transform_bias = number("transform_bias", transform_bias)
 
     @property
     def gates(self):
@@ -40,13 +40,10 @@ class RHNCell(GatedCell):
             self.add_recurrent_kernel((self.units, width), name=f"recurrent_kernel_{level}")
             for level in range(self.depth)
         ]
-        self.biases = [
-            self.add_bias((width,), name=f"bias_{level}", initializer=self.initial_bias)
-            for level in range(self.depth)
-        ]
+        self.biases = [self.add_bias((width,), name=f"bias_{level}") for level in range(self.depth)]
 
-    def initial_bias(self, shape, dtype=None):
-        drawn = ops.split(self.bias_initializer(shape, dtype=dtype), self.gates)
+    def initial_bias(self, drawn):
+        drawn = ops.split(drawn, self.gates)
         drawn[1] = ops.full_like(drawn[1], self.transform_bias)
         return ops.concatenate(drawn)
 
@@ -56,7 +53,7 @@ class RHNCell(GatedCell):
             w.items[f"R{level}"] = Kernel(ops.convert_to_tensor(kernel), reads="s")
             if level and self.use_bias:
                 w.items[f"b{level}"] = ops.convert_to_tensor(self.biases[level])
-        return self.project(sequence, bias=self.biases[0]), w
+        return self.project(sequence, self.biases[0]), w
 
     def step(self, x, state, w):
         (s,) = state

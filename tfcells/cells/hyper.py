@@ -7,8 +7,9 @@ from tfcells.cells.base import (
     GatedCell,
     Kernel,
     Weights,
-    each_block,
+    flag,
     identity,
+    number,
     positive,
     raise_block,
 )
@@ -26,11 +27,11 @@ class HyperLSTMCell(GatedCell):
     `LayerNormLSTMCell(norm="gate")`.
 
     States: h, c, hyper_h, hyper_c. Initialised as the authors do: the scalings start at 0.1, the
-    generated biases at 0, recurrent blocks orthogonal gate by gate. The forget bias is in the bias (with
-    layer_norm: in the shift). The update slot is the main cell's.
+    generated biases at 0, recurrent blocks orthogonal gate by gate. forget_bias, of both LSTMs, is in the
+    bias (with layer_norm: in the shift). The update slot is the main cell's.
     Source: Ha, Dai & Le, 1609.09106 (section 3.2, appendix A.2), and their code, supercell.
 
-    >>> tfcells.RNN(tfcells.HyperLSTMCell(8, hyper_units=4))(keras.ops.ones((2, 5, 3))).shape
+    >>> keras.ops.shape(tfcells.RNN(tfcells.HyperLSTMCell(8, hyper_units=4))(keras.ops.ones((2, 5, 3))))
     (2, 8)
     """
 
@@ -50,9 +51,9 @@ class HyperLSTMCell(GatedCell):
         super().__init__(units, **kwargs)
         self.hyper_units = positive("hyper_units", hyper_units)
         self.embedding_units = positive("embedding_units", embedding_units)
-        self.forget_bias = forget_bias
-        self.layer_norm = layer_norm
-        self.epsilon = epsilon
+        self.forget_bias = number("forget_bias", forget_bias)
+        self.layer_norm = flag("layer_norm", layer_norm)
+        self.epsilon = number("epsilon", epsilon, low=0)
 
     @property
     def state_size(self):
@@ -60,15 +61,14 @@ class HyperLSTMCell(GatedCell):
 
     def build(self, input_shape):
         features, H, N, E = input_shape[-1], self.units, self.hyper_units, self.embedding_units
-        orthogonal = each_block(self.recurrent_initializer, 4)
         self.kernel = self.add_kernel((features, 4 * H))
-        self.recurrent_kernel = self.add_recurrent_kernel((H, 4 * H), initializer=orthogonal)
-        self.bias = self.add_bias((4 * H,), initializer=self.initial_bias)
+        self.recurrent_kernel = self.add_recurrent_kernel((H, 4 * H), blocks=4)
+        self.bias = self.add_bias((4 * H,))
         self.hyper_kernel = self.add_kernel((features + H, 4 * N), name="hyper_kernel")
         self.hyper_recurrent_kernel = self.add_recurrent_kernel(
-            (N, 4 * N), name="hyper_recurrent_kernel", initializer=orthogonal
+            (N, 4 * N), name="hyper_recurrent_kernel", blocks=4
         )
-        self.hyper_bias = self.add_bias((4 * N,), "hyper_bias", initializer=self.initial_bias)
+        self.hyper_bias = self.add_bias((4 * N,), name="hyper_bias")
         # Z and A stack their blocks as x, h, b, and inside each i, f, g, o.
         self.embedding_kernel = self.add_weight(
             (N, 12 * E), self.initial_embedding, name="embedding_kernel"
@@ -87,9 +87,8 @@ class HyperLSTMCell(GatedCell):
                 )
             }
 
-    def initial_bias(self, shape, dtype=None):
-        """The bias initializer's draw, raised at the forget gate unless layer norm follows."""
-        drawn = self.bias_initializer(shape, dtype=dtype)
+    def initial_bias(self, drawn):
+        """Raised at the forget gate, unless layer norm follows."""
         return drawn if self.layer_norm else raise_block(drawn, 1, 4, self.forget_bias)
 
     def initial_shift(self, shape, dtype=None):

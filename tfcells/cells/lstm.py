@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from tfcells.cells.base import GatedCell, Kernel, Weights, raise_block, require
+from tfcells.cells.base import GatedCell, Kernel, Weights, number, raise_block, require
 from tfcells.cells.normalization import layer_norm
 
 
@@ -13,7 +13,7 @@ class LSTMCell(GatedCell):
     Kernels stack the gates as i, f, g, o, like `keras.layers.LSTMCell`, whose weights it shares.
     States: h, c. Source: Hochreiter & Schmidhuber, 1997; the forget gate: Gers et al., 2000.
 
-    >>> tfcells.RNN(tfcells.LSTMCell(8))(keras.ops.ones((2, 5, 3))).shape
+    >>> keras.ops.shape(tfcells.RNN(tfcells.LSTMCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)
     """
 
@@ -22,10 +22,10 @@ class LSTMCell(GatedCell):
 
     def __init__(self, units, forget_bias=1.0, **kwargs):
         super().__init__(units, **kwargs)
-        self.forget_bias = forget_bias
+        self.forget_bias = number("forget_bias", forget_bias)
 
-    def initial_bias(self, shape, dtype=None):
-        return raise_block(super().initial_bias(shape, dtype), 1, 4, self.forget_bias)
+    def initial_bias(self, drawn):
+        return raise_block(drawn, 1, 4, self.forget_bias)
 
     def step(self, x, state, w):
         h, c = state
@@ -48,7 +48,7 @@ class LayerNormLSTMCell(LSTMCell):
     With "product" the bias serves as the shift. States, gate order and forget_bias are LSTMCell's;
     with "gate", forget_bias raises the shift, since a bias inside the norm would be normalised.
 
-    >>> tfcells.RNN(tfcells.LayerNormLSTMCell(8))(keras.ops.ones((2, 5, 3))).shape
+    >>> keras.ops.shape(tfcells.RNN(tfcells.LayerNormLSTMCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)
     """
 
@@ -57,11 +57,10 @@ class LayerNormLSTMCell(LSTMCell):
         self.norm = require("norm", norm, '"product" or "gate"', norm in ("product", "gate"))
         allowed = ("output", "carry", None)
         self.cell_norm = require("cell_norm", cell_norm, f"one of {allowed}", cell_norm in allowed)
-        self.epsilon = require("epsilon", epsilon, "above 0", epsilon > 0)
+        self.epsilon = number("epsilon", epsilon, low=0)
 
-    def initial_bias(self, shape, dtype=None):
-        skip = super() if self.norm == "product" else super(LSTMCell, self)
-        return skip.initial_bias(shape, dtype)
+    def initial_bias(self, drawn):
+        return super().initial_bias(drawn) if self.norm == "product" else drawn
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -89,7 +88,7 @@ class LayerNormLSTMCell(LSTMCell):
             x = layer_norm(x, tensor(self.kernel_gain), self.bias, self.epsilon)
             weights["gain"] = tensor(self.recurrent_gain)
         else:
-            x = self.project(sequence)
+            x = self.project(sequence, self.bias)
             weights |= {"gain": tensor(self.gain), "shift": tensor(self.shift)}
         if self.cell_norm:
             weights |= {"cell_gain": tensor(self.cell_gain), "cell_shift": tensor(self.cell_shift)}

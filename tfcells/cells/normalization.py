@@ -1,5 +1,6 @@
 """Layer normalisation as the cells use it."""
 
+import keras
 from keras import ops
 
 
@@ -9,8 +10,8 @@ def layer_norm(x, gain, shift, epsilon, groups=1):
     x: (..., groups * features); gain, shift: (groups * features,), shift may be None. The moments of
     half-precision inputs are taken in float32. Source: Ba, Kiros & Hinton, 1607.06450.
     """
-    dtype = x.dtype
-    half = str(dtype) in ("float16", "bfloat16")
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    half = dtype in ("float16", "bfloat16")
     v = ops.cast(x, "float32") if half else x
     if groups > 1:
         v = ops.reshape(v, (-1, groups, x.shape[-1] // groups))

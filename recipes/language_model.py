@@ -1,0 +1,495 @@
+"""Language models: predict the next word, or character, of a text.
+
+Keras and TensorFlow are imported where they are used: reading a recipe, or refusing one, needs
+neither.
+"""
+
+import hashlib
+import itertools
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from recipes.corpus import Corpus, evaluation_windows, load_corpus, windows
+from recipes.recipe import Count, InputError, Number, Positive, Rate, Recipe, Size
+
+PENN_TREEBANK = {"word": 10_000, "char": 50}
+"""The sizes of Penn Treebank's vocabularies, by which the parameters of a recipe are counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModel(Recipe):
+    """Embedding, recurrent layers, softmax; each target adds the cell and the cell's own fields.
+
+    The training text is cut into ``batch_size`` rows, and those into windows of ``steps``; state is
+    carried from window to window and starts anew each epoch. The loss is summed over time and
+    averaged over the batch, as in Zaremba's code and all that followed it: to that their learning
+    rates and clipping norms refer. With ``loss="mean"`` it is averaged over time, too.
+
+    Dropout comes in two kinds. ``dropout`` is Zaremba's: new noise at each step, before each layer
+    and after the last. The others keep one mask for a window: ``word_dropout`` drops words out of
+    the vocabulary, ``input_dropout`` acts on the inputs of each layer, ``state_dropout`` on what
+    its kernels read of the state, ``output_dropout`` on what leaves the last. ``recurrent_dropout``
+    is new noise at each step on the update of the memory (Semeniuta et al., 1603.05118).
+
+    ``embedding_units`` is the width of the embedding, if not ``units``; a linear map leads back to
+    it before a tied softmax. ``one_hot`` does without an embedding. ``init_scale`` draws weights
+    uniformly within plus and minus that; without it, Keras's own initialisers do.
+    """
+
+    level: Literal["word", "char"] = "word"
+    units: Count
+    layers: Count = 1
+    steps: Count = 35
+    embedding_units: Count | None = None
+    one_hot: bool = False
+    tied: bool = False
+    init_scale: Positive | None = None
+    dropout: Rate = 0.0
+    word_dropout: Rate = 0.0
+    input_dropout: Rate = 0.0
+    state_dropout: Rate = 0.0
+    output_dropout: Rate = 0.0
+    recurrent_dropout: Rate = 0.0
+    loss: Literal["sum", "mean"] = "sum"
+    evaluation_batch_size: Count = 20
+    evaluation_steps: Count = 100
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.one_hot and (self.tied or self.embedding_units):
+            raise InputError("one_hot=True: must be false with tied or embedding_units")
+
+    def cell(self, **initializers):
+        """One layer's cell, without dropout."""
+        raise NotImplementedError
+
+    def regularized_cell(self, top: bool):
+        """One layer's cell with the dropout that acts inside it."""
+        import tfcells
+
+        cell = self.cell(**self.initializers("kernel_initializer", "recurrent_initializer"))
+        if self.recurrent_dropout:
+            cell = tfcells.RecurrentDropout(cell, self.recurrent_dropout)
+        rates = self.input_dropout, self.state_dropout, self.output_dropout if top else 0.0
+        return tfcells.Variational(cell, *rates) if any(rates) else cell
+
+    def initializers(self, *names: str) -> dict:
+        """The initialisers of those names that the recipe prescribes."""
+        import keras
+
+        if self.init_scale is None:
+            return {}
+        scale = self.init_scale
+        return {name: keras.initializers.RandomUniform(-scale, scale) for name in names}
+
+    def network(self, vocabulary_size: int, with_state: bool = True):
+        """A model [tokens, *state] -> [logits, *state], or, without state, tokens -> logits.
+
+        Any batch size and any number of steps will do; tokens: (batch, steps).
+        """
+        import keras
+
+        import tfcells
+
+        def drop(x):
+            return keras.layers.Dropout(self.dropout)(x) if self.dropout else x
+
+        tokens = keras.Input((None,), dtype="int32", name="tokens")
+        embedding = self.embedding(vocabulary_size)
+        x = embedding(tokens)
+        if self.word_dropout:
+            x = tfcells.WordDropout(vocabulary_size, self.word_dropout)([tokens, x])
+        before, after = [], []
+        for number in range(1, self.layers + 1):
+            cell = self.regularized_cell(top=number == self.layers)
+            options = {"return_sequences": True, "name": f"layer_{number}"}
+            if with_state:
+                start = [
+                    keras.Input((size,), name=f"{name}_{number}")
+                    for name, size in zip(cell.states, cell.state_size, strict=True)
+                ]
+                layer = tfcells.RNN(cell, return_state=True, **options)
+                x, *end = layer(drop(x), initial_state=start)
+                before += start
+                after += end
+            else:
+                x = tfcells.RNN(cell, **options)(drop(x))
+        if self.tied:
+            logits = self.tied_logits(tokens, drop(x), embedding)
+        else:
+            names = "kernel_initializer", "bias_initializer"
+            output = keras.layers.Dense(vocabulary_size, name="output", **self.initializers(*names))
+            logits = output(drop(x))
+        return keras.Model(
+            [tokens, *before] if before else tokens, [logits, *after] if after else logits
+        )
+
+    def embedding(self, vocabulary_size: int):
+        """The first layer."""
+        import keras
+
+        if self.one_hot:
+            return keras.layers.Embedding(
+                vocabulary_size, vocabulary_size, "identity", trainable=False, name="one_hot"
+            )
+        return keras.layers.ReversibleEmbedding(
+            vocabulary_size,
+            self.embedding_units or self.units,
+            name="embedding",
+            **self.initializers("embeddings_initializer"),
+        )
+
+    def tied_logits(self, tokens, x, embedding):
+        """The embedding's matrix as the softmax's, with a bias."""
+        import keras
+
+        if embedding.output_dim != self.units:
+            start = self.initializers("kernel_initializer")
+            x = keras.layers.Dense(embedding.output_dim, name="projection", **start)(x)
+        # Keras has no layer for a bias alone; a table of one row is one.
+        start = {"embeddings_initializer": "zeros"} | self.initializers("embeddings_initializer")
+        bias = keras.layers.Embedding(1, embedding.input_dim, name="output_bias", **start)
+        return embedding(x, reverse=True) + bias(keras.ops.zeros_like(tokens[:1, :1]))
+
+    def parameters(self, vocabulary_size: int | None = None) -> int:
+        """The number of trainable scalars, tied ones once; without making a single one."""
+        import keras
+
+        with keras.StatelessScope(initialize_variables=False):
+            model = self.network(vocabulary_size or PENN_TREEBANK[self.level])
+        return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+    # What train.py asks for, as recipes/__init__.py lists it.
+
+    @property
+    def unit(self) -> str:
+        return {"word": "words", "char": "characters"}[self.level]
+
+    def load(self, corpus: str, data_dir: str | None) -> Corpus:
+        data = load_corpus(corpus, data_dir, self.level)
+        steps = len(windows(data.train, self.batch_size, self.steps))  # raises if there is not one
+        if self.steps_per_epoch and self.steps_per_epoch > steps:
+            raise InputError(
+                f"steps_per_epoch={self.steps_per_epoch}: this text has only {steps} steps"
+            )
+        return data
+
+    def files(self, data) -> dict[str, object]:
+        return {"vocabulary.json": data.vocabulary}
+
+    def fingerprint(self, data) -> str:
+        digest = hashlib.sha256(json.dumps(data.vocabulary).encode())
+        for stream in (data.train, data.valid, data.test):
+            digest.update(stream.astype("<i4").tobytes())
+        return digest.hexdigest()
+
+    def build(self, data):
+        return self.network(len(data.vocabulary))
+
+    def initial_state(self, model, batch_size: int) -> list:
+        import keras
+
+        layers = [layer for layer in model.layers if isinstance(layer, keras.layers.RNN)]
+        state = [s for layer in layers for s in layer.get_initial_state(batch_size)]
+        return [
+            keras.ops.cast(s, end.dtype) for s, end in zip(state, model.outputs[1:], strict=True)
+        ]
+
+    def batches(self, data):
+        every = windows(data.train, self.batch_size, self.steps)
+        return every.take(self.steps_per_epoch) if self.steps_per_epoch else every
+
+    def evaluation(self, data, split: str):
+        """Validation in rows, to be quick; the test text as the one stream it is."""
+        rows = self.evaluation_batch_size if split == "valid" else 1
+        return evaluation_windows(getattr(data, split), rows, self.evaluation_steps, data.eos)
+
+    def losses(self, model, x, y, state, training: bool = False):
+        from recipes.cross_entropy import cross_entropy
+
+        logits, *state = model([x, *state], training=training)
+        return cross_entropy(y, logits), state
+
+    def objective(self, losses):
+        import tensorflow as tf
+
+        mean = tf.reduce_mean(losses)
+        return mean if self.loss == "mean" else mean * losses.shape[1]
+
+    score_name = "perplexity"
+
+    def score(self, loss: float) -> float:
+        return math.exp(loss) if loss < 709 else math.inf
+
+    def results(self, train: float, valid: float, test: float) -> dict[str, object]:
+        """What result.json says of the task, from the losses of a prediction."""
+        results = {
+            "level": self.level,
+            "train_perplexity": self.score(train),
+            "valid_perplexity": self.score(valid),
+            "test_perplexity": self.score(test),
+        }
+        if self.level == "char":
+            results["valid_bits_per_character"] = valid / math.log(2)
+            results["bits_per_character"] = test / math.log(2)
+        return results
+
+    def portable(self, model, data):
+        """A model tokens -> logits with the same weights, of Keras's and tfcells's layers alone."""
+        copy = self.network(len(data.vocabulary), with_state=False)
+        for new, old in zip(copy.trainable_variables, model.trainable_variables, strict=True):
+            new.assign(old)
+        return copy
+
+    def generate(self, model, data, seed: int, temperature: float = 1.0) -> Iterator[str]:
+        """Tokens without end, drawn one by one as if after the end of a sentence."""
+        import numpy as np
+        import tensorflow as tf
+
+        step = tf.function(lambda token, state: model([token, *state]))
+        random = np.random.default_rng(seed)
+        state, token = self.initial_state(model, 1), data.eos
+        while True:
+            logits, *state = step(tf.constant([[token]]), state)
+            logits = np.asarray(logits, "float64").ravel() / temperature
+            chances = np.exp(logits - logits.max())
+            token = int(random.choice(len(chances), p=chances / chances.sum()))
+            yield data.vocabulary[token]
+
+    def sample(self, model, data, words: int, seed: int, temperature: float = 1.0) -> str:
+        """So many words of made-up text, a sentence a line."""
+        end, space = data.vocabulary[data.eos], "" if self.level == "char" else " "
+        text = ""
+        # A model of characters may never care to end a word.
+        for token in itertools.islice(self.generate(model, data, seed, temperature), 20 * words):
+            text += "\n" if token == end else space + token
+            if len(text.split()) > words:
+                break
+        text = text.replace("\n ", "\n").strip()
+        return re.match(rf"(\s*\S+){{0,{words}}}", text)[0] + "\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LSTM(LanguageModel):
+    forget_bias: Number = 1.0
+
+    def cell(self, **initializers):
+        import tfcells
+
+        return tfcells.LSTMCell(self.units, forget_bias=self.forget_bias, **initializers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerNormLSTM(LanguageModel):
+    forget_bias: Number = 1.0
+
+    def cell(self, **initializers):
+        import tfcells
+
+        return tfcells.LayerNormLSTMCell(self.units, forget_bias=self.forget_bias, **initializers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecurrentHighwayNetwork(LanguageModel):
+    depth: Count
+    transform_bias: Number = -2.0
+
+    def cell(self, **initializers):
+        import tfcells
+
+        return tfcells.RHNCell(
+            self.units,
+            depth=self.depth,
+            transform_bias=self.transform_bias,
+            **initializers,
+            **self.initializers("bias_initializer"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HyperNetworks(LanguageModel):
+    hyper_units: Count = 128
+    signal_units: Count = 4
+    layer_norm: bool = False
+    forget_bias: Number = 1.0
+
+    def cell(self, **initializers):
+        import tfcells
+
+        return tfcells.HyperLSTMCell(
+            self.units,
+            hyper_units=self.hyper_units,
+            embedding_units=self.signal_units,
+            layer_norm=self.layer_norm,
+            forget_bias=self.forget_bias,
+            **initializers,
+        )
+
+
+ZAREMBA = "Zaremba et al. 2014, arXiv 1409.2329"
+ZILLY = "Zilly et al. 2017, arXiv 1607.03474"
+HA = "Ha et al. 2017, arXiv 1609.09106"
+
+SMALL = {
+    # Ours: at most the 4,651,600 parameters of the small LSTM, and an hour on two cores.
+    "embedding_units": 200,
+    "tied": True,
+    "batch_size": 20,
+    "steps": 35,
+    "epochs": 10,
+    "optimizer": "adam",
+    "learning_rate": 2e-3,
+    "warm_up": 0.1,
+    "anneal": "linear",
+    "clip_norm": 10.0,
+    "word_dropout": 0.05,
+    "input_dropout": 0.2,
+    "state_dropout": 0.15,
+    "output_dropout": 0.3,
+}
+
+TARGETS = {
+    # The learning rate is 1 for the first 4, 6 and 14 epochs, as the text of the paper says and as
+    # TensorFlow's ptb_word_lm.py counts them. As there, the cells' biases start at zero, and the
+    # softmax's like the weights. Dropout is 1 - keep_prob.
+    "lstm": {
+        "small": Size(
+            LSTM(
+                units=200,
+                layers=2,
+                steps=20,
+                batch_size=20,
+                epochs=13,
+                learning_rate=1.0,
+                decay=0.5,
+                decay_after=4,
+                clip_norm=5.0,
+                init_scale=0.1,
+                forget_bias=0.0,
+            ),
+            paper=ZAREMBA,
+            source="table 1, non-regularized; TensorFlow's ptb_word_lm.py: 121.39 / 115.91",
+            published="120.7 / 114.5",
+        ),
+        "medium": Size(
+            LSTM(
+                units=650,
+                layers=2,
+                steps=35,
+                batch_size=20,
+                epochs=39,
+                learning_rate=1.0,
+                decay=0.8,  # both codes'; the paper divides by 1.2
+                decay_after=6,
+                clip_norm=5.0,
+                init_scale=0.05,
+                forget_bias=0.0,
+                dropout=0.5,
+            ),
+            paper=ZAREMBA,
+            source="table 1, medium; TensorFlow's ptb_word_lm.py: 86.16 / 82.07",
+            published="86.2 / 82.7",
+        ),
+        "large": Size(
+            LSTM(
+                units=1500,
+                layers=2,
+                steps=35,
+                batch_size=20,
+                epochs=55,
+                learning_rate=1.0,
+                decay=1 / 1.15,
+                decay_after=14,
+                clip_norm=10.0,
+                init_scale=0.04,
+                forget_bias=0.0,
+                dropout=0.65,
+            ),
+            paper=ZAREMBA,
+            source="table 1, large; TensorFlow's ptb_word_lm.py: 82.62 / 78.29",
+            published="82.2 / 78.4",
+        ),
+        "tied": Size(
+            LSTM(units=656, **SMALL),
+            paper="Inan et al. 2017, arXiv 1611.01462",
+            source="not theirs but ours; the score is of their small VD-LSTM with tied embeddings",
+            published="89.9 / 85.1",
+        ),
+    },
+    "lnlstm": {
+        "small": Size(
+            LayerNormLSTM(units=656, **SMALL),
+            paper="Ba et al. 2016, arXiv 1607.06450",
+            source="ours; the paper has no language model of Penn Treebank",
+        ),
+    },
+    "rhn": {
+        "small": Size(
+            RecurrentHighwayNetwork(units=448, depth=4, **SMALL),
+            paper=ZILLY,
+            source="ours; the paper's smallest has 23 million parameters",
+        ),
+        # ptb_sota of the official code, github.com/jzilly/RecurrentHighwayNetworks, where epoch i,
+        # from 0, has 0.2 / 1.02 ** max(i - 19, 0). H's bias is drawn like the weights.
+        "paper": Size(
+            RecurrentHighwayNetwork(
+                units=830,
+                depth=10,
+                transform_bias=-2.0,
+                tied=True,
+                steps=35,
+                batch_size=20,
+                epochs=500,
+                learning_rate=0.2,
+                decay=1 / 1.02,
+                decay_after=20,
+                clip_norm=10.0,
+                weight_decay=1e-7,
+                init_scale=0.04,
+                word_dropout=0.25,
+                input_dropout=0.75,
+                state_dropout=0.25,
+                output_dropout=0.75,
+            ),
+            paper=ZILLY,
+            source="table 1, variational RHN + WT; rhn_train.py's ptb_sota",
+            published="67.9 / 65.4",
+        ),
+    },
+    "hypernets": {
+        "small": Size(
+            HyperNetworks(units=448, hyper_units=64, layer_norm=True, **SMALL),
+            paper=HA,
+            source="ours; the paper has characters alone",
+        ),
+        # Layer-norm HyperLSTM; inputs are one-hot characters: so the paper's parameters add up.
+        # The paper also drops 0.1 of the updates of the memory, which no wrapper here does yet.
+        "paper": Size(
+            HyperNetworks(
+                level="char",
+                units=1000,
+                hyper_units=128,
+                signal_units=4,
+                layer_norm=True,
+                one_hot=True,
+                steps=100,
+                batch_size=128,
+                epochs=100,
+                optimizer="adam",
+                learning_rate=1e-3,
+                clip_norm=1.0,
+                loss="mean",
+                dropout=0.1,
+                recurrent_dropout=0.1,
+                evaluation_batch_size=64,
+            ),
+            paper=HA,
+            source="table 1, Layer Norm HyperLSTM; bits per character",
+            published="1.281 / 1.250",
+        ),
+    },
+}

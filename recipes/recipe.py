@@ -1,0 +1,171 @@
+"""What a recipe is: a frozen dataclass whose types say what each field may hold.
+
+A field's type is all of its check: ``Rate`` is a number in [0, 1), and 1.7 is refused by name.
+Neither Keras nor TensorFlow is imported here, so a mistake on the command line is answered at once.
+"""
+
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from typing import Annotated, Literal, NamedTuple
+
+
+class InputError(ValueError):
+    """A bad argument, corpus or run folder: the message names the culprit and what would do."""
+
+
+class Allowed(NamedTuple):
+    """The values a field may take: in words, and as the bounds of ``low <= value <= high``."""
+
+    words: str
+    low: float
+    high: float
+
+
+LARGEST, BELOW_ONE, TINY = 1_000_000, math.nextafter(1, 0), math.nextafter(0, 1)
+FINITE = math.nextafter(math.inf, 0)
+
+Count = Annotated[int, Allowed("a whole number from 1 to 1000000", 1, LARGEST)]
+Whole = Annotated[int, Allowed("a whole number from 0 to 1000000", 0, LARGEST)]
+Rate = Annotated[float, Allowed("a number in [0, 1)", 0, BELOW_ONE)]
+Positive = Annotated[float, Allowed("a number above 0", TINY, FINITE)]
+NonNegative = Annotated[float, Allowed("a number of at least 0", 0, FINITE)]
+Number = Annotated[float, Allowed("a finite number", -FINITE, FINITE)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to train, whatever the task: each task extends it with its network and its data.
+
+    The learning rate of an epoch (counted from 1) is
+
+        learning_rate * decay ** max(epoch - decay_after, 0)
+
+    which is Zaremba's schedule. It rises to that along a line through the first ``warm_up`` epochs,
+    and falls to zero at the end of the last, along a line or half a cosine, if ``anneal`` says so.
+    The gradient of the objective is clipped at ``clip_norm``, by its norm over all weights.
+    ``weight_decay`` adds weight_decay * sum(w ** 2) / 2 to the objective, and to no score.
+    """
+
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    steps_per_epoch: Count | None = None
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    decay: Positive = 1.0
+    decay_after: Whole = 0
+    warm_up: NonNegative = 0.0
+    anneal: Literal["none", "linear", "cosine"] = "none"
+    clip_norm: Positive | None = None
+    weight_decay: NonNegative = 0.0
+
+    def __post_init__(self):
+        for name, hint in fields(self).items():
+            if not holds(hint, getattr(self, name)):
+                raise InputError(f"{name}={getattr(self, name)!r}: must be {describe(hint)}")
+
+    def replace(self, **texts: str) -> typing.Self:
+        """This recipe with some fields read from text, as a command line gives them."""
+        hints = fields(self)
+        for name in texts:
+            if name not in hints:
+                raise InputError(
+                    f"{type(self).__name__} has no field {name!r}{nearest(name, hints)}"
+                )
+        return dataclasses.replace(
+            self, **{name: read(name, hints[name], text) for name, text in texts.items()}
+        )
+
+    def rate(self, epoch: int, step: int, steps: int) -> float:
+        """The learning rate of a step; both counted from 0, of so many steps an epoch."""
+        done = epoch + step / steps
+        rate = self.learning_rate * self.decay ** max(epoch + 1 - self.decay_after, 0)
+        if done < self.warm_up:
+            return rate * (done + 1 / steps) / (self.warm_up + 1 / steps)
+        left = (self.epochs - done) / max(self.epochs - self.warm_up, 1 / steps)
+        match self.anneal:
+            case "linear":
+                return rate * left
+            case "cosine":
+                return rate * (1 - math.cos(math.pi * left)) / 2
+        return rate
+
+
+class Size(NamedTuple):
+    """A recipe beside the score it has to reach: what was published, where, and ours."""
+
+    recipe: Recipe
+    paper: str
+    source: str
+    published: str = ""
+    own: str = ""
+
+
+def fields(recipe: Recipe | type[Recipe]) -> dict[str, typing.Any]:
+    """The names of a recipe's fields, each with its type."""
+    hints = typing.get_type_hints(
+        recipe if isinstance(recipe, type) else type(recipe), include_extras=True
+    )
+    return {field.name: hints[field.name] for field in dataclasses.fields(recipe)}
+
+
+def differences(one: Recipe, other: Recipe) -> list[str]:
+    """The fields in which two recipes differ, as 'units=200 (was 100)'."""
+    before = dataclasses.asdict(other)
+    return [
+        f"{name}={value!r} (was {before.get(name)!r})"
+        for name, value in dataclasses.asdict(one).items()
+        if name not in before or value != before[name]
+    ]
+
+
+def nearest(name: str, names: typing.Iterable[str]) -> str:
+    """The end of an error message: the nearest valid names, or all of them where none is near."""
+    names = sorted(names)
+    close = difflib.get_close_matches(name, names, n=3)
+    return f"; did you mean {' or '.join(close)}?" if close else f"; there are {', '.join(names)}"
+
+
+def describe(hint) -> str:
+    """A type in words, for a message."""
+    if hint is bool:
+        return "true or false"
+    if hint is types.NoneType:
+        return "none"
+    if typing.get_origin(hint) is Literal:
+        return " or ".join(typing.get_args(hint))
+    if typing.get_origin(hint) is Annotated:
+        return hint.__metadata__[0].words
+    return " or ".join(describe(option) for option in typing.get_args(hint))
+
+
+def holds(hint, value) -> bool:
+    """Whether a value is of a field's type."""
+    if isinstance(hint, type):
+        return type(value) is hint
+    if typing.get_origin(hint) is Literal:
+        return isinstance(value, str) and value in typing.get_args(hint)
+    if typing.get_origin(hint) is Annotated:
+        allowed = hint.__metadata__[0]
+        whole = type(value) is int
+        return (whole or type(value) is hint.__origin__) and allowed.low <= value <= allowed.high
+    return any(holds(option, value) for option in typing.get_args(hint))
+
+
+def read(name: str, hint, text: str):
+    """The value a text stands for."""
+    for convert in (
+        {"none": None, "true": True, "false": False}.__getitem__,
+        int,
+        float,
+        str,
+    ):
+        try:
+            value = convert(text)
+        except (KeyError, ValueError):
+            continue
+        if holds(hint, value):
+            return value
+    raise InputError(f"{name}={text}: must be {describe(hint)}")

@@ -1,0 +1,28 @@
+"""What the tests share: a quiet TensorFlow, fixed seeds, random weights."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """The same random numbers in every test, whatever ran before it."""
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def randomise():
+    """A function that gives all weights of a built layer, biases too, random values."""
+
+    def apply(layer, seed=0):
+        rng = np.random.default_rng(seed)
+        for weight in layer.trainable_variables:
+            weight.assign(rng.normal(scale=0.5, size=weight.shape))
+        return layer
+
+    return apply

@@ -1,0 +1,490 @@
+"""The conformance suite: every cell of the table against its oracle, in every way it can run."""
+
+import functools
+import inspect
+import itertools
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfcells
+from tests import cases
+from tests.cases import BAD, CASES, OTHER
+from tfcells.cells.normalization import layer_norm
+
+BATCH, STEPS, FEATURES = 4, 6, 3
+EVERY = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+# The last variant of each cell: enough for what variants don't change, as compiling takes time.
+ONE_EACH = pytest.mark.parametrize(
+    "case", {case.cell: case for case in CASES}.values(), ids=lambda case: case.name
+)
+MASK = np.array(  # padded right, padded left, a gap in the middle, nothing but padding
+    [[1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 1], [1, 0, 0, 1, 0, 1], [0, 0, 0, 0, 0, 0]], bool
+)
+ENGINE, LOOP = {}, {"jit_compile": False}
+
+
+def near(got, wanted, tolerance=1e-12):
+    """All arrays equal, relative to the largest entry of each."""
+    for a, b in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(1.0, np.abs(b).max()))
+
+
+@functools.cache
+def data(case):
+    """Random inputs, initial states, and weights, biases and gains by the oracle's letters."""
+    cell, rng = case.build(FEATURES), np.random.default_rng(7)
+    draw = functools.partial(rng.normal, 0.0, 0.8)
+    pairs = zip(case.weights, cell.weights, strict=True)
+    weights = {letter: draw(weight.shape) for letter, weight in pairs}
+    return draw((BATCH, STEPS, FEATURES)), [draw((BATCH, n)) for n in cell.state_size], weights
+
+
+@functools.cache
+def layer_of(case, policy="float64", layer=tfcells.RNN, more=(), **options):
+    """A built layer around the cell; `more`: items of further arguments of the cell."""
+    cell = case.cell(dtype=policy, **case.arguments, **dict(more))
+    built = layer(cell, return_sequences=True, return_state=True, dtype=policy, **options)
+    built.build((BATCH, None, FEATURES))
+    return built
+
+
+def pure(layer, x, state, weights, **more):
+    """Outputs and final states of a layer (or a cell) as a function of everything it depends on."""
+    pairs = [(v, tf.cast(w, v.dtype)) for v, w in zip(layer.weights, weights, strict=True)]
+    with keras.StatelessScope(pairs):
+        if isinstance(layer, tfcells.Cell):
+            return layer(x, state)
+        return layer(x, initial_state=list(state), **more)
+
+
+def run(case, options, policy="float64", mask=None):
+    """What the layer gives for the case's data, as arrays."""
+    x, state, weights = data(case)
+    outputs = pure(layer_of(case, policy, **options), x, state, weights.values(), mask=mask)
+    return [np.asarray(a) for a in outputs]
+
+
+@functools.cache
+def oracle(case):
+    return case.roll(*data(case))
+
+
+def cosines(arrays):
+    """Fixed weights of a loss that no symmetry of the cells respects."""
+    return [np.cos(1 + np.arange(np.size(a))).reshape(np.shape(a)) for a in arrays]
+
+
+def gradients(case, options, dtype="float64", mask=None):
+    """The gradients of inputs, states and weights for a loss of all outputs and final states."""
+    x, state, weights = data(case)
+    sources = [tf.constant(a, dtype) for a in (x, *state, *weights.values())]
+    layer = layer_of(case, dtype, **options)
+    with tf.GradientTape() as tape:
+        tape.watch(sources)
+        count = 1 + len(state)
+        found = pure(layer, sources[0], sources[1:count], sources[count:], mask=mask)
+        loss = sum(
+            tf.reduce_sum(a * b.astype(dtype)) for a, b in zip(found, cosines(found), strict=True)
+        )
+    return [g.numpy() for g in tape.gradient(loss, sources)]
+
+
+def test_every_cell_has_a_row():
+    assert {case.cell for case in CASES} == set(tfcells.CELLS.values())
+
+
+@EVERY
+def test_weights_are_in_the_documented_order(case):
+    assert [w.name for w in case.build(FEATURES).weights] == list(case.weights.values())
+
+
+# The same numbers, however it runs.
+
+
+def in_graph(case, x, state, weights):
+    """With unknown batch and length."""
+    layer, signature = layer_of(case), tf.TensorSpec((None, None, FEATURES), "float64")
+    return tf.function(lambda x: pure(layer, x, state, weights), input_signature=[signature])(x)
+
+
+def in_outer_jit(case, x, state, weights):
+    return tf.function(functools.partial(pure, layer_of(case)), jit_compile=True)(x, state, weights)
+
+
+def by_single_steps(case, x, state, weights):
+    cell, outputs = case.build(FEATURES, dtype="float64"), []
+    for t in range(STEPS):
+        y, state = pure(cell, x[:, t], state, weights)
+        outputs.append(y)
+    return np.stack(outputs, 1), *state
+
+
+def layer_with(**options):
+    return lambda case, *given: pure(layer_of(case, **options), *given)
+
+
+WAYS = {
+    "loop": layer_with(**LOOP),
+    "unrolled": layer_with(unroll=True),
+    "keras RNN": layer_with(layer=keras.layers.RNN),
+    "single steps": by_single_steps,
+}
+COMPILED_WAYS = {"graph": in_graph, "outer jit": in_outer_jit}
+
+
+def equals_the_oracle(case, way):
+    x, state, weights = data(case)
+    near(way(case, x, state, list(weights.values())), oracle(case))
+
+
+@EVERY
+@pytest.mark.parametrize("way", WAYS)
+def test_equals_the_oracle(case, way):
+    equals_the_oracle(case, WAYS[way])
+
+
+@ONE_EACH
+@pytest.mark.parametrize("way", COMPILED_WAYS)
+def test_equals_the_oracle_in_a_graph(case, way):
+    equals_the_oracle(case, COMPILED_WAYS[way])
+
+
+@EVERY
+def test_the_oracle_notices_a_swap_of_gates(case):
+    """In each weight any two gates, or else its units, change places: the numbers must differ."""
+    x, state, weights = data(case)
+    found, gates = run(case, LOOP), case.build(FEATURES).gates
+    for letter, weight in weights.items():
+        swapped = []
+        if gates > 1 and weight.shape[-1] % gates == 0:
+            for a, b in itertools.combinations(range(gates), 2):
+                order = np.arange(gates)
+                order[[a, b]] = b, a
+                swapped.append(np.concatenate([np.split(weight, gates, -1)[i] for i in order], -1))
+        for wrong in swapped or [np.roll(weight, 1, -1)]:
+            with pytest.raises(AssertionError):
+                near(found, case.roll(x, state, weights | {letter: wrong}), tolerance=1e-4)
+
+
+@EVERY
+def test_without_bias(case):
+    x, state, weights = data(case)
+    layer = layer_of(case, more=(("use_bias", False),), **LOOP)
+    letters = {name: letter for letter, name in case.weights.items()}
+    kept = {letters[w.name]: weights[letters[w.name]] for w in layer.weights}
+    left_out = {case.weights[letter] for letter in set(weights) - set(kept)}
+    assert left_out == {name for name in letters if "bias" in name and name != "embedding_bias"}
+    near(pure(layer, x, state, kept.values()), case.roll(x, state, kept))
+
+
+@EVERY
+def test_other_activations(case, monkeypatch):
+    x, state, weights = data(case)
+    others = {name: OTHER[name] for name in ("activation", "recurrent_activation")}
+    others = tuple((k, v) for k, v in others.items() if k in case.cell.arguments())
+    layer = layer_of(case, more=others, **LOOP)
+    monkeypatch.setattr(cases, "tanh", lambda a: a / (1 + np.abs(a)))
+    monkeypatch.setattr(cases, "s", lambda a: np.clip(a / 6 + 0.5, 0, 1))
+    near(pure(layer, x, state, weights.values()), case.roll(x, state, weights))
+
+
+# The compiled loop and its gradients.
+
+
+def are_finite_differences(gradients, function, sources, step=1e-5):
+    """Central differences of `function`, along random directions of one source after the other."""
+    rng = np.random.default_rng(1)
+    for i, gradient in enumerate(gradients):
+        for _ in range(3):
+            along = rng.normal(size=sources[i].shape)
+            ends = (
+                function(*sources[:i], sources[i] + sign * step * along, *sources[i + 1 :])
+                for sign in (1, -1)
+            )
+            wanted = np.subtract(*ends) / (2 * step)
+            np.testing.assert_allclose((gradient * along).sum(), wanted, rtol=1e-6, atol=1e-7)
+
+
+def check_gradients(case, mask=None):
+    """Of the engine: as the oracle's finite differences say, and as the ordinary loop's."""
+    x, state, weights = data(case)
+    count = 1 + len(state)
+
+    def loss(x, *rest):
+        named = dict(zip(weights, rest[count - 1 :], strict=True))
+        found = case.roll(x, rest[: count - 1], named, mask)
+        return sum((a * b).sum() for a, b in zip(found, cosines(found), strict=True))
+
+    found = gradients(case, ENGINE, mask=mask)
+    are_finite_differences(found, loss, [x, *state, *weights.values()])
+    agree(found, gradients(case, LOOP, mask=mask), 1e-12)
+
+
+def agree(found, wanted, tolerance):
+    for a, b in zip(found, wanted, strict=True):
+        assert np.linalg.norm(a - b) <= tolerance * np.linalg.norm(b)
+
+
+@EVERY
+def test_engine(case):
+    near(run(case, ENGINE), oracle(case))
+    check_gradients(case)
+
+
+@ONE_EACH
+def test_gradients_in_single_precision(case):
+    agree(gradients(case, ENGINE, "float32"), gradients(case, LOOP, "float32"), 1e-5)
+
+
+# Masks.
+
+
+def check_masks(case, options):
+    x, initial, weights = data(case)
+    outputs, *state = run(case, options, mask=MASK)
+    wanted, *final = case.roll(x, initial, weights, MASK)
+    near(state, final)
+    near([outputs], [wanted])
+    last = np.zeros_like(outputs[:, 0])  # what Keras, too, holds before the first step
+    for t in range(STEPS):
+        np.testing.assert_array_equal(outputs[~MASK[:, t], t], last[~MASK[:, t]])
+        last = outputs[:, t]
+    for before, after in zip(initial, state, strict=True):
+        np.testing.assert_array_equal(before[~MASK.any(1)], after[~MASK.any(1)])
+    # Masked steps do exactly nothing: moved to the end, full of other numbers, they change no bit.
+    order, rows = np.argsort(~MASK, axis=1, kind="stable"), np.arange(BATCH)[:, None]
+    x, mask = (x + ~MASK[..., None])[rows, order], MASK[rows, order]
+    same = [
+        *map(np.asarray, pure(layer_of(case, **options), x, initial, weights.values(), mask=mask))
+    ]
+    for a, b in zip([same[0][mask], *same[1:]], [outputs[MASK], *state], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@EVERY
+def test_masks(case):
+    check_masks(case, LOOP)
+
+
+@ONE_EACH
+def test_masks_in_the_engine(case):
+    check_masks(case, ENGINE)
+    check_gradients(case, MASK)
+
+
+@EVERY
+def test_masked_rows_equal_unpadded_sequences(case):
+    x, initial, weights = data(case)
+    outputs, *state = run(case, LOOP, mask=MASK)
+    for row, keep in enumerate(MASK):
+        alone = [a[row : row + 1] for a in initial]
+        if keep.any():
+            y, *alone = case.roll(x[row : row + 1, keep], alone, weights)
+            near([outputs[row, keep]], y)
+        near([a[row : row + 1] for a in state], alone)
+
+
+@EVERY
+@pytest.mark.parametrize("options", [LOOP, {"unroll": True}], ids=["loop", "unrolled"])
+def test_zero_output_for_mask(case, options):
+    outputs, *state = case.roll(*data(case), MASK)
+    found = run(case, options | {"zero_output_for_mask": True}, mask=MASK)
+    near(found, [np.where(MASK[..., None], outputs, 0), *state])
+
+
+# The rest of the contract.
+
+
+@EVERY
+def test_two_halves_of_a_stateful_layer_are_one_sequence(case):
+    x, _, weights = data(case)
+    cell = case.cell(**case.arguments)
+    layer = tfcells.RNN(cell, stateful=True, return_sequences=True, dtype="float64", **LOOP)
+    layer.build(x.shape)
+    cell.set_weights([*weights.values()])
+    zeros = [np.zeros((BATCH, n)) for n in cell.state_size]
+    wanted = case.roll(x, zeros, weights)[:1]
+    for _ in range(2):
+        halves = [layer(x[:, : STEPS // 2]), layer(x[:, STEPS // 2 :])]
+        near([np.concatenate(halves, 1)], wanted)
+        layer.reset_state()
+
+
+POLICIES = {
+    "mixed_bfloat16": 0.1, "mixed_float16": 0.02, "float16": 0.02, "float32": 1e-5, "float64": 1e-12
+}  # fmt: skip
+
+
+def check_policy(case, policy, options):
+    dtype = keras.dtype_policies.get(policy).compute_dtype
+    for got, wanted in zip(run(case, options, policy), oracle(case), strict=True):
+        assert got.dtype.name == dtype
+        np.testing.assert_allclose(got.astype("float64"), wanted, rtol=0, atol=POLICIES[policy])
+
+
+@EVERY
+@pytest.mark.parametrize("policy", POLICIES)
+def test_dtype_policies(case, policy):
+    check_policy(case, policy, LOOP)
+
+
+@ONE_EACH
+def test_mixed_precision_in_the_engine(case):
+    check_policy(case, "mixed_bfloat16", ENGINE)
+
+
+@pytest.mark.parametrize("size", [0.0, 400.0])
+def test_layer_norm_takes_the_moments_of_halves_in_single_precision(size):
+    """400 squared overflows float16, and 1e-9 is 0 in it."""
+    a, gain = np.linspace(-size, size, 8)[None], np.ones(8)
+    found = layer_norm(tf.constant(a, "float16"), tf.constant(gain, "float16"), None, 1e-9)
+    assert found.dtype == "float16"
+    np.testing.assert_allclose(found, cases.norm(a, gain, 0, 1e-9), atol=2e-3)
+
+
+KERAS = {
+    "elman": keras.layers.SimpleRNN,
+    "lstm": keras.layers.LSTM,
+    "gru-after": keras.layers.GRU,
+    "gru-before": keras.layers.GRU,
+}
+
+
+@pytest.mark.parametrize("name", KERAS)
+@pytest.mark.parametrize("go_backwards", [False, True], ids=["forwards", "backwards"])
+@pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
+def test_weights_fit_the_layers_of_keras(name, go_backwards, mask):
+    case = next(case for case in CASES if case.name == name)
+    x, state, weights = data(case)
+    options = {"return_sequences": True, "return_state": True, "go_backwards": go_backwards}
+    theirs = KERAS[name](**case.arguments, **options, dtype="float64")
+    theirs.build(x.shape)
+    ours = layer_of(case, go_backwards=go_backwards, **LOOP)
+    near(*(pure(layer, x, state, weights.values(), mask=mask) for layer in (ours, theirs)))
+
+
+# Configuration.
+
+CELLS = pytest.mark.parametrize("cell", tfcells.CELLS.values(), ids=tfcells.CELLS)
+
+
+def arguments(cell):
+    """The names of all constructor's arguments that the library itself declares."""
+    bases = [base for base in cell.__mro__ if issubclass(base, tfcells.Cell)]
+    declared = [p for base in bases for p in inspect.signature(base).parameters.values()]
+    return sorted({p.name for p in declared if p.kind != p.VAR_KEYWORD})
+
+
+@CELLS
+def test_config_keeps_every_argument(cell):
+    given = {name: OTHER[name] for name in arguments(cell)}
+    built, plain = cell(**given, name="own", dtype="mixed_bfloat16", trainable=False), cell(4)
+    for name, value in given.items():
+        found = getattr(built, name)
+        assert value in (found, keras.activations.serialize(found) if callable(found) else found)
+    config = built.get_config()
+    assert {k for k, v in plain.get_config().items() if config[k] == v} == set()
+    assert set(config) == {*given, "name", "dtype", "trainable"}
+    saved = json.dumps(keras.saving.serialize_keras_object(built))
+    twin = keras.saving.deserialize_keras_object(json.loads(saved))
+    assert type(twin) is cell
+    assert twin.get_config() == config == cell.from_config(config).get_config()
+
+
+@CELLS
+def test_an_unknown_argument_is_refused(cell):
+    with pytest.raises((TypeError, ValueError), match="nonsense"):
+        cell(4, nonsense=1)
+
+
+@pytest.mark.parametrize(
+    "cell,name,value",
+    [
+        pytest.param(cell, name, value, id=f"{cell.__name__}-{name}-{value}")
+        for cell in tfcells.CELLS.values()
+        for name in arguments(cell)
+        for value in BAD.get(name, ())
+    ],
+)
+def test_a_bad_value_is_refused_by_name(cell, name, value):
+    """Keras names a bad activation by its value."""
+    with pytest.raises(ValueError, match=f"{name}|no such function"):
+        cell(**{"units": 4} | {name: value})
+
+
+@EVERY
+def test_regularizers_and_constraints_reach_their_weights(case):
+    kinds = ["kernel", "recurrent", "bias"]
+    roles = {f"{kind}_{role}" for kind in kinds for role in ("regularizer", "constraint")}
+    cell = case.build(FEATURES, **{role: OTHER[role] for role in roles})
+    for weight in cell.weights:
+        for kind in kinds:
+            if weight.name.removeprefix("hyper_").startswith(kind) and "gain" not in weight.name:
+                assert weight.regularizer is OTHER[f"{kind}_regularizer"]
+                assert weight.constraint is OTHER[f"{kind}_constraint"]
+
+
+# Initial weights.
+
+
+def built(cell):
+    cell.build((None, FEATURES))
+    return {weight.name: np.asarray(weight) for weight in cell.weights}
+
+
+@pytest.mark.parametrize(
+    "cell,name",
+    [
+        (tfcells.LSTMCell, "bias"),
+        (tfcells.LayerNormLSTMCell, "bias"),
+        (functools.partial(tfcells.LayerNormLSTMCell, norm="gate"), "shift"),
+        (tfcells.HyperLSTMCell, "bias"),
+        (functools.partial(tfcells.HyperLSTMCell, layer_norm=True), "shift"),
+    ],
+    ids=["lstm", "lnlstm-product", "lnlstm-gate", "hyper", "hyper-norm"],
+)
+@pytest.mark.parametrize("amount", [0.0, 1.0, 2.5])
+def test_forget_bias_raises_the_forget_gate_alone(cell, name, amount):
+    weights = built(cell(4, forget_bias=amount))
+    wanted = np.outer([0, amount, 0, 0], np.ones(4))
+    np.testing.assert_array_equal(weights[name].reshape(4, 4), wanted)
+    if name == "shift":
+        assert not weights["bias"].any()
+
+
+@pytest.mark.parametrize("coupled,gates", [(True, 2), (False, 3)])
+def test_transform_bias_sets_every_transform_gate(coupled, gates):
+    half = keras.initializers.Constant(0.5)
+    cell = tfcells.RHNCell(4, depth=3, coupled=coupled, transform_bias=-1.5, bias_initializer=half)
+    biases = [bias.reshape(gates, 4) for name, bias in built(cell).items() if "bias" in name]
+    assert len(biases) == 3
+    for bias in biases:
+        np.testing.assert_array_equal(bias, np.outer([0.5, -1.5, 0.5][:gates], np.ones(4)))
+
+
+@pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "norm"])
+def test_a_new_hyper_lstm_is_an_lstm_with_a_tenth_of_its_kernels(layer_norm):
+    """Whatever the hyper LSTM's state: scalings start at 0.1, generated biases at 0 (A.2)."""
+    E, options = 4, {"layer_norm": layer_norm, "dtype": "float64"}
+    cell = tfcells.HyperLSTMCell(16, hyper_units=8, embedding_units=E, **options)
+    w, rng = built(cell), np.random.default_rng(0)
+    for name, units in (("recurrent_kernel", 16), ("hyper_recurrent_kernel", 8)):
+        gates = np.split(w[name], 4, -1)
+        assert len({gate.tobytes() for gate in gates}) == 4
+        near([gate.T @ gate for gate in gates], [np.eye(units)] * 4)
+    assert not w["embedding_kernel"][:, : 8 * E].any()
+    assert 0.008 < w["embedding_kernel"][:, 8 * E :].std() < 0.012
+    assert not w["scale_kernel"][8:].any()
+    np.testing.assert_allclose(w["scale_kernel"][:8].sum(1), 0.1, rtol=1e-12)
+    x, *state = (rng.normal(size=(2, width)) for width in (FEATURES, *cell.state_size))
+    step = cases.lstm
+    if layer_norm:
+        norms = {"g": w["gain"], "d": w["shift"], "cg": w["cell_gain"], "cd": w["cell_shift"]}
+        step = functools.partial(cases.norm_lstm, **norms, epsilon=1e-3, cell_norm="output")
+    wanted = step(x, *state[:2], W=0.1 * w["kernel"], U=0.1 * w["recurrent_kernel"], b=w["bias"])
+    y, (h, c, *_) = cell(x, state)
+    near([y, h, c], wanted)

@@ -1,0 +1,559 @@
+"""The compiled loop: gradients as an ordinary loop's, few programs, counted products."""
+
+import concurrent.futures
+import functools
+import gc
+import weakref
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops, tree
+
+import tfcells
+from tfcells import engine
+
+STEPS, BATCH, FEATURES = 5, 2, 3
+
+
+class Odd(tfcells.KernelCell):
+    """All that a step may do: a kernel used twice, one never, one of rank 3, an integer state."""
+
+    states = ("h", "count")
+    state_size = property(lambda self: [self.units, 1])
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.unused = self.add_weight((self.units, 2), "ones", name="unused")
+        self.grouped = self.add_weight((2, self.units // 2, self.units), name="grouped")
+        self.decay = self.add_weight((self.units,), "ones", name="decay")
+
+    def get_initial_state(self, batch_size=None):
+        return [
+            ops.zeros((batch_size, self.units), self.compute_dtype),
+            ops.zeros((batch_size, 1), "int32"),
+        ]
+
+    def prepare(self, sequence, training=False):
+        kernel = tfcells.Kernel(ops.convert_to_tensor(self.recurrent_kernel), reads="h")
+        return {"x": self.project(sequence, self.bias), "sign": sequence[..., :1] > 0}, tfcells.Weights(
+            kernel=kernel,
+            unused=tfcells.Kernel(ops.convert_to_tensor(self.unused)),
+            nested=tfcells.Weights(
+                grouped=tfcells.Kernel(ops.convert_to_tensor(self.grouped)),
+                decay=ops.convert_to_tensor(self.decay),
+            ),
+        )
+
+    def step(self, x, state, w):
+        h, count = state
+        a = ops.tanh(x["x"] + w.kernel(h))
+        a = ops.where(x["sign"], a, -a)
+        b = w.nested.grouped(ops.reshape(a, (-1, 2, self.units // 2)))
+        time = ops.cast(count, h.dtype) * 0.1
+        h = ops.tanh(w.kernel(a) + ops.sum(b, axis=1) + h * w.nested.decay + time)
+        return h, (h, count + 1)
+
+
+CELLS = {
+    "lstm": lambda: tfcells.LSTMCell(3),
+    "rhn": lambda: tfcells.RHNCell(3, depth=2),
+    "hyper": lambda: tfcells.HyperLSTMCell(3, hyper_units=2, embedding_units=2),
+    "stack": lambda: [tfcells.GRUCell(3, reset_after=False), tfcells.ElmanCell(2)],
+    "odd": lambda: Odd(4),
+}
+
+
+def numbers(*shape, seed=1):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+@pytest.fixture(scope="module")
+def pairs(randomise):
+    """By name and dtype: the compiled layer and the ordinary loop, around one and the same cell."""
+
+    @functools.cache
+    def make(name, dtype="float64"):
+        options = {"return_sequences": True, "return_state": True, "dtype": dtype}
+        fast = tfcells.RNN(CELLS[name](), jit_compile=True, **options)
+        fast.build((None, None, FEATURES))
+        slow = tfcells.RNN(randomise(fast).cell, jit_compile=False, **options)
+        slow.build((None, None, FEATURES))
+        return fast, slow
+
+    return make
+
+
+def arguments(layer, steps=STEPS):
+    """A sequence, a mask and a random initial state (the integer one not zero either)."""
+    x = tf.constant(numbers(BATCH, steps, FEATURES), layer.compute_dtype)
+    own = layer.get_initial_state(BATCH)
+    drawn = [numbers(*s.shape, seed=2 + i) for i, s in enumerate(tree.flatten(own))]
+    state = [tf.cast(2 * d, s.dtype) for d, s in zip(drawn, tree.flatten(own))]
+    mask = np.ones((BATCH, steps), bool)
+    mask[0, -1:] = mask[1, 1:2] = steps == 1
+    return x, state, tf.constant(mask)
+
+
+def objective(layer, x, state, mask):
+    """A loss of all outputs and of the final states, with unequal weights."""
+    results = [
+        r for r in tree.flatten(layer(x, initial_state=state, mask=mask)) if r.dtype.is_floating
+    ]
+    weights = [tf.cos(tf.range(tf.size(r), dtype=r.dtype)) for r in results]
+    return sum(tf.reduce_sum(tf.reshape(r, [-1]) * w) for r, w in zip(results, weights))
+
+
+def sources(layer, x, state):
+    return [
+        x,
+        *(s for s in state if s.dtype.is_floating),
+        *(w.value for w in layer.trainable_weights),
+    ]
+
+
+def gradients(layer, x, state, mask):
+    """The loss and all its gradients; an unused weight's may be None."""
+    with tf.GradientTape() as tape:
+        tape.watch([x, *state])
+        loss = objective(layer, x, state, mask)
+    return [loss, *tape.gradient(loss, sources(layer, x, state), unconnected_gradients="zero")]
+
+
+def assert_equal(found, wanted, tolerance=1e-12):
+    assert len(found) == len(wanted)
+    for a, b in zip(found, wanted):
+        a, b = np.asarray(a, "float64"), np.asarray(b, "float64")
+        assert a.shape == b.shape
+        assert np.abs(a - b).max() <= tolerance * max(1, np.abs(b).max())
+
+
+@pytest.mark.parametrize(
+    "name, masked",
+    [
+        ("lstm", True),
+        ("rhn", False),
+        ("rhn", True),
+        ("hyper", False),
+        ("stack", True),
+        ("odd", False),
+    ],
+)
+def test_gradients_in_eager_mode(pairs, name, masked):
+    fast, slow = pairs(name)
+    x, state, mask = arguments(fast)
+    mask = mask if masked else None
+    wanted = gradients(slow, x, state, mask)
+    idle = [g for g in wanted if np.abs(g).max() < 1e-3]
+    assert [g.shape for g in idle] == ([(4, 2)] if name == "odd" else [])  # all else has a gradient
+    assert_equal(gradients(fast, x, state, mask), wanted)
+
+
+def test_gradients_in_single_precision(pairs):
+    fast, slow = pairs("rhn", "float32")
+    given = arguments(fast)
+    assert_equal(gradients(fast, *given), gradients(slow, *given), 1e-5)
+
+
+@pytest.mark.parametrize(
+    "name, xla", [("stack", False), ("odd", False), ("rhn", True), ("odd", True)]
+)
+def test_gradients_in_a_function(pairs, name, xla):
+    fast, slow = pairs(name)
+    given = arguments(fast)
+    found = tf.function(lambda *given: gradients(fast, *given), jit_compile=xla)(*given)
+    assert_equal(found, gradients(slow, *given))
+
+
+def test_unknown_batch_and_length(pairs):
+    """One trace serves all; the true length, not the padded one, counts."""
+    fast, slow = pairs("odd")
+    x, state, mask = arguments(fast)
+    signature = [
+        tf.TensorSpec([None, None, FEATURES], x.dtype),
+        [tf.TensorSpec([None, s.shape[-1]], s.dtype) for s in state],
+        tf.TensorSpec([None, None], tf.bool),
+    ]
+    function = tf.function(lambda *given: gradients(fast, *given), input_signature=signature)
+    for steps in (STEPS, 1, 8):
+        x, state, mask = arguments(fast, steps)
+        assert_equal(function(x, state, mask), gradients(slow, x, state, mask))
+    assert function.experimental_get_tracing_count() == 1
+
+
+def test_unknown_batch_and_length_in_xla(pairs):
+    fast, slow = pairs("rhn")
+    x, state, _ = arguments(fast)
+    signature = [
+        tf.TensorSpec([None, None, FEATURES], x.dtype),
+        [tf.TensorSpec([None, 3], x.dtype)],
+    ]
+    function = tf.function(
+        lambda x, state: gradients(fast, x, state, None),
+        input_signature=signature,
+        jit_compile=True,
+    )
+    assert_equal(function(x, state), gradients(slow, x, state, None))
+
+
+def test_persistent_and_two_tapes(pairs):
+    fast, slow = pairs("rhn")
+    x, state, _ = arguments(fast)
+
+    def run(layer):
+        with tf.GradientTape() as first, tf.GradientTape(persistent=True) as second:
+            for tape in (first, second):
+                tape.watch([x, *state])
+            outputs, final = layer(x, initial_state=state)
+            a, b = tf.reduce_sum(outputs**2), tf.reduce_sum(tf.sin(final))
+        wanted = sources(layer, x, state)
+        return [
+            *second.gradient(a, wanted),
+            *second.gradient(b, wanted),
+            *first.gradient(a, wanted),
+        ]
+
+    assert_equal(run(fast), run(slow))
+
+
+def test_nested_tapes_without_second_order(pairs):
+    """An inner gradient, used as a number, inside another tape that differentiates the loss."""
+    fast, slow = pairs("rhn")
+    x, state, _ = arguments(fast)
+
+    def run(layer):
+        wanted = sources(layer, x, state)
+        with tf.GradientTape() as outer:
+            outer.watch([x, *state])
+            with tf.GradientTape() as inner:
+                inner.watch([x, *state])
+                loss = objective(layer, x, state, None)
+            inside = inner.gradient(loss, wanted)
+            loss = loss * tf.stop_gradient(tf.norm(inside[0])) + loss**2
+        return inside + outer.gradient(loss, wanted)
+
+    assert_equal(run(fast), run(slow))
+
+
+def test_jacobian(pairs):
+    fast, slow = pairs("rhn")
+    x, state, _ = arguments(fast)
+
+    def run(layer, **options):
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(x)
+            _, final = layer(x, initial_state=state)
+        return tape.jacobian(final, [x, *(w.value for w in layer.trainable_weights)], **options)
+
+    assert_equal(run(fast), run(slow, experimental_use_pfor=False))
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_fit_learns_the_same_weights(randomise, jit):
+    x = numbers(12, STEPS, FEATURES).astype("float32")
+    x[3, 2:] = 0
+    y = numbers(12, 3, seed=3)
+    learnt = []
+    for compiled in (True, False):
+        inner = tfcells.RNN(tfcells.RHNCell(3, depth=2), jit_compile=compiled)
+        model = keras.Sequential([keras.Input((None, FEATURES)), keras.layers.Masking(), inner])
+        randomise(model)
+        model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse", jit_compile=jit)
+        before = model.get_weights()
+        model.fit(x, y, batch_size=6, epochs=2, shuffle=False, verbose=0)
+        learnt.append(model.get_weights())
+    assert all(np.abs(a - b).max() > 1e-3 for a, b in zip(learnt[0], before))
+    assert_equal(*learnt, 1e-5)
+
+
+@pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
+def test_differentiating_twice_raises(pairs, graph):
+    fast, _ = pairs("lstm")
+    x, state, _ = arguments(fast)
+
+    def twice(x):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                loss = objective(fast, x, state, None)
+            penalty = tf.reduce_sum(inner.gradient(loss, x) ** 2)
+        return outer.gradient(penalty, x)
+
+    with pytest.raises(NotImplementedError, match="jit_compile=False"):
+        (tf.function(twice) if graph else twice)(x)
+
+
+@pytest.mark.parametrize("name", ["lstm", "rhn"])
+def test_the_ordinary_loop_is_differentiated_twice(pairs, name):
+    _, slow = pairs(name)
+    x, state, _ = arguments(slow)
+    direction = tf.constant(numbers(*x.shape, seed=5))
+
+    def first(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = objective(slow, x, state, None)
+        return tape.gradient(loss, x)
+
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        slope = tf.reduce_sum(first(x) * direction)
+    step = 1e-5
+    wanted = (first(x + step * direction) - first(x - step * direction)) / (2 * step)
+    assert np.abs(wanted).max() > 1e-2
+    assert_equal([tape.gradient(slope, x)], [wanted], 1e-7)
+
+
+SEED = keras.random.SeedGenerator(0)
+OUTSIDE = tf.Variable(2.0)
+TENSOR = tf.constant([[1.0, 2, 3]]) * 2
+
+
+class ReadsVariable(tfcells.ElmanCell):
+    """Reads a variable that its step was not given."""
+
+    extra = staticmethod(lambda: OUTSIDE)
+
+    def step(self, x, state, w):
+        output, state = super().step(x, state, w)
+        return output * self.extra(), state
+
+
+class ReadsTensor(ReadsVariable):
+    extra = staticmethod(lambda: TENSOR)
+
+
+class DrawsSeeded(ReadsVariable):
+    extra = staticmethod(lambda: keras.random.uniform((), seed=SEED))
+
+
+class Draws(ReadsVariable):
+    extra = staticmethod(lambda: tf.random.uniform(()))
+
+
+@pytest.mark.parametrize("cell", [ReadsVariable, ReadsTensor, DrawsSeeded, Draws])
+@pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
+def test_a_step_that_was_not_given_what_it_reads(cell, graph):
+    layer = tfcells.RNN(cell(3))
+    layer.build((BATCH, STEPS, FEATURES))
+    call = tf.function(lambda x: layer(x)) if graph else layer
+    with pytest.raises(ValueError, match="prepare"):
+        call(tf.ones((BATCH, STEPS, FEATURES)))
+
+
+class Forgetful(tfcells.LSTMCell):
+    """A step that returns fewer states than it was given."""
+
+    def step(self, x, state, w):
+        output, (h, _) = super().step(x, state, w)
+        return output, (h,)
+
+
+def test_a_step_that_loses_a_state():
+    with pytest.raises(ValueError, match="1 states.*declares 2"):
+        tfcells.RNN(Forgetful(3))(np.ones((BATCH, STEPS, FEATURES)))
+
+
+def program(layer):
+    (found,) = layer.programs.values()
+    return found
+
+
+def scaling(factor):
+    def activation(x):
+        return factor * x
+
+    return activation
+
+
+def test_equal_layers_share_a_program():
+    x = numbers(BATCH, STEPS, FEATURES)
+    base = {"units": 3, "depth": 2}
+    first = tfcells.RNN(tfcells.RHNCell(**base, name="one"))
+    equal = [
+        tfcells.RNN(tfcells.RHNCell(**base, name="two"), return_sequences=True, go_backwards=True),
+        tfcells.RNN(tfcells.RHNCell(**base), stateful=True, jit_compile=True),
+    ]
+    others = [
+        tfcells.RNN(tfcells.RHNCell(3, depth=3)),
+        tfcells.RNN(tfcells.RHNCell(**base, coupled=False)),
+        tfcells.RNN(tfcells.RHNCell(**base, activation="sigmoid")),
+        tfcells.RNN(tfcells.RHNCell(**base), dtype="float64"),
+        tfcells.RNN(tfcells.RHNCell(**base), dtype="mixed_bfloat16"),
+        tfcells.RNN(tfcells.Variational(tfcells.RHNCell(**base), state_rate=0.5)),
+    ]
+    for layer in [first, *equal, *others]:
+        tf.function(lambda x, layer=layer: layer(x)).get_concrete_function(
+            x
+        )  # traced, not compiled
+    assert all(program(layer) is program(first) for layer in equal)
+    assert len({id(program(layer)) for layer in [first, *others]}) == 1 + len(others)
+    assert program(first) in engine.Program.shared.values()
+
+
+def test_activations_of_one_name_are_not_one(randomise):
+    """Functions that serialise alike may still differ."""
+    x = numbers(BATCH, STEPS, FEATURES)
+    for factor in (1.0, 3.0):
+        layer = tfcells.RNN(tfcells.ElmanCell(3, activation=scaling(factor)), dtype="float64")
+        layer.build(x.shape)
+        randomise(layer)
+        found = layer(x)
+        assert_equal([found], [keras.layers.RNN(layer.cell, dtype="float64")(x)])
+        if factor == 1:
+            kept = layer  # noqa: F841 - its program lives on
+
+
+class Joined(tfcells.ElmanCell):
+    """An output that is as wide as input and state together."""
+
+    output_size = property(lambda self: self.units + self.features)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.features = input_shape[-1]
+
+    def prepare(self, sequence, training=False):
+        x, w = super().prepare(sequence, training)
+        return (sequence, x), w
+
+    def step(self, x, state, w):
+        output, state = super().step(x[1], state, w)
+        return ops.concatenate([x[0], output], -1), state
+
+
+def test_equal_cells_of_unequal_widths():
+    kept = tfcells.RNN(Joined(3))
+    assert kept(np.ones((2, 4, 1))).shape == (2, 4)
+    assert tfcells.RNN(Joined(3))(np.ones((2, 4, 5))).shape == (2, 8)
+
+
+def test_fifty_lengths_make_few_programs(randomise):
+    layer = tfcells.RNN(tfcells.ElmanCell(2), jit_compile=True)
+    layer.build((1, None, 2))
+    randomise(layer)
+    slow = tfcells.RNN(layer.cell, jit_compile=False)
+    lengths = np.random.default_rng(0).integers(1, 129, 50)
+    assert len(set(lengths)) > 30
+    x = numbers(1, 128, 2).astype("float32")
+    for i, length in enumerate(lengths):
+        found = layer(x[:, :length])
+        if i % 10 == 0:
+            assert_equal([found], [slow(x[:, :length])], 1e-5)
+    assert program(layer).forward.experimental_get_tracing_count() <= 8
+
+
+def test_fifty_lengths_make_few_programs_in_a_graph():
+    """There XLA compiles anew for every padded size that it meets."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 2, 3])])
+    def padded(x):
+        found, steps, _ = engine.to_bucket({"x": x})
+        return tf.shape(found["x"])[0], steps, found["x"]
+
+    sizes = set()
+    for length in np.random.default_rng(0).integers(1, 129, 50):
+        size, steps, x = padded(np.ones((length, 2, 3), "float32"))
+        assert steps == length <= size
+        assert np.all(x[:length] == 1) and np.all(x[length:] == 0)
+        sizes.add(int(size))
+    assert len(sizes) <= 8
+
+
+def graph_of(layer, steps=STEPS, backward=True):
+    """The graph of the loss and of its gradient by the first state, never run."""
+    x, state, _ = arguments(layer, steps)
+
+    def function(x, state):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(state[0])
+            loss = objective(layer, x, state, None)
+        return tape.gradient(loss, state[0]) if backward else loss
+
+    return tf.function(function).get_concrete_function(x, state).graph.as_graph_def()
+
+
+def test_graphs_do_not_grow_with_the_steps(pairs):
+    def nodes(steps):
+        graph = graph_of(pairs("stack")[0], steps)
+        return len(graph.node) + sum(len(f.node_def) for f in graph.library.function)
+
+    assert nodes(1000) == nodes(20000)  # below 1000 elements TensorFlow makes constants of zeros
+
+
+def products(nodes):
+    return sum(n.op in ("MatMul", "BatchMatMul", "BatchMatMulV2", "Einsum") for n in nodes)
+
+
+def loop_body(graph, name):
+    """The nodes of the body of the one loop in the function of that name."""
+    functions = {f.signature.name: f.node_def for f in graph.library.function}
+    (nodes,) = [nodes for key, nodes in functions.items() if f"_{name}_" in key]
+    (loop,) = [node for node in nodes if node.op in ("While", "StatelessWhile")]
+    return functions[loop.attr["body"].func.name]
+
+
+@pytest.mark.parametrize("name, uses", [("lstm", 1), ("rhn", 2), ("hyper", 5), ("odd", 3)])
+def test_products_are_replayed_and_weight_gradients_are_single(pairs, name, uses):
+    """One product a use of a kernel: forward, backward (dy @ kernel^T), and for the weights."""
+    layer, _ = pairs(name)
+    graph = graph_of(layer)
+    assert products(loop_body(graph, "run_forward")) == uses
+    assert products(loop_body(graph, "run_backward")) == uses
+    assert products(graph.node) - products(graph_of(layer, backward=False).node) == uses
+
+
+def test_programs_die_with_their_layers():
+    layer = tfcells.RNN(tfcells.LSTMCell(6))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(np.ones((BATCH, STEPS, FEATURES))))
+    assert tape.gradient(loss, layer.trainable_variables)[0] is not None
+    dead = [weakref.ref(o) for o in (program(layer), layer.cell, layer)]
+    assert program(layer) in engine.Program.shared.values()
+    del layer, tape, loss
+    gc.collect()
+    assert [ref() for ref in dead] == [None] * 3
+
+
+def test_threads_share_an_eager_layer(randomise):
+    layer = tfcells.RNN(tfcells.LSTMCell(5), dtype="float64", return_state=True)
+    layer.build((None, None, FEATURES))
+    randomise(layer)
+    slow = tfcells.RNN(layer.cell, dtype="float64", return_state=True, jit_compile=False)
+    given = [(tf.constant(numbers(BATCH, s, FEATURES, seed=s)), arguments(layer)[1], None)
+             for s in (3, 4, 6, 3, 4, 6)]  # fmt: skip
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda g: gradients(layer, *g), given))
+    for got, args in zip(found, given):
+        assert_equal(got, gradients(slow, *args))
+
+
+@pytest.mark.parametrize("compiled", ["auto", False])
+def test_an_integer_state_is_never_cast(compiled):
+    """300 steps are counted under bfloat16, which knows no 257."""
+    layer = tfcells.RNN(Odd(4), dtype="mixed_bfloat16", return_state=True, jit_compile=compiled)
+    output, _, count = layer(np.ones((1, 300, FEATURES)))
+    assert count.dtype == tf.int32 and count.numpy().item() == 300
+    assert output.dtype == tf.bfloat16
+
+
+def test_vector_gradients_are_summed_in_single_precision(randomise):
+    """400 equal terms: bfloat16 would stop adding at 256."""
+
+    class Sum(tfcells.ElmanCell):
+        def prepare(self, sequence, training=False):
+            x, w = super().prepare(sequence, training)
+            return x, tfcells.Weights(w.items, bias=ops.convert_to_tensor(self.bias))
+
+        def step(self, x, state, w):
+            h = 0 * w.recurrent_kernel(state[0]) + x * 0 + w.bias
+            return h, (h,)
+
+    layer = tfcells.RNN(Sum(2), dtype="mixed_bfloat16", return_sequences=True)
+    layer.build((1, None, 2))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.cast(layer(np.ones((1, 400, 2))), "float32"))
+    found = tape.gradient(loss, layer.cell.bias.value)
+    assert np.allclose(found, 400, rtol=0.01)

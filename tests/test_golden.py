@@ -1,0 +1,283 @@
+"""Outputs, states and gradients of the papers' own code and its ports (golden/README.md).
+
+A row maps the weights of a reference to those of our cell. The map runs inside the gradient tape:
+the engine's gradients arrive at the reference's weights, whatever it reorders, negates or adds.
+"""
+
+import functools
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfcells
+
+GOLDEN = pathlib.Path(__file__).with_name("golden")
+FEATURES, UNITS = 5, 4
+
+
+def reorder(a, theirs, ours="ifgo"):
+    """The column blocks of a stacked weight, named by `theirs`, in our order."""
+    blocks = dict(zip(theirs, tf.split(a, len(theirs), -1), strict=True))
+    return tf.concat([blocks[gate] for gate in ours], -1)
+
+
+def stacked(w, template, gates="ifgo"):
+    """One weight of each gate side by side, or vectors end to end."""
+    return tf.concat([w[template.format(gate)] for gate in gates], -1)
+
+
+def rows(matrix):
+    """A kernel of [x; h], divided."""
+    return tf.split(matrix, [FEATURES, matrix.shape[0] - FEATURES])
+
+
+def forget(bias):
+    """With the 1.0 that the reference adds to the forget gate at run time."""
+    return bias + np.repeat([0.0, 1.0, 0.0, 0.0], UNITS)
+
+
+def plain(prefix="", shift=forget):
+    """Kernel, recurrent kernel and bias of supercell's LSTMs, gates i, j, f, o."""
+    return lambda w: {
+        f"{prefix}kernel": reorder(w["W_xh"], "igfo"),
+        f"{prefix}recurrent_kernel": reorder(w["W_hh_i" if "W_hh_i" in w else "W_hh"], "igfo"),
+        f"{prefix}bias": shift(reorder(w["bias"], "igfo")),
+    }
+
+
+def supercell_norm(w, prefix, joint, cell):
+    return {
+        f"{prefix}gain": reorder(w[f"{joint}/ln_gamma"], "igfo"),
+        f"{prefix}shift": forget(reorder(w[f"{joint}/ln_beta"], "igfo")),
+        f"{prefix}cell_gain": w[f"{cell}/ln_gamma"],
+        f"{prefix}cell_shift": w[f"{cell}/ln_beta"],
+    }
+
+
+def lstm_supercell_ln(w):
+    return plain(shift=tf.identity)(w) | supercell_norm(w, "", "ln", "ln_c")
+
+
+def lstm_asahi(w, shift=forget):
+    x, h = rows(reorder(w["linear/kernel"], "igfo"))
+    return {"kernel": x, "recurrent_kernel": h, "bias": shift(reorder(w["linear/bias"], "igfo"))}
+
+
+def lstm_asahi_ln(w):
+    gain, shift = (stacked(w, f"layer_norm_{{}}/{name}", "ifjo") for name in ("gain", "shift"))
+    return lstm_asahi(w, shift=tf.identity) | {"gain": gain, "shift": forget(shift)}
+
+
+def lstm_lamb(w):
+    x, h = rows(reorder(w["tiled_linear/W"], "gofi"))
+    return {"kernel": x, "recurrent_kernel": h, "bias": stacked(w, "tiled_linear/B_{}", "ifjo")}
+
+
+def lstm_lamb_ln(w):
+    return {
+        "kernel": stacked(w, "tiled_linear/W_x_{}", "ifjo"),
+        "recurrent_kernel": stacked(w, "tiled_linear/W_h_{}", "ifjo"),
+        "bias": stacked(w, "tiled_linear/B_{}", "ifjo"),
+        "kernel_gain": reorder(w["tiled_linear/ln_x/gain"][0], "gofi"),
+        "recurrent_gain": reorder(w["tiled_linear/ln_h/gain"][0], "gofi"),
+        "cell_gain": w["ln_c/gain"][0],
+        "cell_shift": w["ln_c/bias"][0],
+    }
+
+
+def lstm_layernorm_tfa(w):
+    """Its three shifts (bias, and one of each norm) are our bias."""
+    return {
+        "kernel": w["kernel"],
+        "recurrent_kernel": w["recurrent_kernel"],
+        "bias": w["bias"] + w["kernel_norm/beta"] + w["recurrent_norm/beta"],
+        "kernel_gain": w["kernel_norm/gamma"],
+        "recurrent_gain": w["recurrent_norm/gamma"],
+        "cell_gain": w["state_norm/gamma"],
+        "cell_shift": w["state_norm/beta"],
+    }
+
+
+def haste(w):
+    """Its TensorFlow cells stack the kernels of x and h, its PyTorch functions keep them apart."""
+    if "recurrent_kernel" in w:
+        return w["kernel"], w["recurrent_kernel"]
+    return rows(w["kernel"])
+
+
+def lstm_haste(w):
+    x, h = haste(w)
+    found = {"kernel": x, "recurrent_kernel": h, "bias": w["bias"]}
+    if "gamma" in w:
+        found |= {"kernel_gain": w["gamma"][0], "recurrent_gain": w["gamma"][1]}
+    found = {name: reorder(a, "igfo") for name, a in found.items()}
+    return found | ({"cell_gain": w["gamma_h"], "cell_shift": w["beta_h"]} if "gamma" in w else {})
+
+
+def gru_haste(w):
+    x, h = haste(w)
+    both = tf.split(w["bias"], 2) if "recurrent_bias" not in w else [w["bias"], w["recurrent_bias"]]
+    return {"kernel": x, "recurrent_kernel": h, "bias": tf.stack(both)}
+
+
+def hyperlstm(w):
+    normed = "ln_all/ln_gamma" in w
+    inner = {name.removeprefix("LSTMCell/"): w[name] for name in w if name.startswith("LSTMCell/")}
+    shift = tf.identity if normed else forget
+    found = plain(shift=shift)(w) | plain("hyper_", shift=shift)(inner)
+    scales = [f"hyper_{gate}{of}/" for of in "xh" for gate in "ifjo"]
+    biases = [f"hyper_{gate}b/" for gate in "ifjo"]
+    embed = [w[f"{name}zw/super_linear_w"] for name in scales]
+    embed += [w[f"{name}zb/super_linear_w"] for name in biases]
+    generate = [w[f"{name}alpha/super_linear_w"] for name in scales]
+    generate += [w[f"{name}beta/super_linear_w"] for name in biases]
+    found["embedding_kernel"] = tf.concat(embed, -1)
+    found["embedding_bias"] = tf.concat([w[f"{name}zw/super_linear_b"] for name in scales], 0)
+    found["scale_kernel"] = tf.stack(generate)
+    if normed:
+        found |= supercell_norm(w, "", "ln_all", "ln_c")
+        found |= supercell_norm(inner, "hyper_", "ln", "ln_c")
+    return found
+
+
+def rhn(kernel, bias, gates="ht", first=0):
+    """Level by level, one weight a gate."""
+
+    def weights(w):
+        found = {}
+        for level in range(3):
+            names = (text.format(level + first, "{}") for text in (kernel, bias))
+            matrix, found[f"bias_{level}"] = (stacked(w, name, gates) for name in names)
+            if level == 0:
+                found["kernel"], matrix = rows(matrix)
+            found[f"recurrent_kernel_{level}"] = matrix
+        return found
+
+    return weights
+
+
+rhn_jzilly = rhn("{1}_{0}/Linear/Matrix", "{1}_{0}/Linear/Bias")
+ASAHI = "recurrent_depth_{0}/{1}/kernel", "recurrent_depth_{0}/{1}/bias"
+LAMB = "layer{0}/{1}", "layer{0}/tiled_linear/B_{1}"
+
+
+def rhn_lamb(gates):
+    """Its gates are h, the carry c, and untied t. Tied, s(t) = 1 - s(c), so t is minus c."""
+
+    def weights(w):
+        w = dict(w)
+        for level in range(3):
+            w |= zip(
+                [f"layer{level}/{gate}" for gate in gates],
+                tf.split(w[f"layer{level}/tiled_linear/W"], len(gates), -1),
+                strict=True,
+            )
+            if "t" not in gates:
+                for name in ("layer{}/{}", "layer{}/tiled_linear/B_{}"):
+                    w[name.format(level, "t")] = -w[name.format(level, "c")]
+        return rhn(*LAMB, gates="htc"[: len(gates)])(w)
+
+    return weights
+
+
+def same(*state):
+    return state
+
+
+def swapped(c, h):
+    """The references' order to ours."""
+    return h, c
+
+
+def hyper_states(c, h):
+    """Each of theirs is that of the main LSTM, then that of the hyper LSTM."""
+    (h, hyper_h), (c, hyper_c) = (tf.split(state, 2, -1) for state in (h, c))
+    return h, c, hyper_h, hyper_c
+
+
+def cell(name, **arguments):
+    return functools.partial(getattr(tfcells, name), UNITS, dtype="float64", **arguments)
+
+
+def dropped(inner):
+    return lambda: tfcells.Variational(inner(), input_rate=0.5, state_rate=0.5, dtype="float64")
+
+
+LSTM, GRU = cell("LSTMCell"), cell("GRUCell")
+norm = functools.partial(cell, "LayerNormLSTMCell")
+hyper = functools.partial(cell, "HyperLSTMCell", hyper_units=4, embedding_units=3)
+COUPLED, UNCOUPLED = (cell("RHNCell", depth=3, coupled=coupled) for coupled in (True, False))
+HASTE = norm(epsilon=1e-5)
+ROWS = [
+    ("lstm_supercell", LSTM, plain(), swapped),
+    ("lstm_asahi", LSTM, lstm_asahi, swapped),
+    ("lstm_lamb", LSTM, lstm_lamb, swapped),
+    ("hastept_lstm", LSTM, lstm_haste, same),
+    ("lstm_supercell_ln", norm(norm="gate"), lstm_supercell_ln, swapped),
+    ("lstm_asahi_ln", norm(norm="gate", cell_norm=None, epsilon=1e-4), lstm_asahi_ln, swapped),
+    ("lstm_lamb_ln", norm(epsilon=1e-9), lstm_lamb_ln, swapped),
+    ("lstm_layernorm_tfa", norm(cell_norm="carry"), lstm_layernorm_tfa, same),
+    ("lstm_layernorm_haste", HASTE, lstm_haste, swapped),
+    ("hastept_layernormlstm", HASTE, lstm_haste, same),
+    ("gru_haste", GRU, gru_haste, same),
+    ("hastept_gru", GRU, gru_haste, same),
+    ("hyperlstm_supercell", hyper(), hyperlstm, hyper_states),
+    ("hyperlstm_supercell_ln", hyper(layer_norm=True), hyperlstm, hyper_states),
+    ("rhn_jzilly_ones", COUPLED, rhn_jzilly, same),
+    ("rhn_jzilly_masks", dropped(COUPLED), rhn_jzilly, same),
+    ("rhn_asahi", COUPLED, rhn(*ASAHI, first=1), same),
+    ("rhn_asahi_uncoupled", UNCOUPLED, rhn(*ASAHI, gates="htc", first=1), same),
+    ("rhn_lamb_tied", COUPLED, rhn_lamb("hc"), same),
+    ("rhn_lamb_untied", UNCOUPLED, rhn_lamb("hct"), same),
+]
+
+
+@functools.cache
+def layer_of(make_cell):
+    """One layer a cell: references of the same cell share its compiled program."""
+    layer = tfcells.RNN(make_cell(), return_sequences=True, return_state=True, dtype="float64")
+    layer.build((None, None, FEATURES))
+    return layer
+
+
+def read(file, kind):
+    """The arrays under a name, by what follows it; the scope that all weights share is left out."""
+    found = {name.removeprefix(kind): file[name] for name in file.files if name.startswith(kind)}
+    scopes = {name.split("/")[0] for name in found}
+    if kind.endswith("weight/") and len(scopes) == 1:
+        found = {name.split("/", 1)[1]: a for name, a in found.items()}
+    return found
+
+
+def test_every_file_has_a_row():
+    assert {path.stem for path in GOLDEN.glob("*.npz")} == {name for name, *_ in ROWS}
+
+
+@pytest.mark.parametrize("name,make_cell,weights_of,states_of", ROWS, ids=[row[0] for row in ROWS])
+def test_numbers_of_the_reference(name, make_cell, weights_of, states_of, monkeypatch):
+    file = np.load(GOLDEN / f"{name}.npz")
+    x, weights = tf.constant(file["input/x"]), read(file, "weight/")
+    weights = {key: tf.constant(value) for key, value in weights.items()}
+    states = [tf.constant(a) for a in read(file, "input/state/").values()]
+    drawn = {a.shape: a for a in read(file, "mask/").values()}
+    monkeypatch.setattr(
+        "tfcells.masks.dropout_mask", lambda shape, *_: drawn[tuple(map(int, shape))]
+    )
+
+    layer = layer_of(make_cell)
+    with tf.GradientTape() as tape:
+        tape.watch([x, *states, *weights.values()])
+        ours = weights_of(weights)
+        assert len(ours) == len(layer.trainable_variables)
+        with keras.StatelessScope([(v, ours[v.name]) for v in layer.trainable_variables]):
+            y, *final = layer(x, initial_state=list(states_of(*states)), training=True)
+        loss = tf.reduce_sum(y * file["R"])
+    found = tape.gradient(loss, [x, *states, *weights.values()])
+    wanted = [file["grad/input/x"], *read(file, "grad/input/state/").values()]
+    wanted += [read(file, "grad/weight/")[key] for key in weights]
+    last = states_of(*map(tf.constant, read(file, "output/state/").values()))
+    for a, b in zip([y, *final, *found], [file["output/y"], *last, *wanted], strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)

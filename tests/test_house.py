@@ -1,0 +1,212 @@
+"""The house rules that sources and documentation have to keep."""
+
+import ast
+import doctest
+import importlib.util
+import inspect
+import os
+import pathlib
+import pkgutil
+import re
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import tfcells
+
+ROOT = pathlib.Path(__file__).parents[1]
+LIBRARY = sorted((ROOT / "tfcells").rglob("*.py"))
+LAB = [*sorted((ROOT / "recipes").rglob("*.py")), *(ROOT.glob("train.py"))]
+DATA = sorted((ROOT / "data").rglob("*.py"))
+MODULES = ["tfcells", *(m.name for m in pkgutil.walk_packages(tfcells.__path__, "tfcells."))]
+
+
+def imported(path):
+    """The full names of all that a file imports, inside functions too."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            package = path.parent.relative_to(ROOT).parts
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            base = [part for part in (*base, node.module) if part]
+            names |= {".".join([*base, alias.name]) for alias in node.names}
+    return names
+
+
+def roots(path):
+    return {name.split(".")[0] for name in imported(path)}
+
+
+def attributes(path):
+    """Every dotted name that a file reads, such as keras.src.utils."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        parts = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if parts and isinstance(node, ast.Name):
+            found.add(".".join([node.id, *reversed(parts)]))
+    return found
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_there_is_something_to_read():
+    assert len(LIBRARY) > 10 and DATA and LAB
+    assert "tensorflow" in roots(ROOT / "tfcells" / "engine.py")
+    assert "keras.ops" in imported(ROOT / "tfcells" / "rnn.py")
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=name_of)
+def test_the_library_imports_nothing_of_the_lab(path):
+    allowed = {"keras", "numpy", "tfcells", "tensorflow", *sys.stdlib_module_names}
+    assert roots(path) <= allowed
+    private = ("keras.src", "tensorflow.python", "keras._", "tf.python")
+    assert not [name for name in imported(path) | attributes(path) if name.startswith(private)]
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=name_of)
+def test_only_the_engine_knows_tensorflow(path):
+    if name_of(path) != "tfcells/engine.py":
+        assert "tensorflow" not in roots(path)
+    cells_layer = "tfcells/cells/"
+    if name_of(path).startswith(cells_layer):  # cells know of no layer, wrapper or mask
+        upwards = ("tfcells.rnn", "tfcells.engine", "tfcells.wrappers", "tfcells.masks")
+        assert not [name for name in imported(path) if name.startswith(upwards)]
+
+
+def test_the_engine_is_imported_for_tensorflow_alone():
+    """`rnn.py` imports it below an `if` on the backend, and nothing else imports it at all."""
+    for path in LIBRARY:
+        guarded = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.If) and "backend" in ast.unparse(node.test):
+                guarded |= {id(inner) for inner in ast.walk(node)}
+            if isinstance(node, ast.Import | ast.ImportFrom) and "engine" in ast.unparse(node):
+                assert name_of(path) == "tfcells/rnn.py" and id(node) in guarded
+
+
+OTHER_BACKEND = """
+import sys
+import keras
+import numpy as np
+before = "tensorflow" in sys.modules
+import tfcells
+assert keras.backend.backend() == "jax"
+assert before or "tensorflow" not in sys.modules
+x = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
+cell = tfcells.Variational(tfcells.LSTMCell(4), input_rate=0.5, state_rate=0.5)
+mine = tfcells.RNN([cell, tfcells.RHNCell(3, depth=2)], return_sequences=True)
+theirs = keras.layers.RNN(mine.cell, return_sequences=True)
+np.testing.assert_allclose(mine(x), theirs(x), atol=1e-5)
+mask = np.array([[1, 1, 0, 1, 0], [0, 1, 1, 0, 0]], bool)
+np.testing.assert_allclose(mine(x, mask=mask), theirs(x, mask=mask), atol=1e-5)
+assert np.abs(mine(x, training=True) - mine(x)).max() > 1e-3
+"""
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="jax is not installed")
+def test_another_backend_needs_no_tensorflow():
+    environment = os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", OTHER_BACKEND], env=environment, check=True)
+
+
+@pytest.mark.parametrize("path", DATA, ids=name_of)
+def test_data_knows_no_model(path):
+    assert not roots(path) & {"tfcells", "recipes", "keras", "train"}
+
+
+@pytest.mark.parametrize("path", LAB, ids=name_of)
+def test_the_lab_uses_the_public_library(path):
+    public = {f"tfcells.{name}" for name in tfcells.__all__} | {"tfcells"}
+    used = {".".join(name.split(".")[:2]) for name in attributes(path)} | imported(path)
+    assert {name for name in used if name.split(".")[0] == "tfcells"} <= public
+    if path.parent.name == "recipes":
+        assert "train" not in roots(path)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tfcells" / "cells").glob("*.py")), ids=name_of)
+def test_no_cell_file_mentions_dropout(path):
+    """Prose may name the slot that recurrent dropout fills; the code has no rate and no mask."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = {
+        getattr(node, field, None)
+        for node in ast.walk(tree)
+        for field in ("id", "attr", "arg", "name")
+    }
+    names = {name for name in names if isinstance(name, str)}
+    assert not [name for name in names if re.search("dropout|zoneout|(^|_)rate$|mask", name)]
+
+
+def public():
+    return [(name, getattr(tfcells, name)) for name in tfcells.__all__ if name != "__version__"]
+
+
+def test_names_come_from_the_top():
+    cells = ["ElmanCell", "GRUCell", "HyperLSTMCell", "LSTMCell", "LayerNormLSTMCell", "RHNCell"]
+    for name in [*cells, "RNN", "Variational", "WordDropout", "Cell", "Kernel", "Weights"]:
+        assert name in tfcells.__all__ and hasattr(tfcells, name)
+    assert len(set(tfcells.__all__)) == len(tfcells.__all__)
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", tfcells.__version__)
+
+
+def test_everything_public_is_documented():
+    """Keras's own methods (build, call, get_config, ...) need no words."""
+    modules = [name for name in MODULES if not name.endswith(".version")]
+    missing = [name for name in modules if not importlib.import_module(name).__doc__]
+    for name, value in public():
+        if inspect.isclass(value):
+            own = [k for k, v in vars(value).items() if inspect.isfunction(v) and k[0] != "_"]
+            own = [k for k in own if not hasattr(keras.layers.RNN, k)]
+            missing += [f"{name}.{k}" for k in own if not inspect.getdoc(getattr(value, k))]
+            missing += [] if vars(value).get("__doc__") else [name]
+    assert not missing
+
+
+def test_cells_cite_and_show():
+    for name, cell in tfcells.CELLS.items():
+        assert "Source:" in cell.__doc__ or "et al." in cell.__doc__, name
+        assert ">>> " in cell.__doc__, name
+
+
+class Checker(doctest.OutputChecker):
+    """Takes TensorFlow's TensorShape([2, 8]) for (2, 8), as the other backends print it."""
+
+    def check_output(self, want, got, optionflags):
+        got = re.sub(r"TensorShape\(\[(.*?)\]\)", r"(\1)", got)
+        return super().check_output(want, got, optionflags)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_doctests(name):
+    names = {"keras": keras, "tfcells": tfcells, "np": np}
+    runner = doctest.DocTestRunner(Checker(), optionflags=doctest.ELLIPSIS)
+    for test in doctest.DocTestFinder().find(importlib.import_module(name), extraglobs=names):
+        assert runner.run(test).failed == 0, test.name
+
+
+def test_there_are_doctests():
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    found = [
+        t for name in MODULES for t in finder.find(importlib.import_module(name)) if t.examples
+    ]
+    assert len(found) >= len(tfcells.CELLS) + 3
+
+
+@pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="README.md is not written yet")
+def test_readme_runs(tmp_path, monkeypatch):
+    """Its blocks of Python, one after the other, as a reader would type them."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks, names = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE), {}
+    assert blocks
+    monkeypatch.chdir(tmp_path)
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)  # noqa: S102

@@ -1,0 +1,320 @@
+"""The recipes: what their fields may hold, what they build, and that they follow the papers."""
+
+import dataclasses
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from recipes import TARGETS, InputError
+from recipes.corpus import Corpus
+from recipes.language_model import LSTM
+from recipes.learner import Learner
+from recipes.recipe import differences
+from recipes.run import Run, load, load_newest, save
+
+ALL = [(target, size) for target, sizes in TARGETS.items() for size in sizes]
+TINY = LSTM(units=6, batch_size=2, steps=5, epochs=1, learning_rate=1.0)
+
+
+def recipe(target, size):
+    return TARGETS[target][size].recipe
+
+
+@pytest.fixture
+def corpus():
+    random = np.random.default_rng(0)
+    streams = [random.integers(0, 7, n, dtype=np.int32) for n in (101, 30, 30)]
+    return Corpus("random", "word", ("<eos>", *"abcdef"), *streams)
+
+
+def learner(recipe, corpus):
+    return Learner(recipe, corpus, seed=1, engine="graph", precision="float32")
+
+
+# Against the papers.
+
+
+@pytest.mark.parametrize(
+    "target, size, parameters",
+    [
+        ("lstm", "small", 4_651_600),
+        ("lstm", "medium", 19_775_200),
+        ("lstm", "large", 66_022_000),
+        ("rhn", "paper", 23_482_400),
+        ("hypernets", "paper", 4_923_154),
+    ],
+)
+def test_parameters_of_the_papers(target, size, parameters):
+    assert recipe(target, size).parameters() == parameters
+
+
+@pytest.mark.parametrize(
+    "target, size", [("lstm", "tied"), *((t, "small") for t in TARGETS if t != "lstm")]
+)
+def test_budget_of_the_small_sizes(target, size):
+    assert 3_000_000 < recipe(target, size).parameters() <= 4_651_600
+
+
+@pytest.mark.parametrize(
+    "target, size, rates",
+    [
+        ("lstm", "small", {1: 1, 4: 1, 5: 0.5, 6: 0.25, 13: 0.5**9}),
+        ("lstm", "medium", {1: 1, 6: 1, 7: 0.8, 39: 0.8**33}),
+        ("lstm", "large", {1: 1, 14: 1, 15: 1 / 1.15, 55: 1.15**-41}),
+        ("rhn", "paper", {1: 0.2, 20: 0.2, 21: 0.2 / 1.02, 500: 0.2 / 1.02**480}),
+        ("hypernets", "paper", {1: 1e-3, 100: 1e-3}),
+    ],
+)
+def test_rates_of_the_papers(target, size, rates):
+    for epoch, rate in rates.items():
+        for step in (0, 500, 999):
+            found = recipe(target, size).rate(epoch - 1, step, 1000)
+            assert found == pytest.approx(rate, rel=1e-12)
+
+
+@pytest.mark.parametrize("anneal", ["linear", "cosine"])
+def test_warm_up_and_annealing(anneal):
+    recipe = dataclasses.replace(TINY, epochs=4, warm_up=0.5, anneal=anneal, learning_rate=2.0)
+    rates = [recipe.rate(epoch, step, 10) for epoch in range(4) for step in range(10)]
+    assert np.argmax(rates) == 5 and rates[5] == 2.0
+    np.testing.assert_allclose(np.diff(rates[:6]), 2 / 6)
+    assert all(np.diff(rates[5:]) < 0)
+    assert 0 < rates[-1] < 0.07
+    middle = {"linear": 2 * 19 / 35, "cosine": 1 - math.cos(math.pi * 19 / 35)}
+    assert rates[21] == pytest.approx(middle[anneal])
+
+
+def test_loss_is_summed_over_time_and_averaged_over_the_batch():
+    losses = keras.ops.convert_to_tensor([[1.0, 2.0, 3.0], [5.0, 6.0, 7.0]])
+    assert float(TINY.objective(losses)) == 12
+    assert float(dataclasses.replace(TINY, loss="mean").objective(losses)) == 4
+
+
+def test_losses_are_cross_entropies(corpus):
+    model = TINY.build(corpus)
+    x, y = next(iter(TINY.batches(corpus)))
+    logits = np.array(model([x, *TINY.initial_state(model, 2)])[0])
+    chances = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    expected = -np.log(np.take_along_axis(chances, np.array(y)[..., None], 2)[..., 0])
+    losses, _ = TINY.losses(model, x, y, TINY.initial_state(model, 2))
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
+def test_state_is_carried_between_windows(corpus):
+    model = dataclasses.replace(TINY, layers=2).build(corpus)
+    tokens = corpus.train[:12].reshape(2, 6)
+    state = TINY.initial_state(model, 2)
+    whole = model([tokens, *map(np.array, state)])
+    first = model([tokens[:, :4], *map(np.array, state)])
+    second = model([tokens[:, 4:], *map(np.array, first[1:])])
+    logits = np.concatenate([first[0], second[0]], axis=1)
+    np.testing.assert_allclose(logits, whole[0], atol=1e-6)
+    for one, other in zip(second[1:], whole[1:], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_zaremba_initialises_and_drops_out(corpus):
+    zaremba = dataclasses.replace(recipe("lstm", "medium"), units=30, init_scale=0.3)
+    model = zaremba.build(corpus)
+    assert [layer.rate for layer in model.layers if "dropout" in layer.name] == [0.5] * 3
+    for weight in model.trainable_variables:
+        values = weight.numpy()
+        if "layer" in weight.path and "bias" in weight.path:
+            assert not values.any()  # no forget bias
+        else:
+            assert 0.2 < abs(values).max() <= 0.3, weight.path
+    assert any(weight.path == "output/bias" for weight in model.trainable_variables)
+
+
+@pytest.mark.parametrize("field", [f for f in vars(TINY) if f.endswith("dropout")])
+def test_dropout_acts_in_training_alone(field, corpus):
+    recipe = dataclasses.replace(TINY, **{field: 0.5})
+    model = recipe.build(corpus)
+    inputs = [corpus.train[:10].reshape(2, 5), *map(np.array, recipe.initial_state(model, 2))]
+    still = np.array(model(inputs)[0])
+    np.testing.assert_array_equal(model(inputs)[0], still)
+    assert not np.array_equal(model(inputs, training=True)[0], still)
+
+
+@pytest.mark.parametrize("target, size", ALL)
+def test_no_weight_starts_as_a_copy_of_another(target, size, corpus):
+    model = dataclasses.replace(recipe(target, size), units=6).build(corpus)
+    drawn = [weight.numpy() for weight in model.trainable_variables if len(weight.shape) > 1]
+    drawn = [weight for weight in drawn if weight.std()]
+    for number, one in enumerate(drawn):
+        for other in drawn[:number]:
+            assert one.shape != other.shape or not np.array_equal(one, other)
+
+
+# The learner.
+
+
+def test_gradients_are_clipped_by_their_common_norm(corpus):
+    clipped = learner(dataclasses.replace(TINY, clip_norm=1e-3, tied=True), corpus)
+    before = [weight.numpy() for weight in clipped.weights]
+    _, norm = clipped.train(*next(iter(TINY.batches(corpus))), rate=2.0)
+    moved = [weight.numpy() - old for weight, old in zip(clipped.weights, before, strict=True)]
+    assert norm > 1e-3
+    assert math.sqrt(sum((m**2).sum() for m in moved)) == pytest.approx(2e-3, rel=1e-3)
+
+
+def test_weight_decay_shrinks_weights_and_is_in_no_score(corpus):
+    plain, decaying = (
+        learner(dataclasses.replace(TINY, weight_decay=decay), corpus) for decay in (0.0, 0.25)
+    )
+    before = [weight.numpy() for weight in plain.weights]
+    x, y = next(iter(TINY.batches(corpus)))
+    assert plain.train(x, y, 1.0)[0] == decaying.train(x, y, 1.0)[0]
+    for old, one, other in zip(before, plain.weights, decaying.weights, strict=True):
+        np.testing.assert_allclose(one.numpy() - other.numpy(), 0.25 * old, atol=1e-6)
+
+
+def test_learner_goes_on_where_its_arrays_were_taken(corpus, tmp_path):
+    noisy = dataclasses.replace(
+        TINY, optimizer="adam", tied=True, word_dropout=0.3, dropout=0.2, state_dropout=0.3
+    )
+    batches = list(noisy.batches(corpus))
+    one = learner(noisy, corpus)
+    for x, y in batches[:3]:
+        one.train(x, y, 0.1)
+    save(tmp_path / "it.npz", one.arrays(), {})
+    expected = [one.train(x, y, 0.1) for x, y in batches[3:]]
+    other = learner(noisy, corpus)
+    other.restore(load(tmp_path / "it.npz")[0])
+    assert [other.train(x, y, 0.1) for x, y in batches[3:]] == expected
+    for name, array in one.arrays().items():
+        np.testing.assert_array_equal(other.arrays()[name], array)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_portable_model_says_the_same(target, corpus, tmp_path):
+    small = dataclasses.replace(next(iter(TARGETS[target].values())).recipe, units=8)
+    model = small.build(corpus)
+    portable = small.portable(model, corpus)
+    tokens = corpus.train[:20].reshape(2, 10)
+    expected = model([tokens, *map(np.array, small.initial_state(model, 2))])[0]
+    np.testing.assert_allclose(portable(tokens), expected, atol=1e-6)
+    portable.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(tokens), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("level", ["word", "char"])
+def test_sample_has_as_many_words_as_asked(level, corpus):
+    vocabulary = ("<eos>", *(" abcde" if level == "char" else "abcdef"))
+    corpus = dataclasses.replace(corpus, level=level, vocabulary=vocabulary)
+    small = dataclasses.replace(TINY, level=level)
+    model = small.build(corpus)
+    sample = small.sample(model, corpus, 30, seed=3)
+    assert len(sample.split()) == 30
+    assert "<eos>" not in sample and sample.endswith("\n")
+    assert level == "char" or "\n " not in sample
+    assert sample == small.sample(model, corpus, 30, seed=3) != small.sample(model, corpus, 30, 4)
+
+
+# What fields may hold.
+
+
+@pytest.mark.parametrize(
+    "field, text",
+    [
+        ("units", "0"),
+        ("units", "1.5"),
+        ("units", "many"),
+        ("batch_size", "-3"),
+        ("epochs", "99999999999"),
+        ("dropout", "1"),
+        ("dropout", "1.7"),
+        ("state_dropout", "-0.1"),
+        ("learning_rate", "0"),
+        ("learning_rate", "nan"),
+        ("learning_rate", "inf"),
+        ("clip_norm", "0"),
+        ("weight_decay", "-1"),
+        ("optimizer", "lion"),
+        ("level", "sentence"),
+        ("tied", "maybe"),
+        ("one_hot", "1"),
+        ("forget_bias", "inf"),
+    ],
+)
+def test_bad_value_is_refused_by_name(field, text):
+    with pytest.raises(InputError, match=rf"^{field}={text}: must be "):
+        TINY.replace(**{field: text})
+
+
+def test_good_values_are_read_by_their_type():
+    texts = {"units": "7", "learning_rate": "1e-3", "tied": "true", "clip_norm": "none"}
+    changed = TINY.replace(**texts, level="char", steps_per_epoch="3")
+    assert (changed.units, changed.learning_rate, changed.tied) == (7, 1e-3, True)
+    assert (changed.clip_norm, changed.level, changed.steps_per_epoch) == (None, "char", 3)
+    assert differences(changed, TINY)[:2] == [
+        "learning_rate=0.001 (was 1.0)",
+        "steps_per_epoch=3 (was None)",
+    ]
+
+
+def test_unknown_field_names_the_nearest():
+    with pytest.raises(InputError, match="no field 'unit'; did you mean units"):
+        TINY.replace(unit="3")
+
+
+def test_recipe_checks_itself_in_python_too():
+    with pytest.raises(InputError, match="^units=0: must be a whole number"):
+        dataclasses.replace(TINY, units=0)
+    with pytest.raises(InputError, match="^tied=1: must be true or false"):
+        dataclasses.replace(TINY, tied=1)
+
+
+@pytest.mark.parametrize("target, size", ALL)
+def test_recipe_survives_json(target, size):
+    saved = json.loads(json.dumps(dataclasses.asdict(recipe(target, size))))
+    assert type(recipe(target, size))(**saved) == recipe(target, size)
+
+
+# The run's files.
+
+
+def test_damaged_checkpoint_is_seen_and_the_one_before_used(tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    for step in (1, 2):
+        save(path, {"a": np.full(1000, step, "float32")}, {"step": step})
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for damaged in (whole[:-100], whole[: len(whole) // 2], bytes(flipped), b"", b"stranger"):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="checkpoint.npz: damaged"):
+            load(path)
+        said = []
+        arrays, facts = load_newest(path, said.append)
+        assert facts == {"step": 1} and (arrays["a"] == 1).all()
+        assert len(said) == 1 and "checkpoint.previous.npz" in said[0]
+    path.write_bytes(whole)
+    assert load_newest(path, said.append)[1] == {"step": 2} and len(said) == 1
+
+
+def test_nothing_is_unpickled(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (tmp_path / "exploded").touch, ()
+
+    np.savez(tmp_path / "it.npz", a=np.array([Bomb()], object), sha256=np.zeros(32, np.uint8))
+    with pytest.raises(InputError, match="damaged"):
+        load(tmp_path / "it.npz")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_new_run_gets_a_new_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [Run.create(None, "lstm-small", {"recipe.json": {"n": n}}).folder.name for n in (1, 2)]
+    assert names == ["lstm-small-1", "lstm-small-2"]
+    assert Run.latest("lstm-small").about() == {"n": 2}
+    with pytest.raises(InputError, match="no run runs/lstm-large-n"):
+        Run.latest("lstm-large")
+    with pytest.raises(InputError, match="exists already"):
+        Run.create(tmp_path / "runs" / "lstm-small-1", "lstm-small", {"recipe.json": {}})
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == names

@@ -1,0 +1,255 @@
+"""train.py as its users run it: real processes on a tiny text."""
+
+import json
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+TINY = "--corpus text --batch_size 4 --steps 8 --evaluation_batch_size 2 --evaluation_steps 25"
+RHN = f"rhn {TINY} --units 8 --depth 2 --embedding-units 6 --epochs 4"
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory):
+    """A working directory with a corpus in its folder `text`."""
+    place, draw = tmp_path_factory.mktemp("train"), random.Random(0)
+    (place / "text").mkdir()
+    for name, lines in {"train": 1000, "valid": 60, "test": 60}.items():
+        text = (
+            "".join(f" {draw.choice('abcdefgh')}{n % 3}" for n in range(draw.randint(3, 9))) + "\n"
+            for _ in range(lines)
+        )
+        (place / "text" / f"{name}.txt").write_text("".join(text))
+    return place
+
+
+def start(place, line):
+    return subprocess.Popen(
+        [sys.executable, "-u", ROOT / "train.py", *line.split()],
+        cwd=place,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def finish(process):
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def train(place, line):
+    code, out, err = finish(start(place, line))
+    assert code == 0, err
+    return strict(out.splitlines()[-1])
+
+
+def strict(text):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.fixture(scope="session")
+def unbroken(place):
+    """What train.py printed of a run that nothing disturbed, in the folder `unbroken`."""
+    code, out, err = finish(start(place, f"{RHN} --out unbroken"))
+    assert code == 0, err
+    return out, err
+
+
+def test_run_leaves_everything(place, unbroken):
+    out, err = unbroken
+    folder = place / "unbroken"
+    result = strict(out.splitlines()[-1])
+    assert result == strict((folder / "result.json").read_text())
+    assert list(result) == [
+        "target",
+        "size",
+        "corpus",
+        "level",
+        "train_perplexity",
+        "valid_perplexity",
+        "test_perplexity",
+        "parameters",
+        "epochs",
+        "words_per_second",
+        "seconds",
+        "seed",
+        "versions",
+        "metrics",
+    ]
+    assert (result["target"], result["size"], result["corpus"]) == ("rhn", "small", "text")
+    assert (result["epochs"], result["seed"], result["level"]) == (4, 1, "word")
+    # Embedding, kernel, two recurrent kernels with biases, projection, bias: 25 words, 16 columns.
+    assert result["parameters"] == 25 * 6 + 6 * 16 + 2 * (8 * 16 + 16) + 8 * 6 + 6 + 25
+    assert 5 < result["test_perplexity"] < 25 and result["words_per_second"] > 0
+
+    recipe = strict((folder / "recipe.json").read_text())
+    assert recipe["recipe"]["embedding_units"] == 6 and recipe["target"] == "rhn"
+    assert (folder / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert len((folder / "sample.txt").read_text().split()) == 50
+    assert list((folder / "tensorboard").glob("events*"))
+    for number in range(1, 5):
+        line = f"epoch {number}/4: train "
+        assert line in out and line in (folder / "log.txt").read_text()
+    assert "perplexity=" in err and "words/s" in err
+    assert not list(folder.glob(".*")), "something temporary was left"
+
+
+def test_model_needs_keras_and_tfcells_alone(place, unbroken):
+    code = """if True:
+        import json, sys
+        import keras, numpy as np, tfcells
+        model = keras.saving.load_model("unbroken/model.keras")
+        words = json.load(open("unbroken/vocabulary.json"))
+        lines = open("text/test.txt").read().replace("\\n", " <eos> ").split()
+        tokens = np.array([words.index(word) for word in ["<eos>", *lines]])
+        logits = model.predict(tokens[None, :-1], verbose=0)[0].astype("float64")
+        losses = np.log(np.exp(logits).sum(-1)) - logits[np.arange(len(lines)), tokens[1:]]
+        assert "recipes" not in sys.modules
+        print(np.exp(losses.mean()))
+    """
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"]
+    run = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    expected = strict((place / "unbroken" / "result.json").read_text())["test_perplexity"]
+    assert float(run.stdout) == pytest.approx(expected, rel=1e-4)
+
+
+def test_stopped_and_killed_run_ends_like_the_unbroken_one(place, unbroken):
+    process = start(place, f"{RHN} --out broken")
+    read_until(process, "epoch 1/4: ")
+    process.send_signal(signal.SIGINT)
+    code, out, err = finish(process)
+    assert code == 130 and "Traceback" not in err
+    assert f"to go on: python train.py {RHN} --resume --out broken" in out
+
+    process = start(place, "rhn --resume --out broken")
+    read_until(process, "epoch 3/4: ")
+    process.kill()
+    process.communicate()
+
+    resumed = train(place, "rhn --resume --out broken")
+    expected = strict(unbroken[0].splitlines()[-1])
+    assert without_times(resumed) == without_times(expected)
+    for name in ("best.npz", "checkpoint.npz"):
+        with np.load(place / "broken" / name) as one, np.load(place / "unbroken" / name) as other:
+            assert one.files == other.files
+            for key in set(one.files) - {"facts.json", "sha256", "step_seconds"}:
+                np.testing.assert_array_equal(one[key], other[key])
+
+
+def read_until(process, beginning):
+    """Read what a process prints up to a line that begins so."""
+    for line in process.stdout:
+        if line.startswith(beginning):
+            return
+    raise AssertionError(process.stderr.read())
+
+
+def without_times(result):
+    return {k: v for k, v in result.items() if k not in ("seconds", "words_per_second")}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "lstm --layers 2 --units 5 --engine xla --precision mixed_bfloat16",
+        "lstm --size tied --units 5 --embedding_units 4 --level char --engine eager",
+        "lnlstm --units 5 --embedding_units 4",
+        "hypernets --units 5 --embedding_units 4 --hyper_units 3",
+    ],
+)
+def test_other_targets_run_to_their_end(place, line):
+    target = line.split()[0]
+    result = train(place, f"{line} {TINY} --epochs 1 --steps_per_epoch 5")
+    folder = place / "runs" / f"{target}-{result['size']}-1"
+    assert result == strict((folder / "result.json").read_text())
+    assert result["level"] == "word" or result["bits_per_character"] == pytest.approx(
+        np.log2(result["test_perplexity"])
+    )
+
+
+def test_loss_that_is_not_finite_stops_the_run(place):
+    line = f"lstm {TINY} --units 5 --learning_rate 1e38 --clip_norm none --epochs 2 --out nan"
+    code, out, err = finish(start(place, line))
+    assert code == 3 and "Traceback" not in err
+    assert "the loss is" in out and "the last good checkpoint is nan/checkpoint.npz" in out
+    with np.load(place / "nan" / "checkpoint.npz") as checkpoint:
+        assert all(np.isfinite(checkpoint[name]).all() for name in checkpoint.files)
+    assert not (place / "nan" / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("", "name a target: lstm, lnlstm, rhn, hypernets"),
+        ("lstn", "unknown target 'lstn'; did you mean lstm"),
+        ("rhn --size papier", "rhn has no size 'papier'; did you mean paper?"),
+        ("lstm --unit 5", "unknown field 'unit'; did you mean units"),
+        ("lstm --depth 5", "LSTM has no field 'depth'"),
+        ("lstm 5", "unexpected argument '5'"),
+        ("lstm --dropout 1.7", "dropout=1.7: must be a number in [0, 1)"),
+        ("lstm --units -5", "units=-5: must be a whole number from 1"),
+        ("lstm --level=sentence", "level=sentence: must be word or char"),
+        ("lstm --engine steam", "--engine: invalid choice: 'steam'"),
+        ("lstm --precision int8", "--precision: invalid choice: 'int8'"),
+        ("lstm --seed x", "--seed: x: must be a whole number"),
+        ("lstm --units", "--units"),
+        ("lstm --corpus nowhere", "nowhere"),
+        ("lstm --corpus empty", "empty/train.txt"),
+        ("lstm --corpus binary", "binary/train.txt"),
+        ("lstm --corpus ptb --data_dir nowhere", "nowhere"),
+        ("lstm --corpus text --batch_size 9999", "batch_size 9999"),
+        ("lstm --corpus text --steps_per_epoch 9999", "steps_per_epoch=9999"),
+        ("lstm --corpus text --out text", "--out text: exists already"),
+        ("lstm --resume", "no run runs/lstm-small-n"),
+        ("lstm --resume --out text", "text: not a run"),
+    ],
+)
+def test_bad_input_is_refused_and_nothing_written(place, tmp_path, line, message):
+    (tmp_path / "text").symlink_to(place / "text")
+    for name, content in {"empty": b"", "binary": b"\xff\xfe\x00 \x80\n" * 99}.items():
+        (tmp_path / name).mkdir()
+        for split in ("train", "valid", "test"):
+            (tmp_path / name / f"{split}.txt").write_bytes(content)
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = finish(start(tmp_path, line))
+    assert code == 2 and not out
+    assert message in err and "Traceback" not in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("rhn --units 9 --depth 2", "units=9 (was 8)"),
+        ("rhn --seed 2", "seed=2 (was 1)"),
+        ("lstm", "target='lstm' (was 'rhn')"),
+        ("rhn --corpus other", "another corpus"),
+    ],
+)
+def test_another_run_is_not_gone_on_with(place, unbroken, line, message):
+    (place / "other").mkdir(exist_ok=True)
+    for split in ("train", "valid", "test"):
+        text = (place / "text" / f"{split}.txt").read_text()
+        (place / "other" / f"{split}.txt").write_text(text + "a0\n")
+    code, out, err = finish(start(place, f"{line} --resume --out unbroken"))
+    assert code == 2 and not out
+    assert message in err and "Traceback" not in err
+
+
+def test_list_counts_parameters(place):
+    code, out, err = finish(start(place, "--list"))
+    assert code == 0, err
+    rows = {tuple(line.split()[:3]) for line in out.splitlines()}
+    assert ("lstm", "small", "4,651,600") in rows and ("rhn", "paper", "23,482,400") in rows
+    assert "120.7 / 114.5" in out and "Zaremba" in out
