@@ -119,7 +119,7 @@ class LanguageModel(Recipe):
             else:
                 x = tfcells.RNN(cell, **options)(drop(x))
         if self.tied:
-            logits = self.tied_logits(tokens, drop(x), embedding)
+            logits = self.tied_logits(drop(x), embedding)
         else:
             names = "kernel_initializer", "bias_initializer"
             output = keras.layers.Dense(vocabulary_size, name="output", **self.initializers(*names))
@@ -143,17 +143,17 @@ class LanguageModel(Recipe):
             **self.initializers("embeddings_initializer"),
         )
 
-    def tied_logits(self, tokens, x, embedding):
+    def tied_logits(self, x, embedding):
         """The embedding's matrix as the softmax's, with a bias."""
         import keras
+
+        import tfcells
 
         if embedding.output_dim != self.units:
             start = self.initializers("kernel_initializer")
             x = keras.layers.Dense(embedding.output_dim, name="projection", **start)(x)
-        # Keras has no layer for a bias alone; a table of one row is one.
-        start = {"embeddings_initializer": "zeros"} | self.initializers("embeddings_initializer")
-        bias = keras.layers.Embedding(1, embedding.input_dim, name="output_bias", **start)
-        return embedding(x, reverse=True) + bias(keras.ops.zeros_like(tokens[:1, :1]))
+        bias = tfcells.Bias(name="output_bias", **self.initializers("initializer"))
+        return bias(embedding(x, reverse=True))
 
     def parameters(self, vocabulary_size: int | None = None) -> int:
         """The number of trainable scalars, tied ones once; without making a single one."""
@@ -467,7 +467,6 @@ TARGETS = {
             source="ours; the paper has characters alone",
         ),
         # Layer-norm HyperLSTM; inputs are one-hot characters: so the paper's parameters add up.
-        # The paper also drops 0.1 of the updates of the memory, which no wrapper here does yet.
         "paper": Size(
             HyperNetworks(
                 level="char",

@@ -2,12 +2,14 @@
 
 from tfcells import cells as _cells
 from tfcells.cells import *
+from tfcells.embedding import Bias, WordDropout
 from tfcells.rnn import RNN
 from tfcells.version import __version__
-from tfcells.wrappers import RecurrentDropout, Variational, WordDropout, Wrapper
+from tfcells.wrappers import RecurrentDropout, Variational, Wrapper
 
 __all__ = [
     *_cells.__all__,
+    "Bias",
     "RNN",
     "RecurrentDropout",
     "Variational",

@@ -218,6 +218,12 @@ def number(name, value, low=-math.inf):
     return float(require(name, value, allowed, real and low < value < math.inf))
 
 
+def probability(name, value):
+    """`value`, if it is a probability below one."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return float(require(name, value, "a number in [0, 1)", real and 0 <= value < 1))
+
+
 def flag(name, value):
     """`value`, if it is a truth value."""
     return require(name, value, "True or False", isinstance(value, bool))
