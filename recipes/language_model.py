@@ -343,6 +343,7 @@ SMALL = {
     "epochs": 10,
     "optimizer": "adam",
     "learning_rate": 2e-3,
+    "epsilon": 1e-3,
     "warm_up": 0.1,
     "anneal": "linear",
     "clip_norm": 10.0,

@@ -8,7 +8,10 @@ import tensorflow as tf
 
 from recipes.recipe import InputError, Recipe
 
-OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
+OPTIMIZERS = {
+    "sgd": lambda recipe: keras.optimizers.SGD(recipe.learning_rate),
+    "adam": lambda recipe: keras.optimizers.Adam(recipe.learning_rate, epsilon=recipe.epsilon),
+}
 
 
 class Learner:
@@ -24,7 +27,7 @@ class Learner:
         self.recipe = recipe
         self.model = recipe.build(data)
         self.weights = self.model.trainable_variables
-        self.optimizer = OPTIMIZERS[recipe.optimizer](recipe.learning_rate)
+        self.optimizer = OPTIMIZERS[recipe.optimizer](recipe)
         self.optimizer.build(self.weights)
         self.start()
         if engine != "eager":

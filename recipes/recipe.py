@@ -47,6 +47,8 @@ class Recipe:
     and falls to zero at the end of the last, along a line or half a cosine, if ``anneal`` says so.
     The gradient of the objective is clipped at ``clip_norm``, by its norm over all weights.
     ``weight_decay`` adds weight_decay * sum(w ** 2) / 2 to the objective, and to no score.
+    ``epsilon`` is Adam's: a large one keeps it from pushing down rare words, whose gradients are
+    tiny, as fast as frequent ones.
     """
 
     epochs: Count
@@ -54,6 +56,7 @@ class Recipe:
     learning_rate: Positive
     steps_per_epoch: Count | None = None
     optimizer: Literal["sgd", "adam"] = "sgd"
+    epsilon: Positive = 1e-7
     decay: Positive = 1.0
     decay_after: Whole = 0
     warm_up: NonNegative = 0.0
