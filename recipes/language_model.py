@@ -342,7 +342,7 @@ SMALL = {
     "steps": 35,
     "epochs": 10,
     "optimizer": "adam",
-    "learning_rate": 2e-3,
+    "learning_rate": 2e-2,
     "epsilon": 1e-3,
     "warm_up": 0.1,
     "anneal": "linear",
