@@ -18,7 +18,7 @@ recipe, besides the fields of ``recipes.recipe.Recipe``:
 """
 
 from recipes.corpus import CorpusError
-from recipes.language_model import TARGETS
+from recipes.penn_treebank import TARGETS
 from recipes.recipe import InputError
 
 BAD_INPUT = InputError, CorpusError, OSError
