@@ -40,6 +40,12 @@ def elman(x, h, W, U, b=0):
     return h, h
 
 
+def norm_elman(x, h, W, U, b=0, g=1, epsilon=0):
+    """Ba et al. 2016, equation 4: the summed inputs of the units are normalised."""
+    h = tanh(norm(x @ W + h @ U, g, b, epsilon))
+    return h, h
+
+
 def memory(a, c, read=lambda c: c):
     """h' and c' of an LSTM (Gers et al. 2000) from its gates before they are squashed."""
     c = s(a["f"]) * c + s(a["i"]) * tanh(a["g"])
@@ -51,6 +57,14 @@ def lstm(x, h, c, W, U, b=0):
     a = {y: x @ W_y + h @ U_y + b_y for y, W_y, U_y, b_y in blocks("ifgo", W, U, b)}
     h, c = memory(a, c)
     return h, h, c
+
+
+def peephole(x, h, c, W, U, b=0, pi=0, pf=0, po=0):
+    """Gers et al. 2002: the gates see the memory, the output gate the new one."""
+    a = {y: x @ W_y + h @ U_y + b_y for y, W_y, U_y, b_y in blocks("ifgo", W, U, b)}
+    new = s(a["f"] + pf * c) * c + s(a["i"] + pi * c) * tanh(a["g"])
+    h = s(a["o"] + po * new) * tanh(new)
+    return h, h, new
 
 
 def norm_lstm(x, h, c, W, U, b=0, Wg=None, Ug=None, g=None, d=None, cg=None, cd=None, **how):
@@ -85,6 +99,15 @@ def gru_v3(x, h, W, U, b=0):
     (_, *z), (_, *r), (_, *g) = blocks("zrg", W, U, b)
     update, reset = (s(x @ W_y + h @ U_y + b_y) for W_y, U_y, b_y in (z, r))
     h = update * h + (1 - update) * tanh(x @ g[0] + (reset * h) @ g[1] + g[2])
+    return h, h
+
+
+def norm_gru(x, h, W, U, b=(0, 0), Wg=1, Ug=1, epsilon=0):
+    """Ba et al. 2016, appendix: all three gates of the input, and of the state, in one norm each."""
+    parts = norm(x @ W, Wg, b[0], epsilon), norm(h @ U, Ug, b[1], epsilon)
+    w = {y: parts for y, *parts in blocks("zrg", *parts)}
+    z, r = s(sum(w["z"])), s(sum(w["r"]))
+    h = z * h + (1 - z) * tanh(w["g"][0] + r * w["g"][1])
     return h, h
 
 
@@ -126,6 +149,14 @@ def highway(x, s0, W, gates, **levels):
         t = s(a["t"])
         state = tanh(a["h"]) * t + state * (s(a["c"]) if "c" in a else 1 - t)
     return state, state
+
+
+def highway_state_gate(x, h, s0, G, gb=0, **rhn):
+    """Shoham & Permuter 2018 over `highway`: h and the new s are weighed by a gate that reads both."""
+    state, _ = highway(x, s0, **rhn)
+    g = s(np.concatenate([h, state], -1) @ G + gb)
+    h = g * h + (1 - g) * state
+    return h, h, state
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -183,9 +214,16 @@ HYPER_SIZES = H | {"hyper_units": 4, "embedding_units": 2}
 
 def rows():
     yield "elman", tfcells.ElmanCell, H, elman, names(SHARED)
+    epsilon = {"epsilon": 1e-2}
+    weights = names(SHARED + "g:gain")
+    yield "lnelman", tfcells.LayerNormElmanCell, H | epsilon, norm_elman, weights, epsilon
     yield "lstm", tfcells.LSTMCell, H, lstm, names(SHARED)
+    peepholes = names(SHARED + "pi:input_peephole pf:forget_peephole po:output_peephole")
+    yield "peephole", tfcells.PeepholeLSTMCell, H, peephole, peepholes
     yield "gru-after", tfcells.GRUCell, H, gru_v1, names(SHARED)
     yield "gru-before", tfcells.GRUCell, H | {"reset_after": False}, gru_v3, names(SHARED)
+    weights = names(SHARED + "Wg:kernel_gain Ug:recurrent_gain")
+    yield "lngru", tfcells.LayerNormGRUCell, H | epsilon, norm_gru, weights, epsilon
     for kind, cell_norm in itertools.product(NORMS, (None, "carry", "output")):
         yield (
             f"lnlstm-{kind}-{cell_norm}",
@@ -202,14 +240,15 @@ def rows():
     for coupled, depth in itertools.product((True, False), (1, 3)):
         levels = range(1, depth + 1)
         weights = {"W": "kernel"} | {f"R{n}": f"recurrent_kernel_{n - 1}" for n in levels}
-        yield (
-            f"rhn-{'coupled' if coupled else 'uncoupled'}-{depth}",
-            tfcells.RHNCell,
-            H | {"coupled": coupled, "depth": depth},
-            highway,
-            weights | {f"b{n}": f"bias_{n - 1}" for n in levels},
-            {"gates": "ht" if coupled else "htc"},
-        )
+        weights |= {f"b{n}": f"bias_{n - 1}" for n in levels}
+        name = f"{'coupled' if coupled else 'uncoupled'}-{depth}"
+        arguments = H | {"coupled": coupled, "depth": depth}
+        gates = {"gates": "ht" if coupled else "htc"}
+        yield f"rhn-{name}", tfcells.RHNCell, arguments, highway, weights, gates
+        if depth > 1:
+            weights |= {"G": "gate_kernel", "gb": "gate_bias"}
+            cell = tfcells.HighwayStateGateRHNCell
+            yield f"hsg-{name}", cell, arguments, highway_state_gate, weights, gates
 
 
 CASES = [Case(*row) for row in rows()]
@@ -237,6 +276,8 @@ OTHER = {
     "depth": 2,
     "coupled": False,
     "transform_bias": -1.5,
+    "gate_bias": -1.0,
+    "peephole_initializer": keras.initializers.Constant(0.125),
     "hyper_units": 3,
     "embedding_units": 2,
     "layer_norm": True,
@@ -257,4 +298,5 @@ BAD = {
     "layer_norm": ("gate", 2),
     "forget_bias": ("1", None),
     "transform_bias": ("-2", None),
+    "gate_bias": ("-2", None),
 }

@@ -123,6 +123,39 @@ def gru_haste(w):
     return {"kernel": x, "recurrent_kernel": h, "bias": tf.stack(both)}
 
 
+def gru_haste_norm(w):
+    return gru_haste(w) | {"kernel_gain": w["gamma"][0], "recurrent_gain": w["gamma"][1]}
+
+
+def simplernn_layernorm_tfa(w):
+    """Its norm has no shift, our bias is one."""
+    given = {"gain": "gamma", "kernel": "kernel", "recurrent_kernel": "recurrent_kernel"}
+    return {ours: w[theirs] for ours, theirs in (given | {"bias": "bias"}).items()}
+
+
+def peephole_tfa(w):
+    return {
+        name: w[name if "peephole" not in name else f"{name.split('_')[0]}_gate_peephole_weights"]
+        for name in PEEPHOLE
+    }
+
+
+def peephole_torchrecurrent(w):
+    """Its weights lie the other way, and have two biases."""
+    peepholes = zip(PEEPHOLE[3:], tf.split(w["weight_ph"], 3), strict=True)
+    return dict(peepholes) | {
+        "kernel": tf.transpose(w["weight_ih"]),
+        "recurrent_kernel": tf.transpose(w["weight_hh"]),
+        "bias": w["bias_ih"] + w["bias_hh"],
+    }
+
+
+PEEPHOLE = (
+    *("kernel", "recurrent_kernel", "bias"),
+    *("input_peephole", "forget_peephole", "output_peephole"),
+)
+
+
 def hyperlstm(w):
     normed = "ln_all/ln_gamma" in w
     inner = {name.removeprefix("LSTMCell/"): w[name] for name in w if name.startswith("LSTMCell/")}
@@ -164,6 +197,17 @@ ASAHI = "recurrent_depth_{0}/{1}/kernel", "recurrent_depth_{0}/{1}/bias"
 LAMB = "layer{0}/{1}", "layer{0}/tiled_linear/B_{1}"
 
 
+def hsg(gates):
+    def weights(w):
+        gate = {name: w[f"highway_state_gate/{name.removeprefix('gate_')}"] for name in GATE}
+        return rhn(*ASAHI, gates=gates, first=1)(w) | gate
+
+    return weights
+
+
+GATE = "gate_kernel", "gate_bias"
+
+
 def rhn_lamb(gates):
     """Its gates are h, the carry c, and untied t. Tied, s(t) = 1 - s(c), so t is minus c."""
 
@@ -202,21 +246,57 @@ def cell(name, **arguments):
     return functools.partial(getattr(tfcells, name), UNITS, dtype="float64", **arguments)
 
 
-def dropped(inner):
-    return lambda: tfcells.Variational(inner(), input_rate=0.5, state_rate=0.5, dtype="float64")
+def wrapped(wrapper, inner, *rates):
+    return lambda: wrapper(inner(), *rates, dtype="float64")
 
 
 LSTM, GRU = cell("LSTMCell"), cell("GRUCell")
 norm = functools.partial(cell, "LayerNormLSTMCell")
 hyper = functools.partial(cell, "HyperLSTMCell", hyper_units=4, embedding_units=3)
 COUPLED, UNCOUPLED = (cell("RHNCell", depth=3, coupled=coupled) for coupled in (True, False))
-HASTE = norm(epsilon=1e-5)
+HASTE, HASTE_GRU = norm(epsilon=1e-5), cell("LayerNormGRUCell", epsilon=1e-5)
+HSG = functools.partial(cell, "HighwayStateGateRHNCell", depth=3)
+PEEPHOLES, HYPER, GATE_NORM = cell("PeepholeLSTMCell"), hyper(), norm(norm="gate")
+MASKED_RHN = wrapped(tfcells.Variational, COUPLED, 0.4, 0.3)
+ZONED = [
+    (f"hastept_{name}_zoneout_{how}", wrapped(tfcells.Zoneout, inner, {"h": 0.3}), weights, same)
+    for name, inner, weights in (
+        ("lstm", LSTM, lstm_haste),
+        ("layernormlstm", HASTE, lstm_haste),
+        ("gru", GRU, gru_haste),
+        ("layernormgru", HASTE_GRU, gru_haste_norm),
+    )
+    for how in ("train", "eval")
+]
+DROPPED = [
+    (f"{name}_recdrop", wrapped(tfcells.RecurrentDropout, inner, 0.1), weights, states)
+    for name, inner, weights, states in (
+        ("lstm_supercell", LSTM, plain(), swapped),
+        ("lstm_supercell_ln", GATE_NORM, lstm_supercell_ln, swapped),
+        ("hyperlstm_supercell", HYPER, hyperlstm, hyper_states),
+        ("hyperlstm_supercell_ln", hyper(layer_norm=True), hyperlstm, hyper_states),
+    )
+]
 ROWS = [
+    *ZONED,
+    *DROPPED,
+    (
+        "simplernn_layernorm_tfa",
+        cell("LayerNormElmanCell", epsilon=1e-5),
+        simplernn_layernorm_tfa,
+        same,
+    ),
+    ("lstm_peephole_tfa", PEEPHOLES, peephole_tfa, same),
+    ("peepholelstm_torchrecurrent", PEEPHOLES, peephole_torchrecurrent, same),
+    ("gru_layernorm_haste", HASTE_GRU, gru_haste_norm, same),
+    ("hastept_layernormgru", HASTE_GRU, gru_haste_norm, same),
+    ("rhn_asahi_hsg", HSG(), hsg("ht"), same),
+    ("rhn_asahi_hsg_uncoupled", HSG(coupled=False), hsg("htc"), same),
     ("lstm_supercell", LSTM, plain(), swapped),
     ("lstm_asahi", LSTM, lstm_asahi, swapped),
     ("lstm_lamb", LSTM, lstm_lamb, swapped),
     ("hastept_lstm", LSTM, lstm_haste, same),
-    ("lstm_supercell_ln", norm(norm="gate"), lstm_supercell_ln, swapped),
+    ("lstm_supercell_ln", GATE_NORM, lstm_supercell_ln, swapped),
     ("lstm_asahi_ln", norm(norm="gate", cell_norm=None, epsilon=1e-4), lstm_asahi_ln, swapped),
     ("lstm_lamb_ln", norm(epsilon=1e-9), lstm_lamb_ln, swapped),
     ("lstm_layernorm_tfa", norm(cell_norm="carry"), lstm_layernorm_tfa, same),
@@ -224,10 +304,10 @@ ROWS = [
     ("hastept_layernormlstm", HASTE, lstm_haste, same),
     ("gru_haste", GRU, gru_haste, same),
     ("hastept_gru", GRU, gru_haste, same),
-    ("hyperlstm_supercell", hyper(), hyperlstm, hyper_states),
+    ("hyperlstm_supercell", HYPER, hyperlstm, hyper_states),
     ("hyperlstm_supercell_ln", hyper(layer_norm=True), hyperlstm, hyper_states),
     ("rhn_jzilly_ones", COUPLED, rhn_jzilly, same),
-    ("rhn_jzilly_masks", dropped(COUPLED), rhn_jzilly, same),
+    ("rhn_jzilly_masks", MASKED_RHN, rhn_jzilly, same),
     ("rhn_asahi", COUPLED, rhn(*ASAHI, first=1), same),
     ("rhn_asahi_uncoupled", UNCOUPLED, rhn(*ASAHI, gates="htc", first=1), same),
     ("rhn_lamb_tied", COUPLED, rhn_lamb("hc"), same),
@@ -263,9 +343,14 @@ def test_numbers_of_the_reference(name, make_cell, weights_of, states_of, monkey
     weights = {key: tf.constant(value) for key, value in weights.items()}
     states = [tf.constant(a) for a in read(file, "input/state/").values()]
     drawn = {a.shape: a for a in read(file, "mask/").values()}
-    monkeypatch.setattr(
-        "tfcells.masks.dropout_mask", lambda shape, *_: drawn[tuple(map(int, shape))]
-    )
+
+    def mask_of(shape, rate, *_):
+        mask = drawn[tuple(map(int, shape))]
+        return mask if mask.max() > 1 else mask / (1 - rate)
+
+    monkeypatch.setattr("tfcells.masks.dropout_mask", mask_of)
+    monkeypatch.setattr("tfcells.masks.keep_mask", lambda *given: mask_of(*given) != 0)
+    training = bool(file["meta/training"]) if "meta/training" in file else True
 
     layer = layer_of(make_cell)
     with tf.GradientTape() as tape:
@@ -273,7 +358,7 @@ def test_numbers_of_the_reference(name, make_cell, weights_of, states_of, monkey
         ours = weights_of(weights)
         assert len(ours) == len(layer.trainable_variables)
         with keras.StatelessScope([(v, ours[v.name]) for v in layer.trainable_variables]):
-            y, *final = layer(x, initial_state=list(states_of(*states)), training=True)
+            y, *final = layer(x, initial_state=list(states_of(*states)), training=training)
         loss = tf.reduce_sum(y * file["R"])
     found = tape.gradient(loss, [x, *states, *weights.values()])
     wanted = [file["grad/input/x"], *read(file, "grad/input/state/").values()]

@@ -35,8 +35,17 @@ def variational(inner=None, **options):
     return tfcells.Variational(inner or rhn(), **rates | options)
 
 
+def every_wrapper():
+    cell = tfcells.RecurrentDropout(lstm(), 0.1, per_sequence=True, seed=1)
+    cell = tfcells.WeightDrop(tfcells.Zoneout(cell, {"c": 0.25}, seed=2), 0.5, seed=3)
+    return tfcells.Variational(cell, state_rate=0.3, per_kernel=True, seed=4)
+
+
 CELLS = {
     "lstm": lstm,
+    "every_wrapper": every_wrapper,
+    "peephole": lambda: tfcells.PeepholeLSTMCell(3, peephole_initializer="ones"),
+    "hsg": lambda: tfcells.HighwayStateGateRHNCell(3, gate_bias=-1.0, depth=2),
     "rhn": rhn,
     "hyper": lambda: tfcells.HyperLSTMCell(3, hyper_units=2, embedding_units=2, layer_norm=True),
     "gru": lambda: tfcells.GRUCell(3, reset_after=False, use_bias=False, name="mine"),
@@ -110,6 +119,11 @@ MODELS = {
         tfcells.RNN(layers.StackedRNNCells([variational(), lstm()]), return_sequences=True),
         layers.RNN(tfcells.HyperLSTMCell(3, hyper_units=2, layer_norm=True)),
     ),
+    "every_wrapper": lambda: sequential(
+        tfcells.RNN(
+            every_wrapper(), activity_regularizer=tfcells.TemporalActivationRegularizer(2.0)
+        )
+    ),
     "functional": functional,
 }
 
@@ -137,7 +151,7 @@ def test_keras_files(randomise, tmp_path, name):
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert plain(again.get_config()) == plain(model.get_config())
     assert_equal_models(model, again)
-    if name in ("rnn", "bidirectional", "functional"):  # the seed is kept, so are its masks
+    if name in ("rnn", "bidirectional", "every_wrapper", "functional"):  # the seed is kept, so are its masks
         x = inputs(model)
         first, second = (keras.tree.flatten(m(x, training=True))[0] for m in (model, again))
         np.testing.assert_array_equal(first, second)

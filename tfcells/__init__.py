@@ -3,17 +3,22 @@
 from tfcells import cells as _cells
 from tfcells.cells import *
 from tfcells.embedding import Bias, WordDropout
+from tfcells.regularizers import ActivationRegularizer, TemporalActivationRegularizer
 from tfcells.rnn import RNN
 from tfcells.version import __version__
-from tfcells.wrappers import RecurrentDropout, Variational, Wrapper
+from tfcells.wrappers import RecurrentDropout, Variational, WeightDrop, Wrapper, Zoneout
 
 __all__ = [
     *_cells.__all__,
+    "ActivationRegularizer",
     "Bias",
     "RNN",
     "RecurrentDropout",
+    "TemporalActivationRegularizer",
     "Variational",
+    "WeightDrop",
     "WordDropout",
     "Wrapper",
+    "Zoneout",
     "__version__",
 ]

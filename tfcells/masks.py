@@ -3,7 +3,18 @@
 import keras
 from keras import ops
 
+RESOLUTION = 2**24  # of a rate
+
+
+def keep_mask(shape, rate, seed):
+    """True with probability 1 - rate. seed: a `keras.random.SeedGenerator`.
+
+    Drawn as whole numbers, since XLA makes other floats of the same random bits.
+    """
+    drawn = keras.random.randint(shape, 0, RESOLUTION, dtype="int32", seed=seed)
+    return drawn >= round(rate * RESOLUTION)
+
 
 def dropout_mask(shape, rate, dtype, seed):
-    """1 / (1 - rate) with probability 1 - rate, else 0. seed: a `keras.random.SeedGenerator`."""
-    return keras.random.dropout(ops.ones(shape, dtype=dtype), rate, seed=seed)
+    """1 / (1 - rate) with probability 1 - rate, else 0."""
+    return ops.cast(keep_mask(shape, rate, seed), dtype) / (1 - rate)

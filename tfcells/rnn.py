@@ -128,7 +128,7 @@ class RNN(keras.layers.RNN):
             outputs, state = scan(step, slices, state, weights)
         if keep is not None and not self.zero_output_for_mask:
             state = state[1:]
-        return outputs, list(state)
+        return cell.finish(outputs, training=training), list(state)
 
     def _create_state_variables(self, batch_size):
         states = tree.map_structure(
@@ -224,6 +224,8 @@ def cell_key(cell):
             return cell_key(value)
         if isinstance(value, list | tuple):
             return tuple(map(essence, value))
+        if isinstance(value, dict):
+            return tuple((name, essence(value[name])) for name in sorted(value))
         return (
             value if isinstance(value, str | int | float | None) or callable(value) else id(value)
         )

@@ -1,10 +1,12 @@
 """Regularised cells: each wraps any cell, and no cell knows of it."""
 
+import itertools
+
 import keras
 from keras import ops
 
 from tfcells import masks
-from tfcells.cells.base import Cell, Weights, flag, probability
+from tfcells.cells.base import Cell, Kernel, Weights, flag, probability, require
 
 
 class Wrapper(Cell):
@@ -52,6 +54,9 @@ class Wrapper(Cell):
     def step(self, x, state, w):
         return self.cell.step(x["cell"], state, w.cell.updating(w.update))
 
+    def finish(self, outputs, training=False):
+        return self.cell.finish(outputs, training=training)
+
     @property
     def fixes_noise_along_time(self):
         return self.cell.fixes_noise_along_time
@@ -60,22 +65,35 @@ class Wrapper(Cell):
 class Variational(Wrapper):
     r"""Dropout with one mask for a whole sequence, drawn for each sample.
 
-    input_rate: on the inputs.  state_rate: on what the kernels read of each state, one mask a state,
-    shared over depths and gates; the carry is untouched.  output_rate: on the outputs.
-    Kept values are scaled by 1 / (1 - rate); nothing is dropped outside training.
-    Source: Gal & Ghahramani, 1512.05287; for recurrent highway networks Zilly et al., 1607.03474.
+    input_rate: on the inputs.  state_rate: on what the kernels read of each state; the carry is
+    untouched.  output_rate: on the outputs, and not on the state.  Kept values are scaled by
+    1 / (1 - rate); nothing is dropped outside training.
+    per_kernel=False: one mask a state, shared over gates and depths ("tied").
+    per_kernel=True: every gate of every kernel that reads a state has a mask of its own ("untied").
+    Source: Gal & Ghahramani, 1512.05287, whose untied form has a mask of the inputs for each gate, too;
+    for recurrent highway networks Zilly et al., 1607.03474.
 
     >>> cell = tfcells.Variational(tfcells.RHNCell(8), input_rate=0.5, state_rate=0.3)
     >>> keras.ops.shape(tfcells.RNN(cell)(keras.ops.ones((2, 5, 3)), training=True))
     (2, 8)
     """
 
-    def __init__(self, cell, input_rate=0.0, state_rate=0.0, output_rate=0.0, seed=None, **kwargs):
+    def __init__(
+        self,
+        cell,
+        input_rate=0.0,
+        state_rate=0.0,
+        output_rate=0.0,
+        per_kernel=False,
+        seed=None,
+        **kwargs,
+    ):
         self.needs = frozenset({"kernel"} if state_rate else ())
         super().__init__(cell, **kwargs)
         self.input_rate = probability("input_rate", input_rate)
         self.state_rate = probability("state_rate", state_rate)
         self.output_rate = probability("output_rate", output_rate)
+        self.per_kernel = flag("per_kernel", per_kernel)
         self.seed = seed
         self.generator = keras.random.SeedGenerator(seed)
 
@@ -84,31 +102,67 @@ class Variational(Wrapper):
         rates = self.input_rate, self.state_rate, self.output_rate
         return any(rates) or super().fixes_noise_along_time
 
+    def mask(self, rate, *shape):
+        """A dropout mask, drawn now."""
+        return masks.dropout_mask(shape, rate, self.compute_dtype, self.generator)
+
     def prepare(self, sequence, training=False):
-        batch, noise = ops.shape(sequence)[1], {}
-
-        def mask(width, rate):
-            return masks.dropout_mask((batch, width), rate, self.compute_dtype, self.generator)
-
+        batch = ops.shape(sequence)[1]
         if training and self.input_rate:
-            sequence = sequence * mask(sequence.shape[-1], self.input_rate)
+            sequence = sequence * self.mask(self.input_rate, batch, sequence.shape[-1])
         slices, w = super().prepare(sequence, training)
-        if training and self.state_rate:
-            for name, size in zip(self.states, self.state_size):
-                noise[f"{name}_mask"] = mask(size, self.state_rate)
-        if training and self.output_rate:
-            noise["output_mask"] = mask(self.output_size, self.output_rate)
-        return slices, Weights(w.items | noise)
+        if not (training and self.state_rate):
+            return slices, w
+        if self.per_kernel:
+            noise, inner = [], w.cell.map_kernels(by_block)
+            for kernel in reading_kernels(inner):
+                noise.append(self.mask(self.state_rate, batch, *kernel.matrix.shape[:-1]))
+            return slices, Weights(dict(enumerate(noise)), cell=inner)
+        read = {kernel.reads for kernel in reading_kernels(w)}
+        noise = {
+            name: self.mask(self.state_rate, batch, size)
+            for name, size in zip(self.states, self.state_size)
+            if name in read
+        }
+        return slices, Weights(noise, cell=w.cell)
 
     def step(self, x, state, w):
-        def masked(kernel):
-            mask = w.get(f"{kernel.reads}_mask")
-            return kernel if mask is None else kernel.using(lambda x: kernel(x * mask))
+        count = itertools.count()
 
-        inner = w.cell.map_kernels(masked).updating(w.update)
-        output, new = self.cell.step(x["cell"], state, inner)
-        mask = w.get("output_mask")
-        return output if mask is None else output * mask, new
+        def masked(kernel):
+            if kernel.reads is None:
+                return kernel
+            mask = w.get(next(count) if self.per_kernel else kernel.reads)
+            return kernel if mask is None else kernel.using(lambda x: masked_product(kernel, x, mask))
+
+        return self.cell.step(x["cell"], state, w.cell.map_kernels(masked).updating(w.update))
+
+    def finish(self, outputs, training=False):
+        outputs = super().finish(outputs, training)
+        if not (training and self.output_rate):
+            return outputs
+        return outputs * self.mask(self.output_rate, *ops.shape(outputs)[1:])
+
+
+def reading_kernels(w):
+    """The kernels that read a state."""
+    return [leaf for leaf in w.leaves() if getattr(leaf, "reads", None) is not None]
+
+
+def by_block(kernel):
+    """A kernel that reads a state as one matrix a gate: (gates, inputs, outputs of a gate)."""
+    if kernel.reads is None or kernel.blocks == 1 or len(kernel.matrix.shape) == 3:
+        return kernel
+    matrices = ops.split(kernel.matrix, kernel.blocks, axis=-1)
+    return Kernel(ops.stack(matrices), kernel.reads, kernel.blocks)
+
+
+def masked_product(kernel, x, mask):
+    """The product of x and mask; a mask (batch, gates, inputs) has every gate read x in its own way."""
+    if len(x.shape) < len(mask.shape):
+        product = kernel(ops.expand_dims(x, 1) * mask)
+        return ops.reshape(product, (-1, product.shape[1] * product.shape[2]))
+    return kernel(x * (mask if len(x.shape) == len(mask.shape) else ops.expand_dims(mask, 1)))
 
 
 class RecurrentDropout(Wrapper):
@@ -153,3 +207,88 @@ class RecurrentDropout(Wrapper):
         if mask is None:
             return super().step(x, state, w)
         return self.cell.step(x["cell"], state, w.cell.updating(lambda g: w.update(g * mask)))
+
+
+class Zoneout(Wrapper):
+    r"""Units that keep, at random and for one step, the exact value they had before.
+
+    rate: the probability, for all states, or for each by its name, as {"h": 0.05, "c": 0.5} (others 0).
+    Training: each unit of the new state is replaced by the old one's with that probability, drawn anew
+    at each step. Inference: the expectation, rate * old + (1 - rate) * new. Where the output is one of
+    the states, it is the zoned one. Source: Krueger et al., 1606.01305.
+
+    >>> cell = tfcells.Zoneout(tfcells.LSTMCell(8), {"h": 0.05, "c": 0.5})
+    >>> keras.ops.shape(tfcells.RNN(cell)(keras.ops.ones((2, 5, 3)), training=True))
+    (2, 8)
+    """
+
+    needs = frozenset({"state"})
+
+    def __init__(self, cell, rate, seed=None, **kwargs):
+        super().__init__(cell, **kwargs)
+        rates = rate if isinstance(rate, dict) else dict.fromkeys(self.states, rate)
+        for name in rates:
+            allowed = f"a rate, or rates by the states {', '.join(self.states)}"
+            require("rate", rate, allowed, name in self.states)
+        self.rate = rate
+        self.rates = [probability("rate", rates.get(name, 0.0)) for name in self.states]
+        self.seed = seed
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def prepare(self, sequence, training=False):
+        slices, w = super().prepare(sequence, training)
+        if training:
+            moments = ops.shape(sequence)[:2]
+            for name, size, rate in zip(self.states, self.state_size, self.rates):
+                if rate:
+                    slices[name] = masks.keep_mask((*moments, size), rate, self.generator)
+        return slices, w
+
+    def step(self, x, state, w):
+        output, new = super().step(x, state, w)
+        zoned = []
+        for name, rate, old, fresh in zip(self.states, self.rates, state, new):
+            value = fresh
+            if name in x:
+                value = ops.where(x[name], fresh, old)
+            elif rate:
+                value = rate * old + (1 - rate) * fresh
+            output = value if output is fresh else output
+            zoned.append(value)
+        return output, tuple(zoned)
+
+
+class WeightDrop(Wrapper):
+    r"""Dropout on the kernels that read a state: one mask a sequence, the same for all samples.
+
+    rate: the probability with which an entry of those matrices counts as zero; the others are scaled by
+    1 / (1 - rate). Nothing is dropped outside training. Source: Merity et al., 1708.02182 (AWD-LSTM).
+
+    >>> cell = tfcells.WeightDrop(tfcells.LSTMCell(8), 0.5)
+    >>> keras.ops.shape(tfcells.RNN(cell)(keras.ops.ones((2, 5, 3)), training=True))
+    (2, 8)
+    """
+
+    needs = frozenset({"kernel"})
+
+    def __init__(self, cell, rate, seed=None, **kwargs):
+        super().__init__(cell, **kwargs)
+        self.rate = probability("rate", rate)
+        self.seed = seed
+        self.generator = keras.random.SeedGenerator(seed)
+
+    @property
+    def fixes_noise_along_time(self):
+        return bool(self.rate) or super().fixes_noise_along_time
+
+    def prepare(self, sequence, training=False):
+        slices, w = super().prepare(sequence, training)
+        return slices, w.map_kernels(self.dropped) if training and self.rate else w
+
+    def dropped(self, kernel):
+        """The kernel, with a mask if it reads a state."""
+        if kernel.reads is None:
+            return kernel
+        matrix = kernel.matrix
+        mask = masks.dropout_mask(tuple(matrix.shape), self.rate, matrix.dtype, self.generator)
+        return Kernel(matrix * mask, kernel.reads, kernel.blocks)

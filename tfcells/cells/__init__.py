@@ -1,11 +1,11 @@
 """The cells. An import here is what registers one."""
 
 from tfcells.cells.base import Cell, GatedCell, Kernel, KernelCell, Weights
-from tfcells.cells.elman import ElmanCell
-from tfcells.cells.gru import GRUCell
-from tfcells.cells.highway import RHNCell
+from tfcells.cells.elman import ElmanCell, LayerNormElmanCell
+from tfcells.cells.gru import GRUCell, LayerNormGRUCell
+from tfcells.cells.highway import HighwayStateGateRHNCell, RHNCell
 from tfcells.cells.hyper import HyperLSTMCell
-from tfcells.cells.lstm import LayerNormLSTMCell, LSTMCell
+from tfcells.cells.lstm import LayerNormLSTMCell, LSTMCell, PeepholeLSTMCell
 
 CELLS = {
     name: value

@@ -19,13 +19,15 @@ class Kernel:
     """A matrix as a step uses it: `kernel(x)` is the product x @ matrix.
 
     matrix: (inputs, outputs), or (groups, inputs, outputs) to multiply group by group. `reads` names
-    the state that the product reads, if any: there state dropout acts. Whoever runs the step may
-    replace the product by an equal one, a wrapper may put something before it.
+    the state that the product reads, if any: there state dropout acts. `blocks`: how many gates the
+    columns stack. Whoever runs the step may replace the product by an equal one, a wrapper may put
+    something before it.
     """
 
-    def __init__(self, matrix, reads=None, product=None):
+    def __init__(self, matrix, reads=None, blocks=1, product=None):
         self.matrix = matrix
         self.reads = reads
+        self.blocks = blocks
         self.product = product
 
     def __call__(self, x):
@@ -33,7 +35,7 @@ class Kernel:
 
     def using(self, product):
         """The same kernel, multiplied by the function `product` of its input."""
-        return Kernel(self.matrix, self.reads, product)
+        return Kernel(self.matrix, self.reads, self.blocks, product)
 
 
 def identity(x):
@@ -140,8 +142,12 @@ class Cell(keras.layers.Layer):
         """
         raise NotImplementedError
 
+    def finish(self, outputs, training=False):
+        """Do once what concerns all outputs, (steps, batch, features), and no state."""
+        return outputs
+
     def call(self, inputs, states, training=False):
-        """One step as Keras's own RNN layers ask for it: `prepare` and `step` on a single moment."""
+        """One step as Keras's own RNN layers ask for it: a sequence of a single moment."""
         if training and self.fixes_noise_along_time:
             raise ValueError(
                 f"{type(self).__name__} draws its masks once a sequence; a loop over `call` would "
@@ -151,7 +157,7 @@ class Cell(keras.layers.Layer):
         output, state = self.step(
             keras.tree.map_structure(lambda s: s[0], slices), tuple(states), w
         )
-        return output, list(state)
+        return self.finish(ops.expand_dims(output, 0), training=training)[0], list(state)
 
     @property
     def fixes_noise_along_time(self):
@@ -324,8 +330,10 @@ class KernelCell(Cell):
         return product if bias is None else product + bias
 
     def prepare(self, sequence, training=False):
-        kernel = Kernel(ops.convert_to_tensor(self.recurrent_kernel), reads=self.states[0])
-        return self.project(sequence, self.bias), Weights(recurrent_kernel=kernel)
+        kernel = ops.convert_to_tensor(self.recurrent_kernel)
+        return self.project(sequence, self.bias), Weights(
+            recurrent_kernel=Kernel(kernel, reads=self.states[0], blocks=self.gates)
+        )
 
 
 class GatedCell(KernelCell):

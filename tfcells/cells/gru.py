@@ -2,7 +2,8 @@
 
 from keras import ops
 
-from tfcells.cells.base import GatedCell, Kernel, Weights, flag
+from tfcells.cells.base import GatedCell, Kernel, Weights, flag, number
+from tfcells.cells.normalization import layer_norm
 
 
 class GRUCell(GatedCell):
@@ -36,11 +37,11 @@ class GRUCell(GatedCell):
         if not self.reset_after:
             gates, candidate = u[:, : 2 * self.units], u[:, 2 * self.units :]
             return self.project(sequence, self.bias), Weights(
-                recurrent_kernel=Kernel(gates, reads="h"),
+                recurrent_kernel=Kernel(gates, reads="h", blocks=2),
                 candidate_kernel=Kernel(candidate, reads="h"),
             )
         x = ops.matmul(sequence, self.kernel)
-        w = Weights(recurrent_kernel=Kernel(u, reads="h"))
+        w = Weights(recurrent_kernel=Kernel(u, reads="h", blocks=3))
         if self.use_bias:
             x, w.items["bias"] = x + self.bias[0], ops.convert_to_tensor(self.bias)[1]
         return x, w
@@ -59,4 +60,51 @@ class GRUCell(GatedCell):
             z, r = ops.split(s(x_zr + w.recurrent_kernel(h)), 2, axis=-1)
             g = tanh(x_g + w.candidate_kernel(r * h))
         h = z * h + (1 - z) * w.update(g)
+        return h, (h,)
+
+
+class LayerNormGRUCell(GatedCell):
+    r"""z, r, g of the input = LN(W x) + b, of the state = LN(U h) + b', each norm over all three; then
+
+    z = s(z_x + z_h);  r = s(r_x + r_h);  g = tanh(g_x + r g_h);  h' = z h + (1 - z) g.
+
+    LN(a) = gain (a - mean) / sqrt(var + epsilon); the biases, (2, 3 units), serve as shifts. Gate order
+    and biases are GRUCell's, with reset_after. Source: Ba, Kiros & Hinton, 1607.06450, appendix.
+
+    >>> keras.ops.shape(tfcells.RNN(tfcells.LayerNormGRUCell(8))(keras.ops.ones((2, 5, 3))))
+    (2, 8)
+    """
+
+    gates = 3
+
+    def __init__(self, units, epsilon=1e-3, **kwargs):
+        super().__init__(units, **kwargs)
+        self.epsilon = number("epsilon", epsilon, low=0)
+
+    def build(self, input_shape):
+        width = 3 * self.units
+        self.kernel = self.add_kernel((input_shape[-1], width))
+        self.recurrent_kernel = self.add_recurrent_kernel((self.units, width))
+        self.bias = self.add_bias((2, width))
+        self.kernel_gain = self.add_weight((width,), "ones", name="kernel_gain")
+        self.recurrent_gain = self.add_weight((width,), "ones", name="recurrent_gain")
+
+    def prepare(self, sequence, training=False):
+        tensor = ops.convert_to_tensor
+        kernel = Kernel(tensor(self.recurrent_kernel), reads="h", blocks=3)
+        w = Weights(recurrent_kernel=kernel, gain=tensor(self.recurrent_gain))
+        shift = None
+        if self.use_bias:
+            shift, w.items["bias"] = ops.unstack(tensor(self.bias))
+        gain = tensor(self.kernel_gain)
+        return layer_norm(self.project(sequence, None), gain, shift, self.epsilon), w
+
+    def step(self, x, state, w):
+        (h,) = state
+        s, tanh = self.recurrent_activation, self.activation
+        u = layer_norm(w.recurrent_kernel(h), w.gain, w.get("bias"), self.epsilon)
+        z_x, r_x, g_x = ops.split(x, 3, axis=-1)
+        z_h, r_h, g_h = ops.split(u, 3, axis=-1)
+        z, r = s(z_x + z_h), s(r_x + r_h)
+        h = z * h + (1 - z) * w.update(tanh(g_x + r * g_h))
         return h, (h,)

@@ -1,5 +1,6 @@
 """Recurrent highway networks."""
 
+import keras
 from keras import ops
 
 from tfcells.cells.base import GatedCell, Kernel, Weights, flag, number, positive
@@ -50,7 +51,8 @@ class RHNCell(GatedCell):
     def prepare(self, sequence, training=False):
         w = Weights()
         for level, kernel in enumerate(self.recurrent_kernels):
-            w.items[f"R{level}"] = Kernel(ops.convert_to_tensor(kernel), reads="s")
+            kernel = ops.convert_to_tensor(kernel)
+            w.items[f"R{level}"] = Kernel(kernel, reads="s", blocks=self.gates)
             if level and self.use_bias:
                 w.items[f"b{level}"] = ops.convert_to_tensor(self.biases[level])
         return self.project(sequence, self.biases[0]), w
@@ -69,3 +71,52 @@ class RHNCell(GatedCell):
             carry = gate(c[0]) if c else 1 - t
             s = w.update(tanh(g)) * t + s * carry
         return s, (s,)
+
+
+class HighwayStateGateRHNCell(RHNCell):
+    r"""A recurrent highway network whose output passes a gate that remembers the output before.
+
+    s' = RHN(x, s), as `RHNCell`;  g = s(V h + R s' + b);  h' = g h + (1 - g) s'.
+
+    gate_bias: the initial b. V and R are stacked in gate_kernel, (2 units, units). States: h, which is
+    the output, and s, from which the highway goes on. Source: Shoham & Permuter, 1805.09238; as there
+    is no code of theirs, what goes on in time follows asahi417/LSTMCell.
+
+    >>> keras.ops.shape(tfcells.RNN(tfcells.HighwayStateGateRHNCell(8))(keras.ops.ones((2, 5, 3))))
+    (2, 8)
+    """
+
+    states = ("h", "s")
+
+    def __init__(self, units, gate_bias=-2.0, **kwargs):
+        super().__init__(units, **kwargs)
+        self.gate_bias = number("gate_bias", gate_bias)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.gate_kernel = self.add_kernel((2 * self.units, self.units), name="gate_kernel")
+        if self.use_bias:
+            start = keras.initializers.Constant(self.gate_bias)
+            self.gate_shift = self.add_weight(
+                (self.units,),
+                start,
+                name="gate_bias",
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+
+    def prepare(self, sequence, training=False):
+        x, w = super().prepare(sequence, training)
+        of_h, of_s = ops.split(ops.convert_to_tensor(self.gate_kernel), 2)
+        w.items |= {"V": Kernel(of_h, reads="h"), "R": Kernel(of_s, reads="s")}
+        if self.use_bias:
+            w.items["b"] = ops.convert_to_tensor(self.gate_shift)
+        return x, w
+
+    def step(self, x, state, w):
+        h, s = state
+        _, (s,) = super().step(x, (s,), w)
+        a = w.V(h) + w.R(s)
+        g = self.recurrent_activation(a + w.b if self.use_bias else a)
+        h = g * h + (1 - g) * s
+        return h, (h, s)

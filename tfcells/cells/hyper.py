@@ -116,10 +116,12 @@ class HyperLSTMCell(GatedCell):
         if self.use_bias:
             x["hyper"] = x["hyper"] + self.hyper_bias
         w = Weights(
-            recurrent_kernel=Kernel(tensor(self.recurrent_kernel), reads="h"),
-            hyper_state_kernel=Kernel(hyper_kernel[features:], reads="h"),
-            hyper_recurrent_kernel=Kernel(tensor(self.hyper_recurrent_kernel), reads="hyper_h"),
-            embedding_kernel=Kernel(tensor(self.embedding_kernel), reads="hyper_h"),
+            recurrent_kernel=Kernel(tensor(self.recurrent_kernel), reads="h", blocks=4),
+            hyper_state_kernel=Kernel(hyper_kernel[features:], reads="h", blocks=4),
+            hyper_recurrent_kernel=Kernel(
+                tensor(self.hyper_recurrent_kernel), reads="hyper_h", blocks=4
+            ),
+            embedding_kernel=Kernel(tensor(self.embedding_kernel), reads="hyper_h", blocks=12),
             embedding_bias=ops.pad(tensor(self.embedding_bias), [[0, 4 * self.embedding_units]]),
             scale_kernel=Kernel(tensor(self.scale_kernel)),
         )

@@ -1,8 +1,9 @@
 """Long short-term memory."""
 
+import keras
 from keras import ops
 
-from tfcells.cells.base import GatedCell, Kernel, Weights, number, raise_block, require
+from tfcells.cells.base import GatedCell, Kernel, Weights, fresh, number, raise_block, require
 from tfcells.cells.normalization import layer_norm
 
 
@@ -80,8 +81,8 @@ class LayerNormLSTMCell(LSTMCell):
         return raise_block(ops.zeros(shape, dtype), 1, 4, self.forget_bias)
 
     def prepare(self, sequence, training=False):
-        kernel = Kernel(ops.convert_to_tensor(self.recurrent_kernel), reads="h")
         tensor = ops.convert_to_tensor
+        kernel = Kernel(tensor(self.recurrent_kernel), reads="h", blocks=4)
         weights = {"recurrent_kernel": kernel}
         if self.norm == "product":
             x = ops.matmul(sequence, self.kernel)
@@ -106,3 +107,47 @@ class LayerNormLSTMCell(LSTMCell):
         normal = layer_norm(c, w.cell_gain, w.cell_shift, self.epsilon) if self.cell_norm else c
         h = s(o) * tanh(normal)
         return h, (h, normal if self.cell_norm == "carry" else c)
+
+
+class PeepholeLSTMCell(LSTMCell):
+    r"""An LSTM whose gates see the memory: i, f, g, o = W x + U h + b, then
+
+    c' = s(f + p_f c) c + s(i + p_i c) tanh(g);  h' = s(o + p_o c') tanh(c').
+
+    peephole_initializer: of the vectors p_i, p_f and p_o, which have the recurrent kernel's regularizer
+    and constraint. State dropout leaves what they read alone. States, gate order and forget_bias are
+    LSTMCell's. Source: Gers, Schraudolph & Schmidhuber, 2002.
+
+    >>> keras.ops.shape(tfcells.RNN(tfcells.PeepholeLSTMCell(8))(keras.ops.ones((2, 5, 3))))
+    (2, 8)
+    """
+
+    def __init__(self, units, peephole_initializer="glorot_uniform", **kwargs):
+        super().__init__(units, **kwargs)
+        self.peephole_initializer = keras.initializers.get(peephole_initializer)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.peepholes = [
+            self.add_weight(
+                (self.units,),
+                fresh(self.peephole_initializer, number),
+                name=f"{gate}_peephole",
+                regularizer=self.recurrent_regularizer,
+                constraint=self.recurrent_constraint,
+            )
+            for number, gate in enumerate(("input", "forget", "output"))
+        ]
+
+    def prepare(self, sequence, training=False):
+        x, w = super().prepare(sequence, training)
+        w.items |= zip(("p_i", "p_f", "p_o"), map(ops.convert_to_tensor, self.peepholes))
+        return x, w
+
+    def step(self, x, state, w):
+        h, c = state
+        i, f, g, o = ops.split(x + w.recurrent_kernel(h), 4, axis=-1)
+        s, tanh = self.recurrent_activation, self.activation
+        c = s(f + w.p_f * c) * c + s(i + w.p_i * c) * w.update(tanh(g))
+        h = s(o + w.p_o * c) * tanh(c)
+        return h, (h, c)

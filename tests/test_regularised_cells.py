@@ -1,0 +1,403 @@
+"""Every wrapper over every cell: what its noise touches, how long it lasts, what it leaves alone.
+
+The probe is one step with stand-ins for the products and the update. With them no number depends on
+what a kernel read or what was updated, so a wrapped cell's states must be the bare cell's, bit for
+bit, while the stand-ins note what they were given: its ratio to what they are given in the bare cell
+is the mask.
+"""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+import tfcells
+from tests.cases import CASES
+
+BATCH, STEPS, FEATURES, MANY = 6, 3, 3, 512
+RATE = 0.25
+ONE_EACH = {case.cell: case for case in CASES}.values()
+WRAPPERS = {
+    "variational": functools.partial(tfcells.Variational, state_rate=RATE),
+    "variational_per_kernel": functools.partial(
+        tfcells.Variational, state_rate=RATE, per_kernel=True
+    ),
+    "variational_inputs": functools.partial(tfcells.Variational, input_rate=RATE),
+    "variational_outputs": functools.partial(tfcells.Variational, output_rate=RATE),
+    "recurrent_dropout": functools.partial(tfcells.RecurrentDropout, rate=RATE),
+    "recurrent_dropout_per_sequence": functools.partial(
+        tfcells.RecurrentDropout, rate=RATE, per_sequence=True
+    ),
+    "zoneout": functools.partial(tfcells.Zoneout, rate=RATE),
+    "weight_drop": functools.partial(tfcells.WeightDrop, rate=RATE),
+}
+STATE_MASKS = "variational", "variational_per_kernel"
+UPDATE_MASKS = "recurrent_dropout", "recurrent_dropout_per_sequence"
+EVERY_CELL = pytest.mark.parametrize("case", ONE_EACH, ids=lambda case: case.name)
+EVERY_WRAPPER = pytest.mark.parametrize("name", WRAPPERS)
+
+
+def some(names):
+    return pytest.mark.parametrize("name", names)
+
+
+@functools.cache
+def bare(case):
+    """A cell of the case with random weights, biases and gains."""
+    cell, rng = case.build(FEATURES), np.random.default_rng(3)
+    for weight in cell.weights:
+        weight.assign(rng.normal(0, 0.7, weight.shape))
+    return cell
+
+
+@functools.cache
+def data(case, batch=BATCH, steps=STEPS):
+    rng = np.random.default_rng(5)
+    states = [rng.normal(size=(batch, size)) for size in bare(case).state_size]
+    return rng.normal(size=(steps, batch, FEATURES)).astype("float32"), [
+        tf.constant(state, "float32") for state in states
+    ]
+
+
+class Probe:
+    """Steps with stand-ins: what the kernels read of each state, what was updated, the states."""
+
+    def __init__(self, cell, sequence, state, training=True):
+        slices, w = cell.prepare(ops.convert_to_tensor(sequence), training=training)
+        self.reads, self.updates, self.states, self.outputs = [], [], [], []
+        for t in range(len(sequence)):
+            reads, updates = [], []
+
+            def stand_in(kernel):
+                def product(x, kernel=kernel, reads=reads):
+                    if kernel.reads:
+                        reads.append((kernel.reads, np.asarray(x)))
+                    shape = (*x.shape[:-1], kernel.matrix.shape[-1])
+                    return ops.reshape(ops.sin(ops.arange(np.prod(shape), dtype="float32")), shape)
+
+                return kernel.using(product)
+
+            def update(g, updates=updates):
+                updates.append(np.asarray(g))
+                return ops.full(g.shape, 0.5)
+
+            now = keras.tree.map_structure(lambda s: s[t], slices)
+            output, new = cell.step(now, tuple(state), w.map_kernels(stand_in).updating(update))
+            self.reads.append(reads)
+            self.updates.append(updates)
+            self.states.append([np.asarray(s) for s in new])
+            self.outputs.append(np.asarray(output))
+
+
+def masks_of(wrapped, plain):
+    """Ratios of what was noted in a wrapped and a bare cell, by step and place: the masks."""
+    found = []
+    for noted, given in zip(wrapped, plain, strict=True):
+        found.append([])
+        for a, b in zip(noted, given, strict=True):
+            a, b = (x[1] if isinstance(x, tuple) else x for x in (a, b))
+            b = b[:, None] if a.ndim > b.ndim else b
+            ratio = np.where(b == 0, np.nan, a / np.where(b == 0, 1, b))
+            found[-1].append(np.round(ratio, 5))
+    return found
+
+
+def check_mask(mask, of_samples=True):
+    """0 or 1 / (1 - rate), both occur; and, of a mask of samples, not the same for all of them."""
+    values = np.unique(mask[~np.isnan(mask)])
+    np.testing.assert_allclose(values, [0, 1 / (1 - RATE)], rtol=1e-4)
+    if of_samples:
+        rows = mask.reshape(len(mask), -1)
+        assert len(np.unique(rows, axis=0)) > 5
+
+
+def same_states(one, other):
+    for a, b in zip(one.states, other.states, strict=True):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+@EVERY_CELL
+@some(STATE_MASKS)
+def test_state_masks(case, name):
+    x, state = data(case, MANY)
+    cell = WRAPPERS[name](bare(case), seed=1)
+    one, plain = Probe(cell, x, state), Probe(bare(case), x, state)
+    masks = masks_of(one.reads, plain.reads)
+    for now in masks[1:]:  # constant along the sequence
+        for a, b in zip(now, masks[0], strict=True):
+            np.testing.assert_array_equal(a, b)
+    by_state = {}
+    for (state_name, _), mask in zip(plain.reads[0], masks[0], strict=True):
+        check_mask(mask)
+        by_state.setdefault(state_name, []).append(mask)
+        assert abs(np.nanmean(mask) - 1) < 0.1  # the expectation is kept
+    for same in by_state.values():
+        if name == "variational":  # tied: one mask for all that reads a state
+            for mask in same[1:]:
+                both = ~np.isnan(mask) & ~np.isnan(same[0])
+                np.testing.assert_array_equal(mask[both], same[0][both])
+        else:  # every block of every kernel its own
+            blocks = [b for m in same for b in (np.moveaxis(m, 1, 0) if m.ndim == 3 else [m])]
+            for other in blocks[1:]:
+                assert np.nanmean(other != blocks[0]) > 0.1
+    same_states(one, plain)  # the carry is untouched
+    again = masks_of(Probe(cell, x, state).reads, plain.reads)
+    assert any(np.any(a != b) for a, b in zip(again[0], masks[0], strict=True))  # drawn anew
+
+
+@EVERY_CELL
+@some(UPDATE_MASKS)
+def test_update_masks(case, name):
+    x, state = data(case, MANY)
+    cell = WRAPPERS[name](bare(case), seed=1)
+    one, plain = Probe(cell, x, state), Probe(bare(case), x, state)
+    masks = masks_of(one.updates, plain.updates)
+    for now in masks:
+        check_mask(now[0])
+        assert abs(np.nanmean(now[0]) - 1) < 0.1
+        for other in now[1:]:  # shared by the updates of a step
+            np.testing.assert_array_equal(other, now[0])
+    fresh = np.mean(masks[0][0] != masks[1][0])
+    assert fresh == 0 if "per_sequence" in name else fresh > 0.1
+    same_states(one, plain)
+    again = masks_of(Probe(cell, x, state).updates, plain.updates)
+    assert np.any(again[0][0] != masks[0][0])
+    if isinstance(bare(case), tfcells.HyperLSTMCell):
+        assert [u[0].shape[-1] for u in one.updates] == [bare(case).units] * STEPS
+
+
+def ordinary(cell, x, state, training=True):
+    """Outputs and states of every step, uncompiled."""
+    slices, w = cell.prepare(ops.convert_to_tensor(x), training=training)
+    outputs, states = [], []
+    for t in range(len(x)):
+        now = keras.tree.map_structure(lambda s: s[t], slices)
+        output, state = cell.step(now, tuple(state), w)
+        outputs.append(output)
+        states.append([np.asarray(s) for s in state])
+    return np.asarray(cell.finish(ops.stack(outputs), training=training)), states
+
+
+@EVERY_CELL
+def test_zoneout_keeps_the_exact_old_value(case):
+    x, state = data(case, MANY, 1)
+    cell = WRAPPERS["zoneout"](bare(case), seed=1)
+    _, (new,) = ordinary(bare(case), x, state)
+    slices, w = cell.prepare(ops.convert_to_tensor(np.repeat(x, 2, 0)), training=True)
+    kept = []
+    for t in range(2):  # twice the same step from the same state
+        now = keras.tree.map_structure(lambda s: s[t], slices)
+        output, zoned = cell.step(now, tuple(state), w)
+        np.testing.assert_array_equal(output, zoned[0])  # not the un-zoned one
+        kept.append([])
+        for old, fresh, value in zip(state, new, map(np.asarray, zoned), strict=True):
+            was, is_new = value == np.asarray(old), value == fresh
+            assert np.all(was | is_new)
+            assert abs(was.mean() - RATE) < 0.05
+            assert len(np.unique(was, axis=0)) > 10
+            kept[-1].append(was)
+    assert all(np.any(a != b) for a, b in zip(*kept, strict=True))  # fresh at every step
+    for a, b in zip(kept[0], kept[0][1:]):
+        assert a.shape != b.shape or np.any(a != b)  # and for every state
+    output, (found,) = ordinary(cell, x, state, training=False)
+    for old, fresh, value in zip(state, new, found, strict=True):
+        np.testing.assert_allclose(value, RATE * old + (1 - RATE) * fresh, atol=1e-6)
+    np.testing.assert_array_equal(output[0], found[0])
+
+
+@EVERY_CELL
+def test_zoneout_has_a_rate_for_each_state(case):
+    x, state = data(case, BATCH, 1)
+    _, (new,) = ordinary(bare(case), x, state)
+    for name in bare(case).states:
+        _, (zoned,) = ordinary(tfcells.Zoneout(bare(case), {name: 0.5}, seed=1), x, state)
+        for each, fresh, value in zip(bare(case).states, new, zoned, strict=True):
+            assert np.array_equal(value, fresh) == (each != name)
+
+
+@EVERY_CELL
+def test_weight_drop(case):
+    x, _ = data(case)
+    cell = WRAPPERS["weight_drop"](bare(case), seed=1)
+
+    def matrices(cell, training=True):
+        _, w = cell.prepare(ops.convert_to_tensor(x), training=training)
+        kernels = [leaf for leaf in w.leaves() if isinstance(leaf, tfcells.Kernel)]
+        return [(np.asarray(k.matrix), k.reads) for k in kernels]
+
+    plain, one, other = matrices(bare(case)), matrices(cell), matrices(cell)
+    assert any(reads for _, reads in plain)
+    for (matrix, reads), (dropped, _), (again, _) in zip(plain, one, other, strict=True):
+        if reads is None:
+            np.testing.assert_array_equal(dropped, matrix)
+        else:
+            check_mask(np.round(dropped / matrix, 5), of_samples=False)
+            assert np.any(dropped != again)
+    for (a, _), (b, _) in zip(matrices(cell, training=False), plain, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_weight_drop_keeps_the_expectation():
+    cell = tfcells.ElmanCell(200)
+    cell.build((None, 1))
+    _, w = tfcells.WeightDrop(cell, RATE, seed=1).prepare(ops.ones((1, 1, 1)), training=True)
+    ratio = np.asarray(w.cell.recurrent_kernel.matrix) / np.asarray(cell.recurrent_kernel)
+    assert abs(ratio.mean() - 1) < 5 * np.sqrt(RATE / (1 - RATE)) / 200
+
+
+@EVERY_CELL
+@pytest.mark.parametrize("side", ["input", "output"])
+def test_input_and_output_masks(case, side, monkeypatch):
+    """Equal to the bare cell on masked inputs, or with its outputs masked, by the mask drawn."""
+    x, state = data(case)
+    drawn = []
+
+    def draw(shape, rate, dtype, seed):
+        rng = np.random.default_rng(len(drawn))
+        drawn.append((rng.random([int(n) for n in shape]) > rate) / np.float32(1 - rate))
+        return ops.convert_to_tensor(drawn[-1])
+
+    monkeypatch.setattr("tfcells.masks.dropout_mask", draw)
+    cell = WRAPPERS[f"variational_{side}s"](bare(case))
+    outputs, states = ordinary(cell, x, state)
+    (mask,) = drawn
+    wanted, after = ordinary(bare(case), x * mask if side == "input" else x, state)
+    np.testing.assert_allclose(outputs, wanted * mask if side == "output" else wanted, atol=1e-6)
+    for a, b in zip(states, after, strict=True):
+        for got, right in zip(a, b, strict=True):
+            np.testing.assert_array_equal(got, right)
+
+
+@EVERY_CELL
+@EVERY_WRAPPER
+def test_no_noise_is_no_wrapper(case, name):
+    """Rate 0 in training, and any rate but zoneout's outside it: the bare cell, bit for bit."""
+    x, state = data(case)
+    wanted = ordinary(bare(case), x, state)
+    none = {key: 0.0 for key in WRAPPERS[name].keywords if key.endswith("rate")}
+    quiet = [ordinary(WRAPPERS[name](bare(case), **none), x, state)]
+    if name != "zoneout":
+        quiet.append(ordinary(WRAPPERS[name](bare(case)), x, state, training=False))
+    for outputs, states in quiet:
+        np.testing.assert_array_equal(outputs, wanted[0])
+        np.testing.assert_array_equal(
+            np.concatenate(sum(states, []), -1), np.concatenate(sum(wanted[1], []), -1)
+        )
+
+
+@EVERY_WRAPPER
+def test_a_seed_means_the_same_masks(name):
+    """Eager, in a graph, and under XLA; from call to call they change."""
+    inner = tfcells.LSTMCell(4)
+    inner.build((None, FEATURES))
+    x = np.random.default_rng(0).normal(size=(BATCH, STEPS, FEATURES)).astype("float32")
+    found = {}
+    for how in ("eager", "graph", "xla", "other"):
+        cell = WRAPPERS[name](inner, seed=8 if how == "other" else 7)
+        layer = tfcells.RNN(cell, jit_compile=False, return_sequences=True)
+        layer.build(x.shape)
+        call = functools.partial(layer, training=True)
+        if how in ("graph", "xla"):
+            call = tf.function(call, jit_compile=how == "xla")
+        found[how] = [np.asarray(call(x)) for _ in range(2)]
+        assert np.any(found[how][0] != found[how][1])
+    for how in ("graph", "xla"):
+        np.testing.assert_allclose(found[how], found["eager"], atol=1e-6)
+    assert np.any(np.abs(found["other"][0] - found["eager"][0]) > 1e-3)
+
+
+def nest(cell, names=WRAPPERS):
+    for number, name in enumerate(names):
+        cell = WRAPPERS[name](cell, seed=number)
+    return cell
+
+
+@EVERY_CELL
+def test_the_engine_runs_all_of_them_at_once(case):
+    """Compiled as uncompiled, values and gradients, all wrappers around one another."""
+    x, state = data(case)
+    found = []
+    for jit_compile in (True, False):
+        cell = nest(bare(case))
+        layer = tfcells.RNN(cell, jit_compile=jit_compile, return_sequences=True, return_state=True)
+        inputs = [tf.constant(np.swapaxes(x, 0, 1)), *state]
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs[0], initial_state=inputs[1:], training=True)
+            loss = sum(ops.sum(ops.sin(y + 0.1)) for y in outputs)
+        sources = [*inputs, *(weight.value for weight in cell.trainable_variables)]
+        found.append([*outputs, *tape.gradient(loss, sources)])
+    for a, b in zip(*found, strict=True):
+        assert a is not None and b is not None
+        a, b = map(ops.convert_to_numpy, map(tf.convert_to_tensor, (a, b)))
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * max(1, np.abs(b).max()))
+
+
+@pytest.mark.parametrize("first", WRAPPERS)
+@pytest.mark.parametrize("second", WRAPPERS)
+def test_wrappers_nest_in_any_order(first, second):
+    """Both act: the output is one of zoned states, masks multiply, and nothing raises."""
+    inner = tfcells.LSTMCell(5)
+    inner.build((None, FEATURES))
+    x, state = data(next(case for case in ONE_EACH if case.cell is tfcells.LSTMCell))
+    cell = nest(inner, (first, second))
+    outputs, states = ordinary(cell, x, state)
+    assert np.all(np.isfinite(outputs))
+    if "zoneout" in (first, second):
+        seen = outputs != 0
+        scale = (1 - RATE) ** [first, second].count("variational_outputs")
+        np.testing.assert_allclose(
+            (outputs * scale)[seen], np.stack([s[0] for s in states])[seen], rtol=1e-5
+        )
+    reads = [Probe(cell, x, state).reads, Probe(inner, x, state).reads]
+    expected = 1 / (1 - RATE) ** sum(name in STATE_MASKS for name in (first, second))
+    largest = max(np.nanmax(m) for now in masks_of(*reads) for m in now)
+    assert np.isclose(largest, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("wrapper", [tfcells.Zoneout, tfcells.WeightDrop, tfcells.RecurrentDropout])
+@pytest.mark.parametrize("rate", [-0.1, 1.0, 1.7, float("nan"), None, "0.5", True])
+def test_wrong_rates(wrapper, rate):
+    with pytest.raises(ValueError, match="rate must be a number in .0, 1."):
+        wrapper(tfcells.LSTMCell(2), rate)
+
+
+def test_zoneout_of_a_state_that_is_not_there():
+    with pytest.raises(ValueError, match="rates by the states h, c, got .*'m'"):
+        tfcells.Zoneout(tfcells.LSTMCell(2), {"m": 0.5})
+    with pytest.raises(ValueError, match="rate must be a number"):
+        tfcells.Zoneout(tfcells.LSTMCell(2), {"c": 1.5})
+
+
+class Slotless(tfcells.ElmanCell):
+    slots = frozenset()
+
+
+@pytest.mark.parametrize(
+    "name,slot",
+    [
+        ("variational", "kernel"),
+        ("recurrent_dropout", "update"),
+        ("zoneout", "state"),
+        ("weight_drop", "kernel"),
+    ],
+)
+def test_a_missing_slot_raises_at_construction(name, slot):
+    with pytest.raises(ValueError, match=f"Slotless has no {slot} slot"):
+        WRAPPERS[name](Slotless(2))
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_what_lasts_for_a_sequence_may_not_train_in_kerass_own_layer(name):
+    cell = WRAPPERS[name](tfcells.LSTMCell(3))
+    x = np.ones((2, 4, 3), "float32")
+    layer = keras.layers.RNN(cell)
+    if name in ("recurrent_dropout", "zoneout"):  # fresh at every step anyway
+        assert layer(x, training=True).shape == (2, 3)
+    else:
+        with pytest.raises(ValueError, match="tfcells.RNN"):
+            layer(x, training=True)

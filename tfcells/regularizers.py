@@ -1,0 +1,63 @@
+"""Penalties on what a recurrent layer puts out: its `activity_regularizer`.
+
+They add up over the batch, by whose size Keras divides: what a layer adds to the loss is the mean.
+"""
+
+import keras
+from keras import ops
+
+from tfcells.cells.base import number, require
+
+
+class ActivityRegularizer(keras.Regularizer):
+    """rate * the sum over the batch of the mean square of what `penalised` makes of the outputs."""
+
+    def __init_subclass__(cls):
+        keras.saving.register_keras_serializable("tfcells")(cls)
+
+    def __init__(self, rate):
+        self.rate = number("rate", rate)
+        require("rate", rate, "at least 0", self.rate >= 0)
+
+    def penalised(self, x):
+        """What of the outputs costs its square."""
+        raise NotImplementedError
+
+    def __call__(self, x):
+        values = self.penalised(x)
+        share = ops.shape(x)[0] / ops.maximum(
+            ops.size(values), 1
+        )  # of a value in its sample's mean
+        return self.rate * ops.sum(ops.square(values)) * ops.cast(share, values.dtype)
+
+    def get_config(self):
+        return {"rate": self.rate}
+
+
+class ActivationRegularizer(ActivityRegularizer):
+    r"""rate * mean(h ** 2): AR. Source: Merity, McCann & Socher, 1708.01009.
+
+    Keras gives a layer's every output to it: with return_state the final states are penalised, too.
+
+    >>> layer = tfcells.RNN(tfcells.LSTMCell(8), activity_regularizer=tfcells.ActivationRegularizer(2.0))
+    >>> outputs = layer(keras.ops.ones((2, 5, 3)))
+    >>> len(layer.losses)
+    1
+    """
+
+    def penalised(self, x):
+        return x
+
+
+class TemporalActivationRegularizer(ActivityRegularizer):
+    r"""rate * mean((h_{t+1} - h_t) ** 2): TAR. Source: Merity, McCann & Socher, 1708.01009.
+
+    Of outputs (batch, steps, features); what has no steps, as a final state, or only one, costs nothing.
+
+    >>> penalty = tfcells.TemporalActivationRegularizer(1.0)
+    >>> float(penalty(keras.ops.reshape(keras.ops.arange(6.0), (1, 3, 2))))
+    4.0
+    """
+
+    def penalised(self, x):
+        return x[:, 1:] - x[:, :-1] if len(x.shape) > 2 else ops.zeros_like(x)
