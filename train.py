@@ -1,10 +1,11 @@
 """Train a recurrent network: python train.py TARGET, for instance rhn, hypernets or lstm.
 
 Every field of the target's recipe is a flag, too: --units 100 --batch_size 10. --list shows what
-there is.
+there is. python train.py evaluate RUN and generate RUN use what a run has learnt.
 """
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -18,11 +19,23 @@ import numpy as np
 from tqdm import tqdm
 
 from recipes import BAD_INPUT, InputError
-from recipes.options import continuation, parse, settle, table
-from recipes.recipe import Recipe
-from recipes.run import Run, load, load_newest, replacing, save, write_json, write_text
+from recipes.memory import check_memory
+from recipes.options import continuation, parse, recall, settle, table
+from recipes.progress import Progress
+from recipes.recipe import Count, Recipe, describe, differing, holds
+from recipes.run import (
+    Run,
+    check_arrays,
+    load,
+    load_newest,
+    previous,
+    replacing,
+    save,
+    write_json,
+    write_text,
+)
+from recipes.signals import Interrupted, Signals
 
-SAVE_SECONDS = 600  # a checkpoint at least so often, besides one at the end of each epoch
 WARM_UP_STEPS = 20  # the first steps don't count when the speed is measured
 SAMPLE_WORDS = 50
 
@@ -33,23 +46,32 @@ def main(arguments: list[str]) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         options, overrides = parse(arguments)
-        if options.list:
-            print(table())
-            return 0
-        recipe, settings, run = settle(options, overrides)
-        return train(recipe, settings, run, options.out, arguments)
+        match options.command:
+            case "list":
+                print(table())
+            case "evaluate":
+                print(json.dumps(evaluate(options), allow_nan=False))
+            case "generate":
+                print(generate(options), end="")
+            case "train":
+                return train(*settle(options, overrides), options, arguments)
+        return 0
     except BAD_INPUT as error:
-        print(f"train.py: error: {error}", file=sys.stderr)
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))
+        print(f"train.py: error: {text}", file=sys.stderr)
         return 2
+    except NotFinite as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 3
     except KeyboardInterrupt:
-        print("train.py: stopped before the first step", file=sys.stderr)
+        print("train.py: stopped", file=sys.stderr)
         return 128 + signal.SIGINT
 
 
-def train(recipe: Recipe, settings: dict, run: Run | None, out, arguments) -> int:
+def train(recipe: Recipe, settings: dict, run: Run | None, options, arguments) -> int:
     """Train to the end, or until something stops it; the exit code.
 
-    run: the one to go on with; else a new one is made, in the folder `out` if that is given.
+    run: the one to go on with; else a new one is made, in the folder `options.out` if it is named.
     arguments: the command line, to say how to go on.
     """
     data = recipe.load(settings["corpus"], settings["data_dir"])
@@ -58,51 +80,40 @@ def train(recipe: Recipe, settings: dict, run: Run | None, out, arguments) -> in
         raise InputError(f"--resume: {run.folder} was begun with another corpus than {data.name}")
 
     # Keras and TensorFlow are imported here, where the input is known to be good.
+    import tensorflow as tf
+
     from recipes.learner import Learner
 
+    check_memory(recipe, data, recipe.batches(data), *splits(recipe, data))
     learner = Learner(recipe, data, settings["seed"], settings["engine"], settings["precision"])
-    if run:
-        progress = restore(run, learner)
-    else:
-        about = settings | {"recipe": dataclasses.asdict(recipe), "data_sha256": fingerprint}
-        stem = f"{settings['target']}-{settings['size']}"
-        run = Run.create(out, stem, {"recipe.json": about} | recipe.files(data))
-        progress = Progress()
-        keep(run, learner, progress)
-
     with Signals() as signals:
-        try:
-            while progress.epoch < recipe.epochs:
-                one_epoch(recipe, data, learner, progress, run, signals)
-            result = finish(recipe, data, learner, progress, run, signals, settings)
-        except Interrupted:
-            run.say(f"stopped; to go on: {continuation(arguments, run.folder)}")
-            return 128 + signals.received
-        except NotFinite as error:
-            run.say(f"stopped: {error}; the last good checkpoint is {run.checkpoint}")
-            return 3
+        if not run:
+            about = settings | {"recipe": dataclasses.asdict(recipe), "data_sha256": fingerprint}
+            stem = f"{settings['target']}-{settings['size']}"
+            files = {"recipe.json": about} | recipe.files(data)
+            first = functools.partial(keep, learner=learner, progress=Progress())
+            run = Run.create(options.out, stem, files, first)
+        on = f"to go on: {continuation(arguments, run.folder)}"
+        with run.locked():
+            progress = restore(recipe, data, run, learner)
+            try:
+                while progress.epoch < recipe.epochs:
+                    one_epoch(recipe, data, learner, progress, run, signals, options.save_seconds)
+                result = finish(recipe, data, learner, progress, run, signals, settings)
+            except Interrupted:
+                run.say(f"stopped; {on}")
+                return 128 + signals.received
+            except NotFinite as error:
+                run.say(f"stopped: {error}; the last good checkpoint is {run.checkpoint}")
+                return 3
+            except (OSError, MemoryError, tf.errors.OpError) as error:
+                reason = getattr(error, "message", str(error)).partition("\n")[0]
+                raise InputError(f"{reason}; the last checkpoint is whole; {on}") from error
     print(json.dumps(result, allow_nan=False))
     return 0
 
 
-@dataclasses.dataclass
-class Progress:
-    """Where a run stands: all that a checkpoint holds besides what the learner has learnt."""
-
-    epoch: int = 0  # epochs done
-    step: int = 0  # steps done of the next one
-    loss: float = 0.0  # the sum of those steps' losses
-    best_loss: float | None = None  # on validation, a prediction
-    best_epoch: int = 0
-    history: list[dict] = dataclasses.field(default_factory=list)
-    step_seconds: list[float] = dataclasses.field(default_factory=list)
-    seconds: float = 0.0
-
-    def __post_init__(self):
-        self.began = time.monotonic() - self.seconds
-
-
-def one_epoch(recipe, data, learner, progress, run, signals):
+def one_epoch(recipe, data, learner, progress, run, signals, save_seconds):
     """What is left of an epoch: train, validate, keep the best weights and a checkpoint."""
     number, saved = progress.epoch + 1, time.monotonic()
     name = f"epoch {number}/{recipe.epochs}"
@@ -127,10 +138,10 @@ def one_epoch(recipe, data, learner, progress, run, signals):
                 shown.set_postfix({recipe.score_name: f"{recipe.score(mean):.2f}"}, refresh=False)
                 shown.update(size)
                 signals.check()
-                if time.monotonic() > saved + SAVE_SECONDS:
+                if time.monotonic() > saved + save_seconds:
                     keep(run, learner, progress)
                     saved = time.monotonic()
-        valid_loss = mean_loss(recipe, data, learner, "valid", signals)
+        valid_loss = mean_loss(recipe, data, learner, "valid", signals.check)
     except Interrupted:
         keep(run, learner, progress)
         raise
@@ -160,8 +171,8 @@ def one_epoch(recipe, data, learner, progress, run, signals):
     )
 
 
-def mean_loss(recipe, data, learner, split: str, signals) -> float:
-    """The loss of a prediction, averaged over a whole split."""
+def mean_loss(recipe, data, learner, split: str, check=lambda: None) -> float:
+    """The loss of a prediction, averaged over a whole split; `check` is called now and then."""
     windows = recipe.evaluation(data, split)
     size = windows.element_spec[1].shape.num_elements()
     total = predictions = 0
@@ -170,7 +181,7 @@ def mean_loss(recipe, data, learner, split: str, signals) -> float:
             total += loss
             predictions += number
             shown.update(size)
-            signals.check()
+            check()
     return total / predictions
 
 
@@ -181,11 +192,8 @@ def finish(recipe, data, learner, progress, run, signals, settings) -> dict:
 
     import tfcells
 
-    arrays, facts = load(run.best)
-    if facts["epoch"] != progress.best_epoch:
-        raise InputError(f"{run.best}: of epoch {facts['epoch']}, not {progress.best_epoch}")
-    learner.restore_weights(arrays)
-    test_loss = mean_loss(recipe, data, learner, "test", signals)
+    restore_best(run, learner, progress)
+    test_loss = mean_loss(recipe, data, learner, "test", signals.check)
     if not math.isfinite(recipe.score(test_loss)):
         raise NotFinite(f"{recipe.score_name} on test is {recipe.score(test_loss)}")
     times = progress.step_seconds[WARM_UP_STEPS:] or progress.step_seconds
@@ -226,19 +234,114 @@ def finish(recipe, data, learner, progress, run, signals, settings) -> dict:
     return result
 
 
+def restore_best(run, learner, progress):
+    """Give the learner the weights best on validation."""
+    if progress.best_epoch == progress.epoch:
+        return  # it has them
+    try:
+        arrays, facts = load(run.best)
+    except InputError as error:
+        raise InputError(f"{error}; {previous(run.best)} has earlier ones") from error
+    if facts.get("epoch") != progress.best_epoch:
+        raise InputError(f"{run.best}: not the weights of epoch {progress.best_epoch}")
+    check_arrays(arrays, learner.weight_arrays(), run.best)
+    learner.restore_weights(arrays)
+
+
 def keep(run, learner, progress):
     """A checkpoint."""
     progress.seconds = time.monotonic() - progress.began
     facts = dataclasses.asdict(progress)
     times = {"step_seconds": np.array(facts.pop("step_seconds"), "float32")}
-    save(run.checkpoint, learner.arrays() | times, facts)
+    arrays = learner.arrays()
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise NotFinite(f"{name!r} is not finite")
+    save(run.checkpoint, arrays | times, {"about": run.about(), "progress": facts})
 
 
-def restore(run, learner) -> Progress:
+def restore(recipe, data, run, learner) -> Progress:
     """Put the learner where the run's last good checkpoint was."""
-    arrays, facts = load_newest(run.checkpoint, run.say)
+    arrays, facts = load_newest(run.checkpoint, run.say, set_aside=True)
+    try:
+        seconds = arrays.pop("step_seconds").tolist()
+        progress = Progress(**facts["progress"], step_seconds=seconds)
+        keys = {f"{split}_{recipe.score_name}" for split in ("train", "valid")} | {"train_loss"}
+        progress.check(recipe.epochs, len(recipe.batches(data)), keys)
+        changed = differing(run.about(), facts["about"])
+    except (AttributeError, KeyError, TypeError, InputError) as error:
+        raise InputError(f"{run.checkpoint}: damaged ({error})") from error
+    if changed:
+        raise InputError(f"{run.folder}: recipe.json is not the checkpoint's: {', '.join(changed)}")
+    check_arrays(arrays, learner.arrays(), run.checkpoint)
     learner.restore(arrays)
-    return Progress(step_seconds=arrays["step_seconds"].tolist(), **facts)
+    return progress
+
+
+def evaluate(options) -> dict:
+    """The scores of a run's best weights on its own corpus, or another in its vocabulary."""
+    run = Run(options.run)
+    recipe, settings = recall(run)
+    own = options.corpus is None
+    corpus = settings["corpus"] if own else options.corpus
+    known = recipe.recall(run.read)
+    data = recipe.load(corpus, options.data_dir or settings["data_dir"], known)
+    if own and run.about().get("data_sha256") != recipe.fingerprint(data):
+        raise InputError(f"{run.folder} was begun with another corpus than {data.name}")
+    weights = best(run)
+    learner = learnt(recipe, settings, known, *weights, *splits(recipe, data))
+    valid, test = (mean_loss(recipe, data, learner, split) for split in ("valid", "test"))
+    if not math.isfinite(recipe.score(valid) + recipe.score(test)):
+        raise NotFinite(f"{recipe.score_name} {recipe.score(valid)}, on test {recipe.score(test)}")
+    scores = recipe.results(0.0, valid, test)
+    scores = {name: value for name, value in scores.items() if not name.startswith("train_")}
+    return {"run": str(run.folder), "corpus": data.name, "epoch": weights[2], **scores}
+
+
+def generate(options) -> str:
+    """Text that a run's best weights make up."""
+    run = Run(options.run)
+    recipe, settings = recall(run)
+    known = recipe.recall(run.read)
+    prompt = known.encode(options.prompt)
+    learner = learnt(recipe, settings, known, *best(run))
+    seed = settings["seed"] if options.seed is None else options.seed
+    return recipe.sample(learner.model, known, options.words, seed, options.temperature, prompt)
+
+
+def best(run) -> tuple:
+    """The file of a run's best weights, what it holds, and of which epoch; of 0 if none is done."""
+
+    def say(text):
+        print(f"train.py: {text}", file=sys.stderr)
+
+    try:
+        arrays, facts = load_newest(run.best, say)
+    except FileNotFoundError:
+        arrays, _ = load_newest(run.checkpoint, say)
+        arrays.pop("step_seconds", None)
+        say("no epoch is done yet: these are the weights so far")
+        return run.checkpoint, arrays, 0
+    epoch = facts.get("epoch")
+    if not holds(Count, epoch):
+        raise InputError(f"{run.best}: damaged (epoch={epoch!r}: must be {describe(Count)})")
+    return run.best, arrays, epoch
+
+
+def learnt(recipe, settings, data, path, arrays, epoch, *windows):
+    """A learner with the weights that `best` found, to predict such windows."""
+    from recipes.learner import Learner
+
+    check_memory(recipe, data, *windows)
+    learner = Learner(recipe, data, settings["seed"], settings["engine"], settings["precision"])
+    check_arrays(arrays, learner.weight_arrays() if epoch else learner.arrays(), path)
+    (learner.restore_weights if epoch else learner.restore)(arrays)
+    return learner
+
+
+def splits(recipe, data) -> list:
+    """The batches of validation and test."""
+    return [recipe.evaluation(data, split) for split in ("valid", "test")]
 
 
 def bar(name: str, unit: str, total: int, done: int = 0) -> tqdm:
@@ -255,35 +358,10 @@ def bar(name: str, unit: str, total: int, done: int = 0) -> tqdm:
     )
 
 
-class Interrupted(Exception):
-    """Someone asks the run to stop."""
-
-
 class NotFinite(Exception):
     """A loss or a gradient is infinite, or not a number."""
 
 
-class Signals:
-    """Within it, Ctrl-C and SIGTERM wait until `check` is called; the second time they don't."""
-
-    received = None
-
-    def __enter__(self):
-        self.before = {n: signal.signal(n, self.receive) for n in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def receive(self, number, frame):
-        self.received = number
-        signal.signal(number, signal.SIG_DFL)
-
-    def check(self):
-        if self.received:
-            raise Interrupted
-
-
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # a corpus may have letters it can't show
     sys.exit(main(sys.argv[1:]))

@@ -5,6 +5,7 @@ a character; every line ends in one more, `<eos>`. Rare words are written `<unk>
 imports neither TensorFlow nor TFDS; `data.builder` and the builders in `data/<name>/` do.
 """
 
+import os
 import pathlib
 
 EOS = "<eos>"
@@ -32,9 +33,10 @@ def find_files(folder):
     Raises:
         CorpusError: The folder does not exist, or holds some of the files only.
     """
-    folder = pathlib.Path(folder).expanduser()
-    if not folder.is_dir():
-        raise CorpusError(f"{folder}: no such folder")
+    name = os.path.expanduser(folder)  # pathlib's raises for an unknown user
+    folder = pathlib.Path(name)
+    if not name or not folder.is_dir():
+        raise CorpusError(f"{name or repr(name)}: no such folder")
     for place in (folder, folder / "simple-examples" / "data", folder / "data"):
         for prefix in ("ptb.", ""):
             paths = {split: place / (prefix + name) for split, name in FILES.items()}

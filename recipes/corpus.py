@@ -16,7 +16,14 @@ from data import CorpusError
 from data.ptb import source as ptb
 from data.pydoc import source as pydoc
 
-__all__ = ["Corpus", "CorpusError", "evaluation_windows", "load_corpus", "windows"]
+__all__ = [
+    "Corpus",
+    "CorpusError",
+    "evaluation_windows",
+    "from_vocabulary",
+    "load_corpus",
+    "windows",
+]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,8 +50,36 @@ class Corpus:
         """The index of `<eos>`."""
         return self.vocabulary.index(data.EOS)
 
+    def encode(self, prompt):
+        """The indices of a text's tokens, without an `<eos>` at its end; `<unk>` for unknown ones.
 
-def load_corpus(corpus="auto", data_dir=None, level="word"):
+        Raises:
+            CorpusError: A token is not in the vocabulary, and neither is `<unk>`.
+        """
+        lines = prompt.split("\n")
+        tokens = [token for line in lines for token in data.split_line(line, self.level)]
+        return _encode("prompt", "given", tokens[:-1], self.vocabulary)
+
+
+def from_vocabulary(vocabulary, level):
+    """A corpus without text: training has each token once, the rest is empty.
+
+    Raises:
+        CorpusError: It is not a list of different words, or characters, with `<eos>` among them.
+    """
+    if not (
+        isinstance(vocabulary, list)
+        and all(isinstance(token, str) and token for token in vocabulary)
+        and len(set(vocabulary)) == len(vocabulary)
+        and data.EOS in vocabulary
+    ):
+        raise CorpusError(f"vocabulary: not a list of different tokens with {data.EOS} among them")
+    none = np.zeros(0, np.int32)
+    train = np.arange(len(vocabulary), dtype=np.int32)
+    return Corpus("none", level, tuple(vocabulary), train, none, none)
+
+
+def load_corpus(corpus="auto", data_dir=None, level="word", vocabulary=None):
     """Finds and reads a corpus.
 
     Args:
@@ -57,40 +92,52 @@ def load_corpus(corpus="auto", data_dir=None, level="word"):
                 any text, one sentence a line. Words are what white space separates.
         data_dir: A folder that may hold the three files of Penn Treebank. They are verified.
         level: "word" or "char".
+        vocabulary: The tokens by index; those of the training text if not given.
 
     Raises:
         CorpusError: The corpus can't be had; a file is missing, empty, damaged or not UTF-8; a
-            token of valid or test does not occur in train, and neither does `<unk>`. `data_dir`
-            does not exist, or holds files that are not Penn Treebank's. Nothing has been written.
+            token does not occur in the vocabulary, and neither does `<unk>`. `data_dir` does not
+            exist, or holds files that are not Penn Treebank's. Nothing has been written.
     """
     if level not in data.LEVELS:
         raise CorpusError(f"level {level!r}: neither 'word' nor 'char'")
+    name, tokens = _read(corpus, data_dir, level)
+    if vocabulary is None:
+        counts = collections.Counter(tokens["train"])
+        vocabulary = tuple(sorted(counts, key=lambda token: (-counts[token], token)))
+    streams = (_encode(f"corpus {name}", split, part, vocabulary) for split, part in tokens.items())
+    return Corpus(name, level, vocabulary, *streams)
+
+
+def _read(corpus, data_dir, level):
+    """The name of a corpus, and a dict split -> tokens."""
     if corpus == "pydoc":
-        return _from_lines("pydoc", level, pydoc.prepare(pydoc.topics()))
+        return "pydoc", _split(pydoc.prepare(pydoc.topics()), level)
     if corpus in ("auto", "ptb"):
-        return _load_ptb(data_dir, level, or_pydoc=corpus == "auto")
-    return _load_folder(corpus, level)
+        return _read_ptb(data_dir, level, or_pydoc=corpus == "auto")
+    return _read_folder(corpus, level)
 
 
-def _load_ptb(data_dir, level, or_pydoc):
+def _read_ptb(data_dir, level, or_pydoc):
     reasons = []
     if data_dir is not None:
         if texts := ptb.read_folder(data_dir):
-            return _from_lines("ptb", level, texts)
+            return "ptb", _split(texts, level)
         reasons.append(f"not in {data_dir}")
-    cache = pathlib.Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+    cache = os.path.expanduser(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"))
+    cache = pathlib.Path(cache)
     downloads = cache / "downloads" / "ptb"  # where the builder keeps them, too
     if texts := ptb.read_cache(downloads):
-        return _from_lines("ptb", level, texts)
+        return "ptb", _split(texts, level)
     if (cache / "ptb" / level).is_dir() and (tokens := _read_tfds(cache, level)):
-        return _from_tokens("ptb", level, tokens)
+        return "ptb", tokens
     reasons.append(f"not in the TFDS cache {cache}")
     try:
         ptb.download(downloads)
     except (CorpusError, OSError) as error:
         reasons.append(f"not by download ({error})")
     else:
-        return _from_lines("ptb", level, ptb.read_folder(downloads))
+        return "ptb", _split(ptb.read_folder(downloads), level)
     reason = " ".join(f"No Penn Treebank: {', '.join(reasons)}.".split())
     if not or_pydoc:
         raise CorpusError(reason)
@@ -98,7 +145,7 @@ def _load_ptb(data_dir, level, or_pydoc):
         f"{reason} Training on pydoc instead: its perplexities are not Penn Treebank's.",
         file=sys.stderr,
     )
-    return load_corpus("pydoc", level=level)
+    return _read("pydoc", data_dir, level)
 
 
 def _read_tfds(cache, level):
@@ -117,42 +164,36 @@ def _read_tfds(cache, level):
         raise CorpusError(f"{prepared.data_dir}: damaged: {error.message}") from error
 
 
-def _load_folder(folder, level):
-    if not pathlib.Path(folder).expanduser().is_dir():
+def _read_folder(folder, level):
+    path = pathlib.Path(os.path.expanduser(folder))
+    if not folder or not path.is_dir():
         raise CorpusError(f"corpus {str(folder)!r}: neither auto, ptb, pydoc nor a folder")
-    paths = data.find_files(folder)
+    paths = data.find_files(path)
     if not paths:
         raise CorpusError(f"{folder}: holds neither {', '.join(data.FILES.values())} nor ptb.*.txt")
     texts = {split: data.to_lines(data.read_file(path), path) for split, path in paths.items()}
-    return _from_lines(pathlib.Path(folder).expanduser().resolve().name, level, texts)
+    return path.resolve().name, _split(texts, level)
 
 
-def _from_lines(name, level, texts):
-    tokens = {}
-    for split, lines in texts.items():
-        tokens[split] = part = []
-        for line in lines:
-            part += data.split_line(line, level)
-    return _from_tokens(name, level, tokens)
+def _split(texts, level):
+    return {
+        split: [token for line in lines for token in data.split_line(line, level)]
+        for split, lines in texts.items()
+    }
 
 
-def _from_tokens(name, level, tokens):
-    counts = collections.Counter(tokens["train"])
-    vocabulary = tuple(sorted(counts, key=lambda token: (-counts[token], token)))
+def _encode(origin, split, tokens, vocabulary):
+    """The indices of tokens in a vocabulary, that of `<unk>` for what it does not hold."""
     index = {token: number for number, token in enumerate(vocabulary)}
-    streams = []
-    for split, part in tokens.items():
-        known = index
-        if unknown := set(part) - index.keys():
-            if data.UNK not in index:
-                first = next(token for token in part if token in unknown)
-                raise CorpusError(
-                    f"corpus {name}: {first!r} of the {split} text does not occur in the training "
-                    f"text, and that has no {data.UNK}"
-                )
-            known = index | dict.fromkeys(unknown, index[data.UNK])
-        streams.append(np.fromiter(map(known.__getitem__, part), np.int32, len(part)))
-    return Corpus(name, level, vocabulary, *streams)
+    if unknown := set(tokens) - index.keys():
+        if data.UNK not in index:
+            first = next(token for token in tokens if token in unknown)
+            raise CorpusError(
+                f"{origin}: {first!r} of the {split} text is not in the vocabulary, and that has no "
+                f"{data.UNK}"
+            )
+        index |= dict.fromkeys(unknown, index[data.UNK])
+    return np.fromiter(map(index.__getitem__, tokens), np.int32, len(tokens))
 
 
 def windows(tokens, batch_size, steps):
@@ -202,7 +243,8 @@ def evaluation_windows(tokens, batch_size, steps, first):
 
     Returns:
         A `tf.data.Dataset` of triples (inputs, targets, weights), each of shape
-        (batch_size, steps): int32, int32 and float32. Weights are 1 or 0 and sum to len(tokens).
+        (batch_size, steps), or as many columns as there are if that is less: int32, int32 and
+        float32. Weights are 1 or 0 and sum to len(tokens).
 
     Raises:
         CorpusError: The stream is empty.
@@ -211,6 +253,7 @@ def evaluation_windows(tokens, batch_size, steps, first):
     if not len(tokens):
         raise CorpusError(f"no token for windows of batch_size {batch_size} and steps {steps}")
     row = -(-len(tokens) // batch_size)
+    steps = min(steps, row)
     width = -(-row // steps) * steps
 
     def cut(stream):

@@ -8,13 +8,12 @@ import hashlib
 import itertools
 import json
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from recipes.corpus import Corpus, evaluation_windows, load_corpus, windows
-from recipes.recipe import Count, InputError, Number, Positive, Rate, Recipe
+from recipes.corpus import Corpus, evaluation_windows, from_vocabulary, load_corpus, windows
+from recipes.recipe import Count, Few, InputError, NonNegative, Number, Positive, Rate, Recipe
 
 PENN_TREEBANK = {"word": 10_000, "char": 50}
 """The sizes of Penn Treebank's vocabularies, by which the parameters of a recipe are counted."""
@@ -32,28 +31,40 @@ class LanguageModel(Recipe):
     Dropout comes in two kinds. ``dropout`` is Zaremba's: new noise at each step, before each layer
     and after the last. The others keep one mask for a window: ``word_dropout`` drops words out of
     the vocabulary, ``input_dropout`` acts on the inputs of each layer, ``state_dropout`` on what
-    its kernels read of the state, ``output_dropout`` on what leaves the last. ``recurrent_dropout``
-    is new noise at each step on the update of the memory (Semeniuta et al., 1603.05118).
+    its kernels read of the state (one mask a gate with ``untied_masks``), ``output_dropout`` on what
+    leaves the last. In the cells: ``recurrent_dropout``, new noise at each step on the update of the
+    memory (Semeniuta et al., 1603.05118); ``zoneout`` of every state (Krueger et al., 1606.01305);
+    ``weight_drop`` on the recurrent kernels (Merity et al., 1708.02182). On the last layer's outputs:
+    ``activation_penalty`` and ``temporal_penalty``, AR and TAR (Merity et al., 1708.01009), added to
+    the mean loss of a prediction.
 
     ``embedding_units`` is the width of the embedding, if not ``units``; a linear map leads back to
     it before a tied softmax. ``one_hot`` does without an embedding. ``init_scale`` draws weights
     uniformly within plus and minus that; without it, Keras's own initialisers do.
+    ``unigram_start`` lets the softmax's bias start as the logarithms of the words' frequencies, which
+    Adam, that moves rare words as fast as frequent ones, takes long to find.
     """
 
     level: Literal["word", "char"] = "word"
     units: Count
-    layers: Count = 1
+    layers: Few = 1
     steps: Count = 35
     embedding_units: Count | None = None
     one_hot: bool = False
     tied: bool = False
+    unigram_start: bool = False
     init_scale: Positive | None = None
     dropout: Rate = 0.0
     word_dropout: Rate = 0.0
     input_dropout: Rate = 0.0
     state_dropout: Rate = 0.0
     output_dropout: Rate = 0.0
+    untied_masks: bool = False
     recurrent_dropout: Rate = 0.0
+    zoneout: Rate = 0.0
+    weight_drop: Rate = 0.0
+    activation_penalty: NonNegative = 0.0
+    temporal_penalty: NonNegative = 0.0
     loss: Literal["sum", "mean"] = "sum"
     evaluation_batch_size: Count = 20
     evaluation_steps: Count = 100
@@ -74,8 +85,26 @@ class LanguageModel(Recipe):
         cell = self.cell(**self.initializers("kernel_initializer", "recurrent_initializer"))
         if self.recurrent_dropout:
             cell = tfcells.RecurrentDropout(cell, self.recurrent_dropout)
+        if self.zoneout:
+            cell = tfcells.Zoneout(cell, self.zoneout)
+        if self.weight_drop:
+            cell = tfcells.WeightDrop(cell, self.weight_drop)
         rates = self.input_dropout, self.state_dropout, self.output_dropout if top else 0.0
-        return tfcells.Variational(cell, *rates) if any(rates) else cell
+        return tfcells.Variational(cell, *rates, self.untied_masks) if any(rates) else cell
+
+    def penalised(self, outputs):
+        """The last layer's outputs, with their penalties noted for the model's losses."""
+        import keras
+
+        import tfcells
+
+        for rate, penalty in (
+            (self.activation_penalty, tfcells.ActivationRegularizer),
+            (self.temporal_penalty, tfcells.TemporalActivationRegularizer),
+        ):
+            if rate:
+                outputs = keras.layers.Identity(activity_regularizer=penalty(rate))(outputs)
+        return outputs
 
     def initializers(self, *names: str) -> dict:
         """The initialisers of those names that the recipe prescribes."""
@@ -118,6 +147,8 @@ class LanguageModel(Recipe):
                 after += end
             else:
                 x = tfcells.RNN(cell, **options)(drop(x))
+        if with_state:  # what is saved needs no penalties
+            x = self.penalised(x)
         if self.tied:
             logits = self.tied_logits(drop(x), embedding)
         else:
@@ -169,7 +200,9 @@ class LanguageModel(Recipe):
     def unit(self) -> str:
         return {"word": "words", "char": "characters"}[self.level]
 
-    def load(self, corpus: str, data_dir: str | None) -> Corpus:
+    def load(self, corpus: str, data_dir: str | None, like: Corpus | None = None) -> Corpus:
+        if like:
+            return load_corpus(corpus, data_dir, self.level, like.vocabulary)
         data = load_corpus(corpus, data_dir, self.level)
         steps = len(windows(data.train, self.batch_size, self.steps))  # raises if there is not one
         if self.steps_per_epoch and self.steps_per_epoch > steps:
@@ -181,6 +214,9 @@ class LanguageModel(Recipe):
     def files(self, data) -> dict[str, object]:
         return {"vocabulary.json": data.vocabulary}
 
+    def recall(self, read) -> Corpus:
+        return from_vocabulary(read("vocabulary.json"), self.level)
+
     def fingerprint(self, data) -> str:
         digest = hashlib.sha256(json.dumps(data.vocabulary).encode())
         for stream in (data.train, data.valid, data.test):
@@ -188,7 +224,14 @@ class LanguageModel(Recipe):
         return digest.hexdigest()
 
     def build(self, data):
-        return self.network(len(data.vocabulary))
+        import numpy as np
+
+        model = self.network(len(data.vocabulary))
+        if self.unigram_start:
+            counts = np.bincount(data.train, minlength=len(data.vocabulary))
+            bias = model.get_layer("output_bias" if self.tied else "output").bias
+            bias.assign(np.log(counts / counts.sum()))
+        return model
 
     def initial_state(self, model, batch_size: int) -> list:
         import keras
@@ -214,10 +257,10 @@ class LanguageModel(Recipe):
         logits, *state = model([x, *state], training=training)
         return cross_entropy(y, logits), state
 
-    def objective(self, losses):
+    def objective(self, losses, penalties=0.0):
         import tensorflow as tf
 
-        mean = tf.reduce_mean(losses)
+        mean = tf.reduce_mean(losses) + penalties
         return mean if self.loss == "mean" else mean * losses.shape[1]
 
     score_name = "perplexity"
@@ -245,32 +288,42 @@ class LanguageModel(Recipe):
             new.assign(old)
         return copy
 
-    def generate(self, model, data, seed: int, temperature: float = 1.0) -> Iterator[str]:
-        """Tokens without end, drawn one by one as if after the end of a sentence."""
+    def generate(self, model, data, seed: int, temperature=1.0, prompt=()) -> Iterator[str]:
+        """Tokens without end, drawn one by one as if after the end of a sentence and a prompt."""
         import numpy as np
         import tensorflow as tf
 
         step = tf.function(lambda token, state: model([token, *state]))
         random = np.random.default_rng(seed)
         state, token = self.initial_state(model, 1), data.eos
+        for following in prompt:
+            _, *state = step(tf.constant([[token]]), state)
+            token = following
         while True:
             logits, *state = step(tf.constant([[token]]), state)
-            logits = np.asarray(logits, "float64").ravel() / temperature
-            chances = np.exp(logits - logits.max())
+            logits = np.asarray(logits, "float64").ravel()
+            if not np.isfinite(logits).all():
+                raise InputError("the network's outputs are not finite")
+            with np.errstate(over="ignore"):  # a temperature near 0: exp(-inf) is 0
+                chances = np.exp((logits - logits.max()) / temperature)
             token = int(random.choice(len(chances), p=chances / chances.sum()))
             yield data.vocabulary[token]
 
-    def sample(self, model, data, words: int, seed: int, temperature: float = 1.0) -> str:
-        """So many words of made-up text, a sentence a line."""
+    def sample(self, model, data, words: int, seed: int, temperature=1.0, prompt=()) -> str:
+        """A prompt, token by token, and so many words of made-up text; a sentence a line."""
         end, space = data.vocabulary[data.eos], "" if self.level == "char" else " "
-        text = ""
+        parts = ["\n" if token == data.eos else space + data.vocabulary[token] for token in prompt]
         # A model of characters may never care to end a word.
-        for token in itertools.islice(self.generate(model, data, seed, temperature), 20 * words):
-            text += "\n" if token == end else space + token
-            if len(text.split()) > words:
-                break
-        text = text.replace("\n ", "\n").strip()
-        return re.match(rf"(\s*\S+){{0,{words}}}", text)[0] + "\n"
+        for token in itertools.islice(
+            self.generate(model, data, seed, temperature, prompt), 20 * words
+        ):
+            part = "\n" if token == end else space + token
+            if part.strip() and (not parts or parts[-1][-1].isspace() or part[0].isspace()):
+                if not words:
+                    break
+                words -= 1
+            parts.append(part)
+        return "".join(parts).replace("\n ", "\n").strip() + "\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,7 +348,7 @@ class LayerNormLSTM(LanguageModel):
 
 @dataclass(frozen=True, kw_only=True)
 class RecurrentHighwayNetwork(LanguageModel):
-    depth: Count
+    depth: Few
     transform_bias: Number = -2.0
 
     def cell(self, **initializers):
@@ -327,4 +380,21 @@ class HyperNetworks(LanguageModel):
             layer_norm=self.layer_norm,
             forget_bias=self.forget_bias,
             **initializers,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HighwayStateGate(RecurrentHighwayNetwork):
+    gate_bias: Number = -2.0
+
+    def cell(self, **initializers):
+        import tfcells
+
+        return tfcells.HighwayStateGateRHNCell(
+            self.units,
+            depth=self.depth,
+            transform_bias=self.transform_bias,
+            gate_bias=self.gate_bias,
+            **initializers,
+            **self.initializers("bias_initializer"),
         )

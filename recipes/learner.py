@@ -8,10 +8,8 @@ import tensorflow as tf
 
 from recipes.recipe import InputError, Recipe
 
-OPTIMIZERS = {
-    "sgd": lambda recipe: keras.optimizers.SGD(recipe.learning_rate),
-    "adam": lambda recipe: keras.optimizers.Adam(recipe.learning_rate, epsilon=recipe.epsilon),
-}
+OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
+NOT_DECAYED = ["bias", "gain", "shift"]  # in the names of weights
 
 
 class Learner:
@@ -27,7 +25,11 @@ class Learner:
         self.recipe = recipe
         self.model = recipe.build(data)
         self.weights = self.model.trainable_variables
-        self.optimizer = OPTIMIZERS[recipe.optimizer](recipe)
+        self.optimizer = OPTIMIZERS[recipe.optimizer](
+            recipe.learning_rate, weight_decay=recipe.weight_decay or None
+        )
+        if not recipe.decay_all:
+            self.optimizer.exclude_from_weight_decay(var_names=NOT_DECAYED)
         self.optimizer.build(self.weights)
         self.start()
         if engine != "eager":
@@ -51,17 +53,27 @@ class Learner:
         return float(loss), float(norm)
 
     def training_step(self, x, y, state):
-        recipe = self.recipe
+        """Gradients of the batch's shards, each by itself so that they can be had at once."""
+        rows = x.shape[0]
+        shards = min(self.recipe.shards, rows)
+        sizes = [rows // shards + (number < rows % shards) for number in range(shards)]
+        parts = zip(*(tf.split(value, sizes) for value in (x, y, *state)), strict=True)
+        losses, gradients, states = zip(
+            *(self.gradients(x, y, state, len(x) / rows) for x, y, *state in parts), strict=True
+        )
+        gradients = [tf.add_n(shares) for shares in zip(*gradients, strict=True)]
+        state = [tf.concat(shares, 0) for shares in zip(*states, strict=True)]
+        return tf.add_n(losses), self.update(gradients), state
+
+    def gradients(self, x, y, state, share: float):
+        """The sum of the losses, a share of the objective's gradients, and the state at the end."""
         with tf.GradientTape() as tape:
-            losses, state = recipe.losses(self.model, x, y, state, training=True)
-            objective = recipe.objective(losses)
-            if recipe.weight_decay:
-                squares = tf.add_n([tf.nn.l2_loss(weight) for weight in self.weights])
-                objective += recipe.weight_decay * squares
+            losses, state = self.recipe.losses(self.model, x, y, state, training=True)
+            objective = self.recipe.objective(losses, sum(self.model.losses)) * share
         # An embedding's gradient comes as slices, a word that occurs twice as two. The norm is that
         # of their sum.
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(objective, self.weights)]
-        return tf.reduce_sum(losses), self.update(gradients), state
+        return tf.reduce_sum(losses), gradients, state
 
     def update(self, gradients):
         """Clip the gradients and let the optimiser use them; their norm before."""

@@ -4,17 +4,44 @@ import argparse
 import os
 import pathlib
 import shlex
+from typing import Annotated, Literal
 
 from recipes import TARGETS, InputError
-from recipes.recipe import Recipe, describe, differences, fields, nearest
+from recipes.recipe import (
+    Allowed,
+    Count,
+    NonNegative,
+    Positive,
+    Recipe,
+    describe,
+    differences,
+    fields,
+    holds,
+    nearest,
+    read,
+)
 from recipes.run import Run
 
-DESCRIPTION = """Train a recurrent network.
+DESCRIPTION = """Train a recurrent network, or use one.
 
     python train.py rhn                                 a target as its recipe says
     python train.py rhn --units 100 --batch_size 10     with some fields of the recipe changed
+    python train.py rhn --resume                        on from where it was stopped
     python train.py --list                              what there is
+    python train.py evaluate runs/rhn-small-1           the perplexity of a run's best weights
+    python train.py generate runs/rhn-small-1           text that they make up
 """
+
+Seed = Annotated[int, Allowed("a whole number from 0 to 4294967295", 0, 2**32 - 1)]
+
+SETTINGS = {
+    "corpus": str,
+    "data_dir": str | None,
+    "seed": Seed,
+    "engine": Literal["graph", "eager", "xla"],
+    "precision": Literal["float32", "mixed_bfloat16"],
+}
+"""What recipe.json holds besides target, size and recipe, each with its type."""
 
 DEFAULTS = {
     "corpus": "auto",
@@ -25,26 +52,42 @@ DEFAULTS = {
 }
 
 
+CORPUS = "auto, ptb, pydoc, or a folder with train.txt, valid.txt and test.txt"
+DATA_DIR = "a folder with the files of Penn Treebank"
+
+
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     """The options, and the texts of the fields that are to differ from the recipe."""
+    for text in arguments:
+        if text.endswith("=--"):  # argparse would make an empty list of it
+            raise InputError(f"{text}: must be followed by a value")
+    if arguments[:1] in (["evaluate"], ["generate"]):
+        return parse_use(*arguments), {}
     parser = argparse.ArgumentParser(
         prog="train.py",
-        usage="train.py TARGET [--size SIZE] [--FIELD VALUE ...] [options], or --help",
+        usage="train.py TARGET [--size SIZE] [--FIELD VALUE ...] [options], or --help\n"
+        "       train.py evaluate RUN [options], or --help\n"
+        "       train.py generate RUN [options], or --help",
         description=DESCRIPTION,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.set_defaults(command="train")
     add = parser.add_argument
     add("target", nargs="?", help=", ".join(TARGETS))
     add("--size", help="one of the target's sizes, the first by default: see --list")
-    add("--corpus", help="auto, ptb, pydoc, or a folder with train.txt, valid.txt and test.txt")
-    add("--data_dir", "--data-dir", help="a folder with the files of Penn Treebank")
+    add("--corpus", help=f"{CORPUS}; auto by default")
+    add("--data_dir", "--data-dir", help=DATA_DIR)
     add("--out", type=pathlib.Path, help="the folder of the run, a new one: runs/TARGET-SIZE-n")
     add("--resume", action="store_true", help="go on with the run in --out, or the newest one")
-    add("--seed", type=seed, help="of all random numbers; 1 by default")
-    add("--engine", choices=["graph", "eager", "xla"], help="how a step runs; graph by default")
-    add("--precision", choices=["float32", "mixed_bfloat16"], help="float32 by default")
-    add("--list", action="store_true", help="show targets, sizes, parameters and scores, and stop")
+    flags = ["--save_seconds", "--save-seconds"]
+    add(*flags, default="600", help="a checkpoint at least so often; 600 by default")
+    add("--seed", help="of all random numbers; 1 by default")
+    for name in ("engine", "precision"):
+        hint = SETTINGS[name]
+        add(f"--{name}", help=f"{describe(hint)}; {DEFAULTS[name]} by default")
+    hint = "show targets, sizes, parameters and scores, and stop"
+    add("--list", action="store_const", dest="command", const="list", help=hint)
     hints = {}
     for sizes in TARGETS.values():
         for size in sizes.values():
@@ -61,17 +104,49 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         if flag is None:
             raise InputError(f"unexpected argument {rest[0]!r}")
         name = flag.partition("=")[0].lstrip("-").replace("-", "_")
-        known = [*hints, *(key for key in vars(options) if not key.startswith("field "))]
+        known = {key.removeprefix("field ") for key in vars(options)} ^ {
+            "command",
+            "target",
+            "list",
+        }
         raise InputError(f"unknown field {name!r}{nearest(name, known)}")
+    convert(options, "save_seconds", NonNegative)
+    for name in ("seed", "engine", "precision"):
+        convert(options, name, SETTINGS[name])
     overrides = {name: getattr(options, f"field {name}") for name in hints}
     return options, {name: text for name, text in overrides.items() if text is not None}
 
 
-def seed(text: str) -> int:
-    """A seed, as argparse reads it."""
-    if not text.isascii() or not text.isdigit() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 0 to {2**32 - 1}")
-    return int(text)
+def parse_use(command: str, *arguments: str) -> argparse.Namespace:
+    """The options of the commands that use what a run has learnt."""
+    helps = {
+        "evaluate": "The perplexity, on validation and test, of a run's best weights, as JSON.",
+        "generate": "Text that a run's best weights make up.",
+    }
+    parser = argparse.ArgumentParser(
+        prog=f"train.py {command}", description=helps[command], allow_abbrev=False
+    )
+    parser.set_defaults(command=command)
+    add = parser.add_argument
+    add("run", type=pathlib.Path, metavar="RUN", help="a run's folder; it need not be finished")
+    if command == "evaluate":
+        add("--corpus", help=f"{CORPUS}; the run's own by default")
+        add("--data_dir", "--data-dir", help=DATA_DIR)
+        return parser.parse_args(arguments)
+    add("--words", default="100", help="how many; 100 by default")
+    add("--temperature", default="1", help="below 1 likely words are likelier; 1 by default")
+    add("--prompt", default="", help="how the text begins")
+    add("--seed", help="of the random numbers; the run's own by default")
+    options = parser.parse_args(arguments)
+    for name, hint in {"words": Count, "temperature": Positive, "seed": Seed}.items():
+        convert(options, name, hint)
+    return options
+
+
+def convert(options: argparse.Namespace, name: str, hint):
+    """Read an option, if it is given, as a value of its type."""
+    if (text := getattr(options, name)) is not None:
+        setattr(options, name, read(f"--{name}", hint, text))
 
 
 def settle(options, overrides) -> tuple[Recipe, dict, Run | None]:
@@ -93,13 +168,7 @@ def settle(options, overrides) -> tuple[Recipe, dict, Run | None]:
         return recipe, DEFAULTS | {"size": size} | given, None
 
     run = Run(options.out) if options.out else Run.latest(f"{options.target}-{size}")
-    about = run.about()
-    try:
-        settings = {name: about[name] for name in ("target", "size", *DEFAULTS)}
-        sizes = TARGETS[settings["target"]]
-        saved = type(sizes[settings["size"]].recipe)(**about["recipe"])
-    except (KeyError, TypeError, InputError) as error:
-        raise InputError(f"{run.folder / 'recipe.json'}: damaged ({error})") from error
+    saved, settings = recall(run)
     changed = [
         f"{name}={given[name]!r} (was {settings[name]!r})"
         for name in ("target", "size", "seed", "engine", "precision")
@@ -110,6 +179,22 @@ def settle(options, overrides) -> tuple[Recipe, dict, Run | None]:
     if changed:
         raise InputError(f"--resume: {run.folder} is another run: {', '.join(changed)}")
     return saved, settings | given, run
+
+
+def recall(run: Run) -> tuple[Recipe, dict]:
+    """The recipe and the settings that a run was begun with."""
+    about = run.about()
+    try:
+        settings = {name: about[name] for name in ("target", "size", *DEFAULTS)}
+        for name, hint in SETTINGS.items():
+            if not holds(hint, settings[name]):
+                raise InputError(f"{name}={settings[name]!r}: must be {describe(hint)}")
+        sizes = TARGETS[settings["target"]]
+        return type(sizes[settings["size"]].recipe)(**about["recipe"]), settings
+    except KeyError as error:
+        raise InputError(f"{run.folder / 'recipe.json'}: damaged (no {error})") from error
+    except (TypeError, InputError) as error:
+        raise InputError(f"{run.folder / 'recipe.json'}: damaged ({error})") from error
 
 
 def continuation(arguments: list[str], folder: pathlib.Path) -> str:

@@ -1,29 +1,36 @@
 """The language models by target and size, each beside the score it has to reach."""
 
-from recipes.language_model import LSTM, HyperNetworks, LayerNormLSTM, RecurrentHighwayNetwork
+from recipes.language_model import (
+    LSTM,
+    HighwayStateGate,
+    HyperNetworks,
+    LayerNormLSTM,
+    RecurrentHighwayNetwork,
+)
 from recipes.recipe import Size
 
 ZAREMBA = "Zaremba et al. 2014, arXiv 1409.2329"
 ZILLY = "Zilly et al. 2017, arXiv 1607.03474"
+SHOHAM = "Shoham & Permuter 2018, arXiv 1805.09238"
 HA = "Ha et al. 2017, arXiv 1609.09106"
 
 SMALL = {
     # Ours: at most the 4,651,600 parameters of the small LSTM; meant for an hour on two cores.
     "embedding_units": 200,
     "tied": True,
+    "unigram_start": True,
     "batch_size": 20,
     "steps": 35,
     "epochs": 10,
     "optimizer": "adam",
-    "learning_rate": 2e-2,
-    "epsilon": 1e-3,
+    "learning_rate": 4e-3,
     "warm_up": 0.1,
     "anneal": "linear",
     "clip_norm": 10.0,
     "word_dropout": 0.05,
     "input_dropout": 0.2,
-    "state_dropout": 0.15,
-    "output_dropout": 0.3,
+    "state_dropout": 0.1,
+    "output_dropout": 0.25,
 }
 
 TARGETS = {
@@ -123,6 +130,7 @@ TARGETS = {
                 decay_after=20,
                 clip_norm=10.0,
                 weight_decay=1e-7,
+                decay_all=True,
                 init_scale=0.04,
                 word_dropout=0.25,
                 input_dropout=0.75,
@@ -132,6 +140,40 @@ TARGETS = {
             paper=ZILLY,
             source="table 1, variational RHN + WT; rhn_train.py's ptb_sota",
             published="67.9 / 65.4",
+        ),
+    },
+    "hsg": {
+        "small": Size(
+            HighwayStateGate(units=448, depth=4, **SMALL),
+            paper=SHOHAM,
+            source="ours; the paper's models are larger",
+        ),
+        # Depth 40 and the biases of the only published code, github.com/asahi417/LSTMCell; the rest
+        # as rhn's. The paper's own scores could not be verified.
+        "paper": Size(
+            HighwayStateGate(
+                units=830,
+                depth=40,
+                transform_bias=-2.5,
+                gate_bias=-2.5,
+                tied=True,
+                steps=35,
+                batch_size=20,
+                epochs=500,
+                learning_rate=0.2,
+                decay=1 / 1.02,
+                decay_after=20,
+                clip_norm=10.0,
+                weight_decay=1e-9,
+                decay_all=True,
+                init_scale=0.04,
+                word_dropout=0.25,
+                input_dropout=0.75,
+                state_dropout=0.25,
+                output_dropout=0.75,
+            ),
+            paper=SHOHAM,
+            source="asahi417/LSTMCell's hsg; no verified score",
         ),
     },
     "hypernets": {

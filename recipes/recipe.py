@@ -24,15 +24,16 @@ class Allowed(NamedTuple):
     high: float
 
 
-LARGEST, BELOW_ONE, TINY = 1_000_000, math.nextafter(1, 0), math.nextafter(0, 1)
-FINITE = math.nextafter(math.inf, 0)
+LARGEST, BELOW_ONE = 1_000_000, math.nextafter(1, 0)
+TINY, FINITE = 1e-37, 3e38  # what float32 can hold
 
+Few = Annotated[int, Allowed("a whole number from 1 to 100", 1, 100)]
 Count = Annotated[int, Allowed("a whole number from 1 to 1000000", 1, LARGEST)]
 Whole = Annotated[int, Allowed("a whole number from 0 to 1000000", 0, LARGEST)]
 Rate = Annotated[float, Allowed("a number in [0, 1)", 0, BELOW_ONE)]
-Positive = Annotated[float, Allowed("a number above 0", TINY, FINITE)]
-NonNegative = Annotated[float, Allowed("a number of at least 0", 0, FINITE)]
-Number = Annotated[float, Allowed("a finite number", -FINITE, FINITE)]
+Positive = Annotated[float, Allowed("a number above 0, to 3e38", TINY, FINITE)]
+NonNegative = Annotated[float, Allowed("a number from 0 to 3e38", 0, FINITE)]
+Number = Annotated[float, Allowed("a number within 3e38", -FINITE, FINITE)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,9 +47,11 @@ class Recipe:
     which is Zaremba's schedule. It rises to that along a line through the first ``warm_up`` epochs,
     and falls to zero at the end of the last, along a line or half a cosine, if ``anneal`` says so.
     The gradient of the objective is clipped at ``clip_norm``, by its norm over all weights.
-    ``weight_decay`` adds weight_decay * sum(w ** 2) / 2 to the objective, and to no score.
-    ``epsilon`` is Adam's: a large one keeps it from pushing down rare words, whose gradients are
-    tiny, as fast as frequent ones.
+    Every step takes rate * weight_decay * w off each weight w, but off biases, gains and shifts only
+    with ``decay_all``.
+
+    A batch is worked on as so many ``shards`` at once: two cores are busier with half a batch each
+    than with one together. All but rounding and random numbers is as if it were one.
     """
 
     epochs: Count
@@ -56,13 +59,14 @@ class Recipe:
     learning_rate: Positive
     steps_per_epoch: Count | None = None
     optimizer: Literal["sgd", "adam"] = "sgd"
-    epsilon: Positive = 1e-7
     decay: Positive = 1.0
     decay_after: Whole = 0
     warm_up: NonNegative = 0.0
     anneal: Literal["none", "linear", "cosine"] = "none"
     clip_norm: Positive | None = None
     weight_decay: NonNegative = 0.0
+    decay_all: bool = False
+    shards: Count = 2
 
     def __post_init__(self):
         for name, hint in fields(self).items():
@@ -116,12 +120,19 @@ def fields(recipe: Recipe | type[Recipe]) -> dict[str, typing.Any]:
 
 def differences(one: Recipe, other: Recipe) -> list[str]:
     """The fields in which two recipes differ, as 'units=200 (was 100)'."""
-    before = dataclasses.asdict(other)
-    return [
-        f"{name}={value!r} (was {before.get(name)!r})"
-        for name, value in dataclasses.asdict(one).items()
-        if name not in before or value != before[name]
-    ]
+    return differing(dataclasses.asdict(one), dataclasses.asdict(other))
+
+
+def differing(one: dict, other: dict) -> list[str]:
+    """The entries in which one dict differs from another, of dicts within too."""
+    found = []
+    for name in one | other:
+        value, before = one.get(name), other.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            found += differing(value, before)
+        elif value != before:
+            found.append(f"{name}={value!r} (was {before!r})")
+    return found
 
 
 def nearest(name: str, names: typing.Iterable[str]) -> str:
@@ -137,6 +148,8 @@ def describe(hint) -> str:
         return "true or false"
     if hint is types.NoneType:
         return "none"
+    if hint is str:
+        return "a text"
     if typing.get_origin(hint) is Literal:
         return " or ".join(typing.get_args(hint))
     if typing.get_origin(hint) is Annotated:

@@ -2,7 +2,8 @@
 
 recipe.json              target, size, recipe, seed, corpus: what the run is
 vocabulary.json          the words that the model's numbers stand for
-checkpoint.npz           all it takes to go on; the one before is checkpoint.previous.npz
+checkpoint.npz           all it takes to go on; the one before is checkpoint.previous.npz, and
+                         checkpoint.damaged.npz one that could not be read
 best.npz                 the weights best on validation
 log.txt, tensorboard/    how it went
 result.json, learning_curve.png, model.keras, sample.txt
@@ -10,13 +11,14 @@ result.json, learning_curve.png, model.keras, sample.txt
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import pathlib
 import re
+import sys
 import tempfile
-import zipfile
 
 import numpy as np
 from tqdm import tqdm
@@ -37,8 +39,11 @@ class Run:
         self.writer = None
 
     @classmethod
-    def create(cls, folder: pathlib.Path | None, stem: str, files: dict[str, object]) -> "Run":
-        """A new folder with those JSON files in it; runs/STEM-n with the next n if not named."""
+    def create(cls, folder: pathlib.Path | None, stem: str, files: dict[str, object], fill):
+        """A new folder with those JSON files in it; runs/STEM-n with the next n if not named.
+
+        fill: is called with the run before its folder takes its name, to add the first checkpoint.
+        """
         parent = folder.parent if folder else ROOT
         parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".new-", dir=parent) as temporary:
@@ -46,6 +51,7 @@ class Run:
             made.mkdir()
             for name, value in files.items():
                 write_json(made / name, value)
+            fill(cls(made))
             while True:
                 target = folder or ROOT / f"{stem}-{1 + max(numbers(stem), default=0)}"
                 try:
@@ -64,24 +70,46 @@ class Run:
             raise InputError(f"--resume: there is no run {ROOT / stem}-n to go on with")
         return cls(ROOT / f"{stem}-{max(found)}")
 
-    def about(self) -> dict:
-        """What recipe.json says."""
-        path = self.folder / "recipe.json"
+    def read(self, name: str):
+        """What a JSON file of the run says."""
+        path = self.folder / name
         try:
-            about = json.loads(path.read_text(encoding="utf-8"))
+            return json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise InputError(f"{self.folder}: not a run, it has no recipe.json") from None
+            raise InputError(f"{self.folder}: not a run, it has no {name}") from None
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: damaged ({error})") from error
+
+    def about(self) -> dict:
+        """What recipe.json says."""
+        about = self.read("recipe.json")
         if not isinstance(about, dict):
-            raise InputError(f"{path}: damaged (not an object)")
+            raise InputError(f"{self.folder / 'recipe.json'}: damaged (not an object)")
         return about
+
+    @contextlib.contextmanager
+    def locked(self):
+        """Within it, no other process can train the run; a process that dies lets go of it."""
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(f"{self.folder}: another process is training it") from None
+            for left in self.folder.glob(".*.partial.*"):  # of a process that was killed
+                left.unlink()
+            yield
+        finally:
+            os.close(descriptor)
 
     def say(self, text: str):
         """A line on standard output and in the log."""
         tqdm.write(text)
-        with open(self.folder / "log.txt", "a", encoding="utf-8") as log:
-            log.write(text + "\n")
+        try:
+            with open(self.folder / "log.txt", "a", encoding="utf-8") as log:
+                log.write(text + "\n")
+        except OSError as error:  # what is said may be that the disk is full
+            print(f"{self.folder / 'log.txt'}: {error.strerror}", file=sys.stderr)
 
     def record(self, epoch: int, scalars: dict[str, float]):
         """Points of TensorBoard's curves."""
@@ -110,7 +138,8 @@ class Run:
 
 def numbers(stem: str) -> list[int]:
     """The n of all runs/STEM-n."""
-    matches = (re.fullmatch(rf"{re.escape(stem)}-(\d+)", path.name) for path in ROOT.glob("*"))
+    pattern = rf"{re.escape(stem)}-([1-9][0-9]*)"
+    matches = (re.fullmatch(pattern, path.name) for path in ROOT.glob("*"))
     return [int(match[1]) for match in matches if match]
 
 
@@ -123,6 +152,8 @@ def replacing(path: pathlib.Path):
         sync(temporary)
         os.replace(temporary, path)
         sync(path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -163,22 +194,50 @@ def load(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict]:
             arrays = dict(archive)
         if not np.array_equal(arrays.pop(CHECKSUM), checksum(arrays)):
             raise ValueError("its checksum is wrong")
-        return arrays, json.loads(arrays.pop(FACTS).tobytes())
+        facts = json.loads(arrays.pop(FACTS).tobytes())
+        if not isinstance(facts, dict):
+            raise ValueError("its facts are not an object")
+        return arrays, facts
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: damaged ({error})") from error
+    except Exception as error:  # NumPy and zipfile have a dozen types for a file that is not theirs
+        raise InputError(f"{path}: damaged ({error or type(error).__name__})") from error
 
 
-def load_newest(path: pathlib.Path, say) -> tuple[dict[str, np.ndarray], dict]:
-    """What `load` gives, or the one before if that is damaged or missing; `say` is told so."""
+def load_newest(
+    path: pathlib.Path, say, set_aside: bool = False
+) -> tuple[dict[str, np.ndarray], dict]:
+    """What `load` gives, or the one before if that is damaged or missing; `say` is told so.
+
+    set_aside: rename a damaged file, so that the next `save` won't put it in the good one's place.
+    """
     try:
         return load(path)
     except (InputError, FileNotFoundError) as error:
-        if not previous(path).exists():
-            raise
-        say(f"{error}; going on from the one before, {previous(path)}")
-        return load(previous(path))
+        fault = f"{path}: missing" if isinstance(error, FileNotFoundError) else str(error)
+    try:
+        found = load(previous(path))
+    except (InputError, FileNotFoundError) as error:
+        if isinstance(error, InputError):
+            fault += f"; {error}"
+        raise (InputError if path.exists() else FileNotFoundError)(fault) from error
+    say(f"{fault}; going on from the one before, {previous(path)}")
+    if set_aside and path.exists():
+        os.replace(path, path.with_name(f"{path.stem}.damaged{path.suffix}"))
+    return found
+
+
+def check_arrays(arrays: dict[str, np.ndarray], expected: dict[str, np.ndarray], path):
+    """Refuse arrays, read from a file, that differ from the expected in name, shape or type."""
+    for name in sorted(expected.keys() | arrays.keys()):
+        one, other = (
+            (part[name].shape, part[name].dtype) if name in part else "missing"
+            for part in (arrays, expected)
+        )
+        if one != other:
+            raise InputError(f"{path}: {name!r} is not this network's")
+        if arrays[name].dtype.kind == "f" and not np.isfinite(arrays[name]).all():
+            raise InputError(f"{path}: {name!r} is not finite")
 
 
 def previous(path: pathlib.Path) -> pathlib.Path:

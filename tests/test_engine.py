@@ -37,7 +37,10 @@ class Odd(tfcells.KernelCell):
 
     def prepare(self, sequence, training=False):
         kernel = tfcells.Kernel(ops.convert_to_tensor(self.recurrent_kernel), reads="h")
-        return {"x": self.project(sequence, self.bias), "sign": sequence[..., :1] > 0}, tfcells.Weights(
+        return {
+            "x": self.project(sequence, self.bias),
+            "sign": sequence[..., :1] > 0,
+        }, tfcells.Weights(
             kernel=kernel,
             unused=tfcells.Kernel(ops.convert_to_tensor(self.unused)),
             nested=tfcells.Weights(

@@ -7,7 +7,9 @@ import math
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+import tfcells
 from recipes import TARGETS, InputError
 from recipes.corpus import Corpus
 from recipes.language_model import LSTM
@@ -161,15 +163,69 @@ def test_gradients_are_clipped_by_their_common_norm(corpus):
     assert math.sqrt(sum((m**2).sum() for m in moved)) == pytest.approx(2e-3, rel=1e-3)
 
 
-def test_weight_decay_shrinks_weights_and_is_in_no_score(corpus):
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("decay_all", [False, True])
+def test_weight_decay_shrinks_weights_and_is_in_no_score(corpus, optimizer, decay_all):
+    """All but biases, unless decay_all, by rate * decay * weight."""
+    recipe = dataclasses.replace(TINY, optimizer=optimizer, decay_all=decay_all)
     plain, decaying = (
-        learner(dataclasses.replace(TINY, weight_decay=decay), corpus) for decay in (0.0, 0.25)
+        learner(dataclasses.replace(recipe, weight_decay=decay), corpus) for decay in (0.0, 0.25)
     )
     before = [weight.numpy() for weight in plain.weights]
     x, y = next(iter(TINY.batches(corpus)))
-    assert plain.train(x, y, 1.0)[0] == decaying.train(x, y, 1.0)[0]
+    assert plain.train(x, y, 0.5)[0] == decaying.train(x, y, 0.5)[0]
+    spared = set()
     for old, one, other in zip(before, plain.weights, decaying.weights, strict=True):
-        np.testing.assert_allclose(one.numpy() - other.numpy(), 0.25 * old, atol=1e-6)
+        decayed = decay_all or "bias" not in one.path
+        spared |= set() if decayed else {one.path}
+        wanted = 0.5 * 0.25 * old if decayed else 0 * old
+        np.testing.assert_allclose(one.numpy() - other.numpy(), wanted, atol=1e-6)
+    assert len(spared) == (0 if decay_all else 2)  # the cell's and the softmax's
+
+
+def test_shards_of_a_batch_give_its_gradients(corpus):
+    """Loss, gradient norm, state and new weights, also where the batch can't be halved."""
+    recipe = dataclasses.replace(TINY, tied=True, batch_size=3)
+    x, y = next(iter(recipe.batches(corpus)))
+    found = []
+    for shards in (1, 2, 3, 5):
+        one = learner(dataclasses.replace(recipe, shards=shards), corpus)
+        found.append([*one.train(x, y, 1.0), *one.state, *one.weights])
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=2e-5, atol=1e-6)
+
+
+def test_penalties_are_in_the_objective_and_in_no_score(corpus):
+    """AR and TAR of the last layer's outputs, once for the whole batch, at the scale of a mean loss."""
+    x, y = next(iter(TINY.batches(corpus)))
+    recipe = dataclasses.replace(TINY, layers=2, activation_penalty=200.0, temporal_penalty=300.0)
+    one, plain = learner(recipe, corpus), learner(dataclasses.replace(TINY, layers=2), corpus)
+    layers = [layer for layer in plain.model.layers if isinstance(layer, tfcells.RNN)]
+    outputs = keras.Model(plain.model.inputs, layers[-1].output[0])
+    with tf.GradientTape() as tape:
+        losses, _ = recipe.losses(plain.model, x, y, plain.state, training=True)
+        h = outputs([x, *plain.state])
+        penalty = 200 * tf.reduce_mean(h**2) + 300 * tf.reduce_mean((h[:, 1:] - h[:, :-1]) ** 2)
+        objective = (tf.reduce_mean(losses) + penalty) * losses.shape[1]
+    gradients = tape.gradient(objective, plain.weights)
+    wanted = float(tf.linalg.global_norm(list(map(tf.convert_to_tensor, gradients))))
+    assert plain.train(x, y, 1.0)[1] != pytest.approx(wanted, rel=1e-3)
+    loss, norm = one.train(x, y, 1.0)
+    assert loss == pytest.approx(float(tf.reduce_sum(losses)), rel=1e-5)
+    assert norm == pytest.approx(wanted, rel=1e-4)
+
+
+def test_the_softmax_can_start_at_the_frequencies_of_words(corpus):
+    recipe = dataclasses.replace(TINY, tied=True, unigram_start=True)
+    model = recipe.build(corpus)
+    for weight in model.trainable_weights:
+        if "output_bias" not in weight.path:
+            weight.assign(tf.zeros_like(weight))
+    token = tf.zeros((1, 1), "int32")
+    chances = np.exp(np.asarray(model([token, *recipe.initial_state(model, 1)])[0]).ravel())
+    counts = np.bincount(corpus.train, minlength=len(corpus.vocabulary))
+    np.testing.assert_allclose(chances, counts / counts.sum(), rtol=1e-5)
 
 
 def test_learner_goes_on_where_its_arrays_were_taken(corpus, tmp_path):
@@ -310,11 +366,17 @@ def test_nothing_is_unpickled(tmp_path):
 
 def test_new_run_gets_a_new_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = [Run.create(None, "lstm-small", {"recipe.json": {"n": n}}).folder.name for n in (1, 2)]
+
+    def create(folder, n):
+        return Run.create(folder, "lstm-small", {"recipe.json": {"n": n}}, filled.append).folder
+
+    filled = []
+    names = [create(None, n).name for n in (1, 2)]
     assert names == ["lstm-small-1", "lstm-small-2"]
     assert Run.latest("lstm-small").about() == {"n": 2}
     with pytest.raises(InputError, match="no run runs/lstm-large-n"):
         Run.latest("lstm-large")
     with pytest.raises(InputError, match="exists already"):
-        Run.create(tmp_path / "runs" / "lstm-small-1", "lstm-small", {"recipe.json": {}})
+        create(tmp_path / "runs" / "lstm-small-1", 3)
+    assert len(filled) == 3 and not any(run.folder.exists() for run in filled)
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == names

@@ -1,0 +1,29 @@
+"""How much memory a network takes, before it is made."""
+
+import math
+import os
+
+from recipes.recipe import InputError
+
+
+def check_memory(recipe, data, *windows):
+    """Refuse a network that this machine can't hold, rather than let it grind to a halt.
+
+    windows: the datasets whose batches it will predict.
+    """
+    import keras
+
+    with keras.StatelessScope(initialize_variables=False):
+        model = recipe.build(data)
+    weights = sum(math.prod(weight.shape) for weight in model.weights)
+    predictions = max(
+        (batches.element_spec[1].shape.num_elements() for batches in windows), default=0
+    )
+    # At the least: weights, gradients and Adam's two averages; logits, chances and their gradient.
+    needed = 4 * (4 * weights + 3 * predictions * model.outputs[0].shape[-1])
+    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > available:
+        raise InputError(
+            f"{weights:,} weights and {predictions:,} predictions at once take {needed / 1e9:,.0f} GB, "
+            f"but this machine has {available / 1e9:,.0f}: make units, batch_size or steps smaller"
+        )
