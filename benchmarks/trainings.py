@@ -1,0 +1,105 @@
+"""Whole trainings side by side: which term of a network, which regulariser earns its place.
+
+Each run is one of train.py's, in runs/NAME-LABEL. What is finished is not run again, what was stopped
+is gone on with; the report has the runs that are finished, and says which are not.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+
+from benchmarks import report
+from recipes.run import ROOT, load
+
+NO_DROPOUT = "--word_dropout 0 --input_dropout 0 --state_dropout 0 --output_dropout 0"
+BARE = f"lstm --size tied {NO_DROPOUT}"
+RUNS = {
+    "layer_norm": {
+        "LSTM": "lstm --size tied",
+        "layer-norm LSTM": "lnlstm",
+        "HyperLSTM": "hypernets --layer_norm false",
+        "layer-norm HyperLSTM": "hypernets",
+    },
+    "regularisers": {
+        "none": BARE,
+        "word dropout": f"{BARE} --word_dropout 0.1",
+        "variational, inputs": f"{BARE} --input_dropout 0.3",
+        "variational, state": f"{BARE} --state_dropout 0.3",
+        "variational, state, untied": f"{BARE} --state_dropout 0.3 --untied_masks true",
+        "variational, outputs": f"{BARE} --output_dropout 0.4",
+        "recurrent dropout": f"{BARE} --recurrent_dropout 0.3",
+        "zoneout": f"{BARE} --zoneout 0.1",
+        "weight drop": f"{BARE} --weight_drop 0.3",
+        "AR and TAR": f"{BARE} --activation_penalty 2 --temporal_penalty 1",
+        "weight decay": f"{BARE} --weight_decay 0.01",
+        "the best combination": "lstm --size tied",
+    },
+}
+TITLES = {
+    "layer_norm": "Penn Treebank with and without layer normalisation",
+    "regularisers": "A tied LSTM on Penn Treebank: what each regulariser does",
+}
+
+
+def main(name: str, arguments: list[str]) -> int:
+    """Run what is missing, write the report; 1 if a run did not come to its end."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=__doc__)
+    parser.add_argument("--data_dir", default=None, help="a folder with Penn Treebank")
+    parser.add_argument("--only", choices=RUNS[name], help="run just that")
+    options = parser.parse_args(arguments)
+    for label, line in RUNS[name].items():
+        if options.only in (None, label) and not (folder_of(name, label) / "result.json").exists():
+            train(line, folder_of(name, label), options.data_dir)
+    finished = {label: read(folder_of(name, label)) for label in RUNS[name]}
+    missing = [label for label, run in finished.items() if run is None]
+    finished = {label: run for label, run in finished.items() if run}
+    if finished:
+        rows = [("run", "command", "parameters", "train", "valid", "test", "best epoch")]
+        for label, (result, _) in finished.items():
+            scores = (
+                f"{result[f'{split}_perplexity']:.1f}" for split in ("train", "valid", "test")
+            )
+            command = f"`train.py {RUNS[name][label]}`"
+            best = result["metrics"]["best_epoch"]
+            rows.append((label, command, f"{result['parameters']:,}", *scores, best))
+        details = {label: dict(zip(("result", "epochs"), run)) for label, run in finished.items()}
+        print(report.write(name, TITLES[name], {"runs": details}, rows))
+        draw(name, {label: history for label, (_, history) in finished.items()})
+    for label in missing:
+        print(f"not finished: {label}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+def folder_of(name: str, label: str) -> pathlib.Path:
+    return ROOT / f"{name}-{label.replace(',', '').replace(' ', '-')}"
+
+
+def train(line: str, folder: pathlib.Path, data_dir: str | None):
+    """A run to its end, or as far as it gets."""
+    command = [sys.executable, "train.py", *line.split(), "--corpus", "ptb", "--out", str(folder)]
+    command += ["--data_dir", data_dir] if data_dir else []
+    subprocess.run(command + (["--resume"] if folder.exists() else []), check=False)
+
+
+def read(folder: pathlib.Path) -> tuple[dict, list] | None:
+    """The result of a run and the facts of its epochs, if it is finished."""
+    if not (folder / "result.json").exists():
+        return None
+    _, facts = load(folder / "checkpoint.npz")
+    return json.loads((folder / "result.json").read_text()), facts["progress"]["history"]
+
+
+def draw(name: str, histories: dict[str, list]):
+    """Validation perplexity by epoch, a curve a run."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot(xlabel="epoch", ylabel="validation perplexity", yscale="log")
+    for label, history in histories.items():
+        values = [epoch["valid_perplexity"] for epoch in history]
+        axes.plot(range(1, len(values) + 1), values, marker=".", label=label)
+    axes.legend()
+    axes.grid(which="both", alpha=0.3)
+    figure.savefig(report.RESULTS / f"{name}.png", dpi=120)
