@@ -93,6 +93,10 @@ def train(recipe: Recipe, settings: dict, run: Run | None, options, arguments) -
             files = {"recipe.json": about} | recipe.files(data)
             first = functools.partial(keep, learner=learner, progress=Progress())
             run = Run.create(options.out, stem, files, first)
+        disk_or_memory = (
+            *(tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError),
+            *(tf.errors.NotFoundError, tf.errors.FailedPreconditionError),
+        )
         on = f"to go on: {continuation(arguments, run.folder)}"
         with run.locked():
             progress = restore(recipe, data, run, learner)
@@ -106,7 +110,7 @@ def train(recipe: Recipe, settings: dict, run: Run | None, options, arguments) -
             except NotFinite as error:
                 run.say(f"stopped: {error}; the last good checkpoint is {run.checkpoint}")
                 return 3
-            except (OSError, MemoryError, tf.errors.OpError) as error:
+            except (OSError, MemoryError, *disk_or_memory) as error:
                 reason = getattr(error, "message", str(error)).partition("\n")[0]
                 raise InputError(f"{reason}; the last checkpoint is whole; {on}") from error
     print(json.dumps(result, allow_nan=False))
@@ -162,13 +166,13 @@ def one_epoch(recipe, data, learner, progress, run, signals, save_seconds):
     }
     progress.history.append({"epoch": number, "train_loss": train_loss, **facts})
     progress.epoch, progress.step, progress.loss = number, 0, 0.0
-    keep(run, learner, progress)
     run.record(number, facts)
     run.say(
         f"{name}: train {train_score:.2f}, valid {valid_score:.2f}, "
         f"rate {facts['learning_rate']:.4g}, {facts['words_per_second']:,.0f} {recipe.unit}/s, "
         f"{facts['seconds']:,.0f} s"
     )
+    keep(run, learner, progress)
 
 
 def mean_loss(recipe, data, learner, split: str, check=lambda: None) -> float:

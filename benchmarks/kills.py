@@ -61,14 +61,15 @@ def kill(count: int, folder: pathlib.Path, seed: int) -> dict:
     while len(kills) < count:
         name = f"run-{len(differences)}"
         while True:
+            before = unfinished(folder / name)
             process = start(folder, name)
             if len(kills) < count:
-                kill_sometime(process, folder / name, draw, seconds)
+                kill_sometime(process, folder / name, before, draw, seconds)
             code = follow(process)
             if code == 0:
                 break
             assert code == -9, (folder / f"{name}.txt").read_text()
-            kills.append(what_was_hit(folder / name))
+            kills.append(what_was_hit(folder / name, before))
         differences.append(compare(folder / name, folder / "unbroken"))
     return {"kills": kills, "differences": differences}
 
@@ -101,15 +102,24 @@ def work(folder: pathlib.Path, arguments: list[str], log: str):
         sys.exit(train.main(arguments))
 
 
-def kill_sometime(process, folder: pathlib.Path, draw: random.Random, seconds: float):
-    """Wait for a random moment and kill, unless the process has ended by then."""
+def unfinished(folder: pathlib.Path) -> set[tuple[pathlib.Path, int]]:
+    """What is being written of a run, or was when a process was killed."""
+    paths = [*folder.glob(".*.partial.*"), *folder.parent.glob(".new-*")]
+    return {(path, modified(path)) for path in paths}
+
+
+def kill_sometime(process, folder: pathlib.Path, left: set, draw: random.Random, seconds: float):
+    """Wait for a random moment and kill, unless the process has ended by then.
+
+    left: what was unfinished before the process began.
+    """
     known = folder / "checkpoint.npz", folder / "checkpoint.previous.npz"
     before = [modified(path) for path in known]
     cause = draw.choice(["nothing", "checkpoint", "writing"])
     reached = {
         "nothing": lambda: True,
         "checkpoint": lambda: [modified(path) for path in known] != before,
-        "writing": lambda: next(folder.glob(".*.partial.*"), None),
+        "writing": lambda: unfinished(folder) - left,
     }[cause]
     if cause == "nothing":
         time.sleep(draw.uniform(0, seconds))
@@ -141,16 +151,19 @@ def follow(process) -> int:
     return process.exitcode
 
 
-def what_was_hit(folder: pathlib.Path) -> tuple[str, str]:
-    """A kind of moment and, in words, where the run stood; its newest checkpoint has to be whole."""
+def what_was_hit(folder: pathlib.Path, left: set) -> tuple[str, str]:
+    """A kind of moment and, in words, where the run stood; its newest checkpoint has to be whole.
+
+    left: what was unfinished before the process began.
+    """
+    written = sorted(path for path, _ in unfinished(folder) - left)
     if not folder.exists():
-        made = next(folder.parent.glob(".new-*"), None)
-        return ("while the folder was made" if made else "before the run existed"), ""
+        return ("while the folder was made" if written else "before the run existed"), ""
     _, facts = load_newest(folder / "checkpoint.npz", lambda text: None)
     progress = facts["progress"]
     stood = f"{progress['epoch']} epochs and {progress['step']} steps on"
-    if left := next(folder.glob(".*.partial.*"), None):
-        return f"writing {left.name[1:].replace('.partial', '')}", stood
+    if written:
+        return f"writing {written[-1].name[1:].replace('.partial', '')}", stood
     if not (folder / "checkpoint.npz").exists():
         return "between two renamings", stood
     return ("training" if progress["epoch"] < 3 else "finishing"), stood

@@ -1,7 +1,8 @@
 """Whole trainings side by side: which term of a network, which regulariser earns its place.
 
-Each run is one of train.py's, in runs/NAME-LABEL. What is finished is not run again, what was stopped
-is gone on with; the report has the runs that are finished, and says which are not.
+Each run is one of train.py's, in a folder of runs/ named after its command. What is finished is not
+run again, what was stopped is gone on with; the report has the runs that are finished as the recipe
+is today, and says which are not.
 """
 
 import argparse
@@ -11,7 +12,8 @@ import subprocess
 import sys
 
 from benchmarks import report
-from recipes.run import ROOT, load
+from recipes.options import parse, recall, settle
+from recipes.run import ROOT, Run, load
 
 NO_DROPOUT = "--word_dropout 0 --input_dropout 0 --state_dropout 0 --output_dropout 0"
 BARE = f"lstm --size tied {NO_DROPOUT}"
@@ -50,9 +52,9 @@ def main(name: str, arguments: list[str]) -> int:
     parser.add_argument("--only", choices=RUNS[name], help="run just that")
     options = parser.parse_args(arguments)
     for label, line in RUNS[name].items():
-        if options.only in (None, label) and not (folder_of(name, label) / "result.json").exists():
-            train(line, folder_of(name, label), options.data_dir)
-    finished = {label: read(folder_of(name, label)) for label in RUNS[name]}
+        if options.only in (None, label) and not (folder_of(line) / "result.json").exists():
+            train(line, options.data_dir)
+    finished = {label: read(line) for label, line in RUNS[name].items()}
     missing = [label for label, run in finished.items() if run is None]
     finished = {label: run for label, run in finished.items() if run}
     if finished:
@@ -72,20 +74,26 @@ def main(name: str, arguments: list[str]) -> int:
     return 1 if missing else 0
 
 
-def folder_of(name: str, label: str) -> pathlib.Path:
-    return ROOT / f"{name}-{label.replace(',', '').replace(' ', '-')}"
+def folder_of(line: str) -> pathlib.Path:
+    return ROOT / "-".join(word.lstrip("-") for word in line.split())
 
 
-def train(line: str, folder: pathlib.Path, data_dir: str | None):
+def train(line: str, data_dir: str | None):
     """A run to its end, or as far as it gets."""
+    folder = folder_of(line)
     command = [sys.executable, "train.py", *line.split(), "--corpus", "ptb", "--out", str(folder)]
     command += ["--data_dir", data_dir] if data_dir else []
     subprocess.run(command + (["--resume"] if folder.exists() else []), check=False)
 
 
-def read(folder: pathlib.Path) -> tuple[dict, list] | None:
-    """The result of a run and the facts of its epochs, if it is finished."""
+def read(line: str) -> tuple[dict, list] | None:
+    """The result of a run and the facts of its epochs, if it is finished, and not another recipe's."""
+    folder = folder_of(line)
     if not (folder / "result.json").exists():
+        return None
+    options, overrides = parse(line.split())
+    if recall(Run(folder))[0] != settle(options, overrides)[0]:
+        print(f"{folder}: of another recipe", file=sys.stderr)
         return None
     _, facts = load(folder / "checkpoint.npz")
     return json.loads((folder / "result.json").read_text()), facts["progress"]["history"]

@@ -36,7 +36,7 @@ class LanguageModel(Recipe):
     memory (Semeniuta et al., 1603.05118); ``zoneout`` of every state (Krueger et al., 1606.01305);
     ``weight_drop`` on the recurrent kernels (Merity et al., 1708.02182). On the last layer's outputs:
     ``activation_penalty`` and ``temporal_penalty``, AR and TAR (Merity et al., 1708.01009), added to
-    the mean loss of a prediction.
+    the mean loss of a prediction; both after ``output_dropout``, unlike the authors' TAR.
 
     ``embedding_units`` is the width of the embedding, if not ``units``; a linear map leads back to
     it before a tied softmax. ``one_hot`` does without an embedding. ``init_scale`` draws weights
@@ -73,6 +73,8 @@ class LanguageModel(Recipe):
         super().__post_init__()
         if self.one_hot and (self.tied or self.embedding_units):
             raise InputError("one_hot=True: must be false with tied or embedding_units")
+        if self.untied_masks and not self.state_dropout:
+            raise InputError("untied_masks=True: must be false without state_dropout")
 
     def cell(self, **initializers):
         """One layer's cell, without dropout."""
@@ -260,7 +262,7 @@ class LanguageModel(Recipe):
     def objective(self, losses, penalties=0.0):
         import tensorflow as tf
 
-        mean = tf.reduce_mean(losses) + penalties
+        mean = tf.reduce_mean(losses) + tf.cast(penalties, losses.dtype)
         return mean if self.loss == "mean" else mean * losses.shape[1]
 
     score_name = "perplexity"

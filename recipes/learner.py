@@ -9,7 +9,7 @@ import tensorflow as tf
 from recipes.recipe import InputError, Recipe
 
 OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
-NOT_DECAYED = ["bias", "gain", "shift"]  # in the names of weights
+NOT_DECAYED = ["bias", "gain", "shift", "peephole"]  # in the names of weights
 
 
 class Learner:

@@ -162,6 +162,8 @@ def settle(options, overrides) -> tuple[Recipe, dict, Run | None]:
     given = {name: getattr(options, name) for name in ("target", "size", *DEFAULTS)}
     given = {name: value for name, value in given.items() if value is not None}
     recipe = sizes[size].recipe.replace(**overrides)
+    if options.out and not is_utf8(str(options.out)):
+        raise InputError(f"--out {str(options.out)!r}: must be UTF-8")
     if not options.resume:
         if options.out and os.path.lexists(options.out):
             raise InputError(f"--out {options.out}: exists already; --resume would go on with it")
@@ -179,6 +181,15 @@ def settle(options, overrides) -> tuple[Recipe, dict, Run | None]:
     if changed:
         raise InputError(f"--resume: {run.folder} is another run: {', '.join(changed)}")
     return saved, settings | given, run
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written to a file."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def recall(run: Run) -> tuple[Recipe, dict]:

@@ -102,9 +102,15 @@ def gru_v3(x, h, W, U, b=0):
     return h, h
 
 
-def norm_gru(x, h, W, U, b=(0, 0), Wg=1, Ug=1, epsilon=0):
-    """Ba et al. 2016, appendix: all three gates of the input, and of the state, in one norm each."""
-    parts = norm(x @ W, Wg, b[0], epsilon), norm(h @ U, Ug, b[1], epsilon)
+def norm_gru(x, h, W, U, b=(0, 0), Wg=1, Ug=1, epsilon=0, joint=True):
+    """Ba et al. 2016, appendix: z and r in one norm, g in another; or all three in one (haste)."""
+
+    def ln(a, gain, shift):
+        cut = [] if joint else [2 * a.shape[-1] // 3]
+        parts = (np.split(v, cut, -1) for v in (a, gain, shift + np.zeros(a.shape[-1])))
+        return np.concatenate([norm(*part, epsilon) for part in zip(*parts, strict=True)], -1)
+
+    parts = ln(x @ W, Wg, b[0]), ln(h @ U, Ug, b[1])
     w = {y: parts for y, *parts in blocks("zrg", *parts)}
     z, r = s(sum(w["z"])), s(sum(w["r"]))
     h = z * h + (1 - z) * tanh(w["g"][0] + r * w["g"][1])
@@ -223,7 +229,10 @@ def rows():
     yield "gru-after", tfcells.GRUCell, H, gru_v1, names(SHARED)
     yield "gru-before", tfcells.GRUCell, H | {"reset_after": False}, gru_v3, names(SHARED)
     weights = names(SHARED + "Wg:kernel_gain Ug:recurrent_gain")
-    yield "lngru", tfcells.LayerNormGRUCell, H | epsilon, norm_gru, weights, epsilon
+    for joint in (True, False):
+        settings = epsilon | {"joint": joint}
+        name = f"lngru-{'joint' if joint else 'split'}"
+        yield name, tfcells.LayerNormGRUCell, H | settings, norm_gru, weights, settings
     for kind, cell_norm in itertools.product(NORMS, (None, "carry", "output")):
         yield (
             f"lnlstm-{kind}-{cell_norm}",
@@ -281,6 +290,7 @@ OTHER = {
     "hyper_units": 3,
     "embedding_units": 2,
     "layer_norm": True,
+    "joint": True,
 }
 BAD = {
     "units": (0, -1, 2.5, "4", True, None),
@@ -296,6 +306,7 @@ BAD = {
     "coupled": ("no", 2),
     "reset_after": ("no", 2),
     "layer_norm": ("gate", 2),
+    "joint": ("no", 2),
     "forget_bias": ("1", None),
     "transform_bias": ("-2", None),
     "gate_bias": ("-2", None),

@@ -22,6 +22,7 @@ class Reader(tfcells.Cell):
     """
 
     states = ("s",)
+    slots = frozenset({"kernel", "state"})
     features = FEATURES
     units = UNITS
     output_size = FEATURES + 3 * UNITS
@@ -124,9 +125,9 @@ def test_every_state_has_a_mask_of_its_own():
     cell = tfcells.Variational(tfcells.HyperLSTMCell(4, hyper_units=3), state_rate=0.5, seed=0)
     cell.build((None, FEATURES))
     _, w = cell.prepare(ops.ones((2, 64, FEATURES)), training=True)
-    assert w.h.shape == (64, 4) and w.hyper_h.shape == (64, 3)
-    assert np.any(w.h[:, :3] != w.hyper_h)
-    assert {"c", "hyper_c"}.isdisjoint(w)  # no kernel reads them
+    assert w.masks.h.shape == (64, 4) and w.masks.hyper_h.shape == (64, 3)
+    assert np.any(w.masks.h[:, :3] != w.masks.hyper_h)
+    assert list(w.masks) == ["h", "hyper_h"]  # no kernel reads c
     assert tfcells.RNN(cell)(X, training=True).shape == (BATCH, 4)
 
 

@@ -25,6 +25,8 @@ class ActivityRegularizer(keras.Regularizer):
 
     def __call__(self, x):
         values = self.penalised(x)
+        if keras.backend.standardize_dtype(x.dtype) != "float64":  # halves would overflow
+            values = ops.cast(values, "float32")
         share = ops.shape(x)[0] / ops.maximum(
             ops.size(values), 1
         )  # of a value in its sample's mean

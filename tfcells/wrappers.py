@@ -12,7 +12,8 @@ from tfcells.cells.base import Cell, Kernel, Weights, flag, probability, require
 class Wrapper(Cell):
     """A cell around a cell: states, sizes and slots are the inner one's.
 
-    needs: the slots that the inner cell must have.
+    needs: the slots that the inner cell must have. Wrappers with the same seed draw the same numbers:
+    give each one of its own, or none.
     """
 
     needs = frozenset()
@@ -117,23 +118,25 @@ class Variational(Wrapper):
             noise, inner = [], w.cell.map_kernels(by_block)
             for kernel in reading_kernels(inner):
                 noise.append(self.mask(self.state_rate, batch, *kernel.matrix.shape[:-1]))
-            return slices, Weights(dict(enumerate(noise)), cell=inner)
+            return slices, Weights(cell=inner, masks=Weights(enumerate(noise)))
         read = {kernel.reads for kernel in reading_kernels(w)}
         noise = {
             name: self.mask(self.state_rate, batch, size)
             for name, size in zip(self.states, self.state_size)
             if name in read
         }
-        return slices, Weights(noise, cell=w.cell)
+        return slices, Weights(cell=w.cell, masks=Weights(noise))
 
     def step(self, x, state, w):
+        if w.get("masks") is None:
+            return super().step(x, state, w)
         count = itertools.count()
 
         def masked(kernel):
             if kernel.reads is None:
                 return kernel
-            mask = w.get(next(count) if self.per_kernel else kernel.reads)
-            return kernel if mask is None else kernel.using(lambda x: masked_product(kernel, x, mask))
+            mask = w.masks[next(count) if self.per_kernel else kernel.reads]
+            return kernel.using(lambda x: masked_product(kernel, x, mask))
 
         return self.cell.step(x["cell"], state, w.cell.map_kernels(masked).updating(w.update))
 
@@ -237,23 +240,26 @@ class Zoneout(Wrapper):
 
     def prepare(self, sequence, training=False):
         slices, w = super().prepare(sequence, training)
-        if training:
-            moments = ops.shape(sequence)[:2]
-            for name, size, rate in zip(self.states, self.state_size, self.rates):
-                if rate:
-                    slices[name] = masks.keep_mask((*moments, size), rate, self.generator)
-        return slices, w
+        if not (training and any(self.rates)):
+            return slices, w
+        moments = ops.shape(sequence)[:2]
+        fresh = {
+            name: masks.keep_mask((*moments, size), rate, self.generator)
+            for name, size, rate in zip(self.states, self.state_size, self.rates)
+            if rate
+        }
+        return slices | {"fresh": fresh}, w
 
     def step(self, x, state, w):
         output, new = super().step(x, state, w)
         zoned = []
-        for name, rate, old, fresh in zip(self.states, self.rates, state, new):
-            value = fresh
-            if name in x:
-                value = ops.where(x[name], fresh, old)
+        for name, rate, old, now in zip(self.states, self.rates, state, new):
+            value = now
+            if rate and "fresh" in x:
+                value = ops.where(x["fresh"][name], now, old)
             elif rate:
-                value = rate * old + (1 - rate) * fresh
-            output = value if output is fresh else output
+                value = rate * old + (1 - rate) * now
+            output = value if output is now else output
             zoned.append(value)
         return output, tuple(zoned)
 

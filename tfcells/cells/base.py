@@ -112,11 +112,12 @@ class Cell(keras.layers.Layer):
     `tfcells`, and the ordinary Keras cell interface, so that it runs in `keras.layers.RNN` too.
 
     states: the names of the state tensors, the output's first by custom.
-    slots: where wrappers can act: "kernel" (some product reads a state), "update", "state".
+    slots: where wrappers can act: "kernel" (a `Kernel` that reads a state), "update" (`step` calls
+        w.update), "state" (every cell has it).
     """
 
     states = ("h",)
-    slots = frozenset({"kernel", "update", "state"})
+    slots = frozenset({"state"})
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -245,6 +246,7 @@ class KernelCell(Cell):
     """
 
     gates = 1
+    slots = frozenset({"kernel", "update", "state"})
 
     def __init__(
         self,

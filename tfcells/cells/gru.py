@@ -64,12 +64,14 @@ class GRUCell(GatedCell):
 
 
 class LayerNormGRUCell(GatedCell):
-    r"""z, r, g of the input = LN(W x) + b, of the state = LN(U h) + b', each norm over all three; then
+    r"""z_x, r_x, g_x = LN(W x) + b;  z_h, r_h, g_h = LN(U h) + b';  then
 
     z = s(z_x + z_h);  r = s(r_x + r_h);  g = tanh(g_x + r g_h);  h' = z h + (1 - z) g.
 
-    LN(a) = gain (a - mean) / sqrt(var + epsilon); the biases, (2, 3 units), serve as shifts. Gate order
-    and biases are GRUCell's, with reset_after. Source: Ba, Kiros & Hinton, 1607.06450, appendix.
+    LN(a) = gain (a - mean) / sqrt(var + epsilon), over z and r together and over g by itself (the
+    authors' form), or, with joint=True, over all three (haste's). The biases, (2, 3 units), serve as
+    shifts. Gate order and biases are GRUCell's, with reset_after; the authors' z is our 1 - z.
+    Source: Ba, Kiros & Hinton, 1607.06450, appendix.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.LayerNormGRUCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)
@@ -77,8 +79,9 @@ class LayerNormGRUCell(GatedCell):
 
     gates = 3
 
-    def __init__(self, units, epsilon=1e-3, **kwargs):
+    def __init__(self, units, joint=False, epsilon=1e-3, **kwargs):
         super().__init__(units, **kwargs)
+        self.joint = flag("joint", joint)
         self.epsilon = number("epsilon", epsilon, low=0)
 
     def build(self, input_shape):
@@ -96,13 +99,22 @@ class LayerNormGRUCell(GatedCell):
         shift = None
         if self.use_bias:
             shift, w.items["bias"] = ops.unstack(tensor(self.bias))
-        gain = tensor(self.kernel_gain)
-        return layer_norm(self.project(sequence, None), gain, shift, self.epsilon), w
+        return self.norm(self.project(sequence, None), tensor(self.kernel_gain), shift), w
+
+    def norm(self, a, gain, shift):
+        """LN(a) + shift, of (..., 3 units); shift may be None."""
+        if self.joint:
+            return layer_norm(a, gain, shift, self.epsilon)
+        parts = []
+        for part in slice(2 * self.units), slice(2 * self.units, None):
+            own = None if shift is None else shift[part]
+            parts.append(layer_norm(a[..., part], gain[part], own, self.epsilon))
+        return ops.concatenate(parts, axis=-1)
 
     def step(self, x, state, w):
         (h,) = state
         s, tanh = self.recurrent_activation, self.activation
-        u = layer_norm(w.recurrent_kernel(h), w.gain, w.get("bias"), self.epsilon)
+        u = self.norm(w.recurrent_kernel(h), w.gain, w.get("bias"))
         z_x, r_x, g_x = ops.split(x, 3, axis=-1)
         z_h, r_h, g_h = ops.split(u, 3, axis=-1)
         z, r = s(z_x + z_h), s(r_x + r_h)

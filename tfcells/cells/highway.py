@@ -94,7 +94,9 @@ class HighwayStateGateRHNCell(RHNCell):
 
     def build(self, input_shape):
         super().build(input_shape)
-        self.gate_kernel = self.add_kernel((2 * self.units, self.units), name="gate_kernel")
+        self.gate_kernel = self.add_recurrent_kernel(
+            (2 * self.units, self.units), name="gate_kernel"
+        )
         if self.use_bias:
             start = keras.initializers.Constant(self.gate_bias)
             self.gate_shift = self.add_weight(
