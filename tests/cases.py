@@ -255,7 +255,7 @@ def rows():
         gates = {"gates": "ht" if coupled else "htc"}
         yield f"rhn-{name}", tfcells.RHNCell, arguments, highway, weights, gates
         if depth > 1:
-            weights |= {"G": "gate_kernel", "gb": "gate_bias"}
+            weights = weights | {"G": "gate_kernel", "gb": "gate_bias"}
             cell = tfcells.HighwayStateGateRHNCell
             yield f"hsg-{name}", cell, arguments, highway_state_gate, weights, gates
 
