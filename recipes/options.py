@@ -132,14 +132,21 @@ def parse_use(command: str, *arguments: str) -> argparse.Namespace:
     if command == "evaluate":
         add("--corpus", help=f"{CORPUS}; the run's own by default")
         add("--data_dir", "--data-dir", help=DATA_DIR)
-        return parser.parse_args(arguments)
+        return named(parser.parse_args(arguments))
     add("--words", default="100", help="how many; 100 by default")
     add("--temperature", default="1", help="below 1 likely words are likelier; 1 by default")
     add("--prompt", default="", help="how the text begins")
     add("--seed", help="of the random numbers; the run's own by default")
-    options = parser.parse_args(arguments)
+    options = named(parser.parse_args(arguments))
     for name, hint in {"words": Count, "temperature": Positive, "seed": Seed}.items():
         convert(options, name, hint)
+    return options
+
+
+def named(options: argparse.Namespace) -> argparse.Namespace:
+    """The options, if the folder of the run has a name to be seen."""
+    if not str(options.run).strip():
+        raise InputError(f"RUN {str(options.run)!r}: must be the folder of a run")
     return options
 
 
