@@ -350,17 +350,18 @@ class LayerNormLSTM(LanguageModel):
 
 @dataclass(frozen=True, kw_only=True)
 class RecurrentHighwayNetwork(LanguageModel):
+    kind = "RHNCell"
     depth: Few
     transform_bias: Number = -2.0
 
-    def cell(self, **initializers):
+    def cell(self, **more):
         import tfcells
 
-        return tfcells.RHNCell(
+        return getattr(tfcells, self.kind)(
             self.units,
             depth=self.depth,
             transform_bias=self.transform_bias,
-            **initializers,
+            **more,
             **self.initializers("bias_initializer"),
         )
 
@@ -387,16 +388,8 @@ class HyperNetworks(LanguageModel):
 
 @dataclass(frozen=True, kw_only=True)
 class HighwayStateGate(RecurrentHighwayNetwork):
+    kind = "HighwayStateGateRHNCell"
     gate_bias: Number = -2.0
 
-    def cell(self, **initializers):
-        import tfcells
-
-        return tfcells.HighwayStateGateRHNCell(
-            self.units,
-            depth=self.depth,
-            transform_bias=self.transform_bias,
-            gate_bias=self.gate_bias,
-            **initializers,
-            **self.initializers("bias_initializer"),
-        )
+    def cell(self, **more):
+        return super().cell(gate_bias=self.gate_bias, **more)

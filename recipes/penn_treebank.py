@@ -33,6 +33,26 @@ SMALL = {
     "output_dropout": 0.25,
 }
 
+PTB_SOTA = {
+    # Of the official code, github.com/jzilly/RecurrentHighwayNetworks, where epoch i, from 0, has
+    # 0.2 / 1.02 ** max(i - 19, 0). H's bias is drawn like the weights.
+    "units": 830,
+    "tied": True,
+    "steps": 35,
+    "batch_size": 20,
+    "epochs": 500,
+    "learning_rate": 0.2,
+    "decay": 1 / 1.02,
+    "decay_after": 20,
+    "clip_norm": 10.0,
+    "decay_all": True,
+    "init_scale": 0.04,
+    "word_dropout": 0.25,
+    "input_dropout": 0.75,
+    "state_dropout": 0.25,
+    "output_dropout": 0.75,
+}
+
 TARGETS = {
     # The learning rate is 1 for the first 4, 6 and 14 epochs, as the text of the paper says and as
     # TensorFlow's ptb_word_lm.py counts them. As there, the cells' biases start at zero, and the
@@ -115,28 +135,12 @@ TARGETS = {
             source="ours; the paper's smallest has 23 million parameters",
             own="87.2 / 82.1",
         ),
-        # ptb_sota of the official code, github.com/jzilly/RecurrentHighwayNetworks, where epoch i,
-        # from 0, has 0.2 / 1.02 ** max(i - 19, 0). H's bias is drawn like the weights.
         "paper": Size(
             RecurrentHighwayNetwork(
-                units=830,
                 depth=10,
                 transform_bias=-2.0,
-                tied=True,
-                steps=35,
-                batch_size=20,
-                epochs=500,
-                learning_rate=0.2,
-                decay=1 / 1.02,
-                decay_after=20,
-                clip_norm=10.0,
                 weight_decay=1e-7,
-                decay_all=True,
-                init_scale=0.04,
-                word_dropout=0.25,
-                input_dropout=0.75,
-                state_dropout=0.25,
-                output_dropout=0.75,
+                **PTB_SOTA,
             ),
             paper=ZILLY,
             source="table 1, variational RHN + WT; rhn_train.py's ptb_sota",
@@ -153,25 +157,11 @@ TARGETS = {
         # as rhn's. The paper's own scores could not be verified.
         "paper": Size(
             HighwayStateGate(
-                units=830,
                 depth=40,
                 transform_bias=-2.5,
                 gate_bias=-2.5,
-                tied=True,
-                steps=35,
-                batch_size=20,
-                epochs=500,
-                learning_rate=0.2,
-                decay=1 / 1.02,
-                decay_after=20,
-                clip_norm=10.0,
                 weight_decay=1e-9,
-                decay_all=True,
-                init_scale=0.04,
-                word_dropout=0.25,
-                input_dropout=0.75,
-                state_dropout=0.25,
-                output_dropout=0.75,
+                **PTB_SOTA,
             ),
             paper=SHOHAM,
             source="asahi417/LSTMCell's hsg; no verified score",

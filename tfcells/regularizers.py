@@ -27,10 +27,8 @@ class ActivityRegularizer(keras.Regularizer):
         values = self.penalised(x)
         if keras.backend.standardize_dtype(x.dtype) != "float64":  # halves would overflow
             values = ops.cast(values, "float32")
-        share = ops.shape(x)[0] / ops.maximum(
-            ops.size(values), 1
-        )  # of a value in its sample's mean
-        return self.rate * ops.sum(ops.square(values)) * ops.cast(share, values.dtype)
+        in_a_sample = ops.maximum(ops.size(values), 1) / ops.shape(x)[0]
+        return self.rate * ops.sum(ops.square(values)) / ops.cast(in_a_sample, values.dtype)
 
     def get_config(self):
         return {"rate": self.rate}

@@ -1,6 +1,5 @@
 """Recurrent highway networks."""
 
-import keras
 from keras import ops
 
 from tfcells.cells.base import GatedCell, Kernel, Weights, flag, number, positive
@@ -98,13 +97,8 @@ class HighwayStateGateRHNCell(RHNCell):
             (2 * self.units, self.units), name="gate_kernel"
         )
         if self.use_bias:
-            start = keras.initializers.Constant(self.gate_bias)
-            self.gate_shift = self.add_weight(
-                (self.units,),
-                start,
-                name="gate_bias",
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
+            self.gate_shift = self.add(
+                "bias", (self.units,), "gate_bias", then=lambda b: ops.full_like(b, self.gate_bias)
             )
 
     def prepare(self, sequence, training=False):
