@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from recipes.memory import keep_memory
 from recipes.recipe import InputError, Recipe
 
 OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
@@ -20,6 +21,7 @@ class Learner:
     """
 
     def __init__(self, recipe: Recipe, data, seed: int, engine: str, precision: str):
+        keep_memory()
         keras.utils.set_random_seed(seed)
         keras.config.set_dtype_policy(precision)
         self.recipe = recipe

@@ -123,7 +123,7 @@ class HyperLSTMCell(GatedCell):
             ),
             embedding_kernel=Kernel(tensor(self.embedding_kernel), reads="hyper_h", blocks=12),
             embedding_bias=ops.pad(tensor(self.embedding_bias), [[0, 4 * self.embedding_units]]),
-            scale_kernel=Kernel(tensor(self.scale_kernel)),
+            scale_kernel=Kernel(block_diagonal(tensor(self.scale_kernel))),
         )
         if self.use_bias:
             w.items["bias"] = tensor(self.bias)
@@ -136,8 +136,7 @@ class HyperLSTMCell(GatedCell):
         a = x["hyper"] + w.hyper_state_kernel(h) + w.hyper_recurrent_kernel(hyper_h)
         hyper_h, hyper_c = self.lstm(a, hyper_c, w, "hyper_", identity)
         z = w.embedding_kernel(hyper_h) + w.embedding_bias
-        d = w.scale_kernel(ops.reshape(z, (-1, 12, self.embedding_units)))
-        d_x, d_h, d_b = ops.split(ops.reshape(d, (-1, 12 * self.units)), 3, axis=-1)
+        d_x, d_h, d_b = ops.split(w.scale_kernel(z), 3, axis=-1)
         a = d_x * x["main"] + d_h * w.recurrent_kernel(h) + d_b
         h, c = self.lstm(a + w.bias if self.use_bias else a, c, w, "", w.update)
         return h, (h, c, hyper_h, hyper_c)
@@ -154,3 +153,10 @@ class HyperLSTMCell(GatedCell):
             gain, shift = w[f"{prefix}cell_gain"], w[f"{prefix}cell_shift"]
             normal = layer_norm(c, gain, shift, self.epsilon)
         return s(o) * tanh(normal), c
+
+
+def block_diagonal(blocks):
+    """(n, inputs, outputs) as one matrix, (n * inputs, n * outputs): for small blocks the faster product."""
+    n, inputs, outputs = blocks.shape
+    apart = ops.reshape(ops.eye(n, dtype=blocks.dtype), (n, 1, n, 1))
+    return ops.reshape(apart * ops.expand_dims(blocks, 2), (n * inputs, n * outputs))
