@@ -143,6 +143,21 @@ def hyper_lstm(x, h, c, hh, hc, W, U, hW, hU, Z, e, A, b=0, hb=0, epsilon=0, **n
     return h, h, c, hh, hc
 
 
+def clockwork(x, h, time, W, U, b=0, periods=()):
+    """Koutnik et al. 2014, equations 1 to 4, module by module."""
+    new, size, step = [], h.shape[-1] // len(periods), np.floor(time)
+    for i, period in enumerate(periods):
+        own = slice(i * size, (i + 1) * size)
+        a = x @ W[:, own] + (b[own] if np.ndim(b) else 0)
+        for j, other in enumerate(periods):
+            if other >= period:
+                theirs = slice(j * size, (j + 1) * size)
+                a = a + h[:, theirs] @ U[theirs, own]
+        new.append(np.where(step % period == 0, tanh(a), h[:, own]))
+    h = np.concatenate(new, -1)
+    return h, h, time + 1
+
+
 def highway(x, s0, W, gates, **levels):
     """Zilly et al. 2016, equations 6 to 9; R1.. and b1.. by level; c = 1 - t without its gate."""
     state, depth = s0, sum(name[0] == "R" for name in levels)
@@ -223,6 +238,9 @@ def rows():
     epsilon = {"epsilon": 1e-2}
     weights = names(SHARED + "g:gain")
     yield "lnelman", tfcells.LayerNormElmanCell, H | epsilon, norm_elman, weights, epsilon
+    modules = {"periods": (1, 3, 2)}
+    arguments = {"units": 6} | modules
+    yield "clockwork", tfcells.ClockworkRNNCell, arguments, clockwork, names(SHARED), modules
     yield "lstm", tfcells.LSTMCell, H, lstm, names(SHARED)
     peepholes = names(SHARED + "pi:input_peephole pf:forget_peephole po:output_peephole")
     yield "peephole", tfcells.PeepholeLSTMCell, H, peephole, peepholes
@@ -291,6 +309,7 @@ OTHER = {
     "embedding_units": 2,
     "layer_norm": True,
     "joint": True,
+    "periods": (1, 2, 4, 8, 16, 32, 64),
 }
 BAD = {
     "units": (0, -1, 2.5, "4", True, None),
@@ -310,4 +329,5 @@ BAD = {
     "forget_bias": ("1", None),
     "transform_bias": ("-2", None),
     "gate_bias": ("-2", None),
+    "periods": ((), (0, 1), (1.5,), "12", (1, 2, 3), None, 4),
 }

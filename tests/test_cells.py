@@ -320,8 +320,9 @@ POLICIES = {
 
 
 def check_policy(case, policy, options):
-    dtype = keras.dtype_policies.get(policy).compute_dtype
-    for got, wanted in zip(run(case, options, policy), oracle(case), strict=True):
+    own = case.cell(dtype=policy, **case.arguments).get_initial_state(BATCH)
+    dtypes = [keras.dtype_policies.get(policy).compute_dtype, *(state.dtype.name for state in own)]
+    for got, wanted, dtype in zip(run(case, options, policy), oracle(case), dtypes, strict=True):
         assert got.dtype.name == dtype
         np.testing.assert_allclose(got.astype("float64"), wanted, rtol=0, atol=POLICIES[policy])
 

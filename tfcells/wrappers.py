@@ -31,6 +31,7 @@ class Wrapper(Cell):
             )
 
     states = property(lambda self: self.cell.states)
+    clocks = property(lambda self: self.cell.clocks)
     slots = property(lambda self: self.cell.slots)
     units = property(lambda self: self.cell.units)
     state_size = property(lambda self: self.cell.state_size)
@@ -229,10 +230,11 @@ class Zoneout(Wrapper):
 
     def __init__(self, cell, rate, seed=None, **kwargs):
         super().__init__(cell, **kwargs)
-        rates = rate if isinstance(rate, dict) else dict.fromkeys(self.states, rate)
+        zoned = [name for name in self.states if name not in self.clocks]
+        rates = rate if isinstance(rate, dict) else dict.fromkeys(zoned, rate)
         for name in rates:
-            allowed = f"a rate, or rates by the states {', '.join(self.states)}"
-            require("rate", rate, allowed, name in self.states)
+            allowed = f"a rate, or rates by the states {', '.join(zoned)}"
+            require("rate", rate, allowed, name in zoned)
         self.rate = rate
         self.rates = [probability("rate", rates.get(name, 0.0)) for name in self.states]
         self.seed = seed

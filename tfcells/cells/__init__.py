@@ -1,6 +1,7 @@
 """The cells. An import here is what registers one."""
 
 from tfcells.cells.base import Cell, GatedCell, Kernel, KernelCell, Weights
+from tfcells.cells.clockwork import ClockworkRNNCell
 from tfcells.cells.elman import ElmanCell, LayerNormElmanCell
 from tfcells.cells.gru import GRUCell, LayerNormGRUCell
 from tfcells.cells.highway import HighwayStateGateRHNCell, RHNCell

@@ -114,9 +114,11 @@ class Cell(keras.layers.Layer):
     states: the names of the state tensors, the output's first by custom.
     slots: where wrappers can act: "kernel" (a `Kernel` that reads a state), "update" (`step` calls
         w.update), "state" (every cell has it).
+    clocks: the names of states that count the steps; wrappers leave them alone.
     """
 
     states = ("h",)
+    clocks = frozenset()
     slots = frozenset({"state"})
 
     def __init_subclass__(cls, **kwargs):
