@@ -1,6 +1,7 @@
 """Recurrent cells for Keras 3: written once each, proven against their papers, and fast."""
 
 from tfcells import cells as _cells
+from tfcells.attention import Attention
 from tfcells.cells import *
 from tfcells.embedding import Bias, WordDropout
 from tfcells.regularizers import ActivationRegularizer, TemporalActivationRegularizer
@@ -11,6 +12,7 @@ from tfcells.wrappers import RecurrentDropout, Variational, WeightDrop, Wrapper,
 __all__ = [
     *_cells.__all__,
     "ActivationRegularizer",
+    "Attention",
     "Bias",
     "RNN",
     "RecurrentDropout",

@@ -19,6 +19,8 @@ class RNN(keras.layers.RNN):
     jit_compile: "auto" or True runs the compiled loop (TensorFlow with XLA), except that "auto" takes
     a single step as it is; False runs an ordinary loop, which can be exported and differentiated twice.
     On other backends the ordinary loop always runs.
+    memory, memory_mask: arguments of the call for cells in `Attention`, (batch, rows, features) and
+    (batch, rows).
 
     >>> layer = tfcells.RNN([tfcells.LSTMCell(8), tfcells.GRUCell(4)], return_sequences=True)
     >>> keras.ops.shape(layer(keras.ops.ones((2, 5, 3))))
@@ -38,14 +40,24 @@ class RNN(keras.layers.RNN):
                 each.adopt_dtype(self.dtype_policy)
         self.programs = {}
 
-    def call(self, sequences, initial_state=None, mask=None, training=False):
+    def call(
+        self,
+        sequences,
+        initial_state=None,
+        mask=None,
+        training=False,
+        memory=None,
+        memory_mask=None,
+    ):
+        self.check_memory(memory)
         if not self.runs_cells:
             return super().call(sequences, initial_state, mask, training)
         if self.unroll and sequences.shape[1] is None:
             raise ValueError("unroll=True needs a known number of steps; sequences has None")
         state = self.first_state(sequences, initial_state)
         mask = self.checked_mask(sequences, mask)
-        last, outputs, state = self.inner_loop(sequences, state, mask, training)
+        memory = {"memory": memory, "memory_mask": memory_mask}
+        last, outputs, state = self.inner_loop(sequences, state, mask, training, memory)
         if self.stateful:
             for variable, value in zip(tree.flatten(self.states), tree.flatten(state), strict=True):
                 variable.assign(value)
@@ -76,6 +88,15 @@ class RNN(keras.layers.RNN):
         state = [ops.cast(x, like.dtype) for x, like in zip(state, expected)]
         return tree.pack_sequence_as(own, state)
 
+    def check_memory(self, memory):
+        """A memory must be given to the cells that read one, and to no others."""
+        reads = any(getattr(cell, "attends", False) for cell in unstacked(self.cell))
+        if reads and (memory is None or len(memory.shape) != 3):
+            shape = None if memory is None else memory.shape
+            raise ValueError(f"memory must have shape (batch, rows, features), got {shape}")
+        if memory is not None and not reads:
+            raise ValueError("memory must be None, as no cell of this layer reads one")
+
     def checked_mask(self, sequences, mask):
         """The mask as (batch, steps) booleans, or None."""
         mask = tree.flatten(mask)[0] if mask is not None else None
@@ -90,25 +111,26 @@ class RNN(keras.layers.RNN):
             )
         return mask
 
-    def inner_loop(self, sequences, initial_state, mask, training=False):
+    def inner_loop(self, sequences, initial_state, mask, training=False, memory=None):
         if not self.runs_cells:
             return super().inner_loop(sequences, initial_state, mask, training)
         x = ops.swapaxes(sequences, 0, 1)
         keep = None if mask is None else ops.expand_dims(ops.transpose(mask), -1)
         if self.go_backwards:
             x, keep = ops.flip(x, 0), None if keep is None else ops.flip(keep, 0)
-        x, state = self.run(self.cell, x, initial_state, keep, training)
+        x, state = self.run(self.cell, x, initial_state, keep, training, memory)
         return x[-1], ops.swapaxes(x, 0, 1), state
 
-    def run(self, cell, sequence, state, keep, training):
+    def run(self, cell, sequence, state, keep, training, memory):
         """A cell along a time-major sequence: its outputs, (steps, batch, ...), and final state."""
         if hasattr(cell, "cells"):
             finals = []
             for each, before in zip(cell.cells, state, strict=True):
-                sequence, final = self.run(each, sequence, before, keep, training)
+                sequence, final = self.run(each, sequence, before, keep, training, memory)
                 finals.append(final)
             return sequence, finals
-        slices, weights = cell.prepare(sequence, training=training)
+        given = memory if cell.attends else {}
+        slices, weights = cell.prepare(sequence, training=training, **given)
         step, state = cell.step, tuple(state)
         if keep is not None:
             step, slices = hold(step, self.zero_output_for_mask), (keep, slices)

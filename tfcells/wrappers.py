@@ -32,6 +32,7 @@ class Wrapper(Cell):
 
     states = property(lambda self: self.cell.states)
     clocks = property(lambda self: self.cell.clocks)
+    attends = property(lambda self: self.cell.attends)
     slots = property(lambda self: self.cell.slots)
     units = property(lambda self: self.cell.units)
     state_size = property(lambda self: self.cell.state_size)
@@ -49,8 +50,8 @@ class Wrapper(Cell):
             self.cell.build(input_shape)
             self.cell.built = True
 
-    def prepare(self, sequence, training=False):
-        slices, w = self.cell.prepare(sequence, training=training)
+    def prepare(self, sequence, training=False, **memory):
+        slices, w = self.cell.prepare(sequence, training=training, **memory)
         return {"cell": slices}, Weights(cell=w)
 
     def step(self, x, state, w):
@@ -108,11 +109,11 @@ class Variational(Wrapper):
         """A dropout mask, drawn now."""
         return masks.dropout_mask(shape, rate, self.compute_dtype, self.generator)
 
-    def prepare(self, sequence, training=False):
+    def prepare(self, sequence, training=False, **memory):
         batch = ops.shape(sequence)[1]
         if training and self.input_rate:
             sequence = sequence * self.mask(self.input_rate, batch, sequence.shape[-1])
-        slices, w = super().prepare(sequence, training)
+        slices, w = super().prepare(sequence, training, **memory)
         if not (training and self.state_rate):
             return slices, w
         if self.per_kernel:
@@ -195,8 +196,8 @@ class RecurrentDropout(Wrapper):
     def fixes_noise_along_time(self):
         return bool(self.rate and self.per_sequence) or super().fixes_noise_along_time
 
-    def prepare(self, sequence, training=False):
-        slices, w = super().prepare(sequence, training)
+    def prepare(self, sequence, training=False, **memory):
+        slices, w = super().prepare(sequence, training, **memory)
         if not (training and self.rate):
             return slices, w
         steps, batch = ops.shape(sequence)[:2]
@@ -240,8 +241,8 @@ class Zoneout(Wrapper):
         self.seed = seed
         self.generator = keras.random.SeedGenerator(seed)
 
-    def prepare(self, sequence, training=False):
-        slices, w = super().prepare(sequence, training)
+    def prepare(self, sequence, training=False, **memory):
+        slices, w = super().prepare(sequence, training, **memory)
         if not (training and any(self.rates)):
             return slices, w
         moments = ops.shape(sequence)[:2]
@@ -289,8 +290,8 @@ class WeightDrop(Wrapper):
     def fixes_noise_along_time(self):
         return bool(self.rate) or super().fixes_noise_along_time
 
-    def prepare(self, sequence, training=False):
-        slices, w = super().prepare(sequence, training)
+    def prepare(self, sequence, training=False, **memory):
+        slices, w = super().prepare(sequence, training, **memory)
         return slices, w.map_kernels(self.dropped) if training and self.rate else w
 
     def dropped(self, kernel):

@@ -115,10 +115,12 @@ class Cell(keras.layers.Layer):
     slots: where wrappers can act: "kernel" (a `Kernel` that reads a state), "update" (`step` calls
         w.update), "state" (every cell has it).
     clocks: the names of states that count the steps; wrappers leave them alone.
+    attends: whether `prepare` takes a memory, and its mask, by name.
     """
 
     states = ("h",)
     clocks = frozenset()
+    attends = False
     slots = frozenset({"state"})
 
     def __init_subclass__(cls, **kwargs):

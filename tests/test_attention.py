@@ -1,0 +1,181 @@
+"""Attention over a memory: its equations around every cell, its mask, the loops it runs in."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfcells
+from tests.cases import CASES
+from tests.test_cells import are_finite_differences, cosines, near
+
+BATCH, STEPS, FEATURES, ROWS, WIDTH, UNITS = 3, 4, 3, 5, 2, 4
+ONE_EACH = pytest.mark.parametrize(
+    "case", {case.cell: case for case in CASES}.values(), ids=lambda case: case.name
+)
+GRU = next(case for case in CASES if case.name == "gru-after")
+MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 1, 0, 1, 1]], bool)
+
+
+def layer_of(case, dtype="float64", wrap=lambda cell: cell, **options):
+    """A layer around the case's cell with random weights."""
+    cell = tfcells.Attention(case.cell(**case.arguments), UNITS, WIDTH)
+    layer = tfcells.RNN(
+        wrap(cell), return_sequences=True, return_state=True, dtype=dtype, **options
+    )
+    layer.build((BATCH, None, FEATURES))
+    rng = np.random.default_rng(11)
+    for weight in layer.weights:
+        if weight.dtype == dtype:  # no seed
+            weight.assign(rng.normal(0, 0.8, weight.shape))
+    return layer
+
+
+def data(case):
+    rng = np.random.default_rng(12)
+    sizes = case.build(FEATURES).state_size
+    x, memory = rng.normal(size=(BATCH, STEPS, FEATURES)), rng.normal(size=(BATCH, ROWS, WIDTH))
+    return x, memory, [rng.normal(size=(BATCH, size)) for size in sizes]
+
+
+def oracle(case, weights, x, memory, state, mask=None):
+    """Bahdanau et al. 2014, A.1.2, row by row, over the case's own oracle."""
+    W, U, b, v, *inner = weights
+    inner = dict(zip(case.weights, inner, strict=True))
+    outputs, state = [], list(state)
+    for t in range(x.shape[1]):
+        e = np.stack(
+            [
+                np.tanh(state[0] @ W + memory[:, j] @ U + b) @ v[:, 0]
+                for j in range(memory.shape[1])
+            ],
+            1,
+        )
+        e = e if mask is None else np.where(mask, e, -np.inf)
+        a = np.exp(e - e.max(1, keepdims=True))
+        a /= a.sum(1, keepdims=True)
+        read = sum(a[:, j, None] * memory[:, j] for j in range(memory.shape[1]))
+        step = case.oracle(np.concatenate([x[:, t], read], -1), *state, **inner, **case.settings)
+        output, *state = step
+        outputs.append(output)
+    return np.stack(outputs, 1), *state
+
+
+def run(layer, weights, x, memory, state, **more):
+    pairs = [(v, tf.cast(w, v.dtype)) for v, w in zip(layer.weights, weights, strict=True)]
+    with keras.StatelessScope(pairs):
+        return layer(x, initial_state=list(state), memory=memory, **more)
+
+
+@ONE_EACH
+@pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
+def test_equals_the_oracle(case, mask):
+    layer, (x, memory, state) = layer_of(case, jit_compile=False), data(case)
+    weights = [np.asarray(weight) for weight in layer.weights]
+    found = run(layer, weights, x, memory, state, memory_mask=mask)
+    near(map(np.asarray, found), oracle(case, weights, x, memory, state, mask))
+
+
+@pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
+def test_gradients_of_the_compiled_loop(mask):
+    layer, (x, memory, state) = layer_of(GRU), data(GRU)
+    weights = [np.asarray(weight) for weight in layer.weights]
+
+    def loss(x, memory, *rest):
+        found = oracle(GRU, rest[len(state) :], x, memory, rest[: len(state)], mask)
+        return sum((a * b).sum() for a, b in zip(found, cosines(found), strict=True))
+
+    sources = [x, memory, *state, *weights]
+    tensors = [tf.constant(source) for source in sources]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        x, memory, *rest = tensors
+        count = len(state)
+        found = run(layer, rest[count:], x, memory, rest[:count], memory_mask=mask)
+        total = sum(tf.reduce_sum(a * b) for a, b in zip(found, cosines(found), strict=True))
+    gradients = [gradient.numpy() for gradient in tape.gradient(total, tensors)]
+    are_finite_differences(gradients, loss, sources)
+    if mask is not None:
+        assert not gradients[1][~mask].any()
+
+
+def test_hidden_rows_change_no_bit():
+    layer, (x, memory, state) = layer_of(GRU, jit_compile=False), data(GRU)
+    other = np.where(MASK[..., None], memory, 1e3)
+    one, two = (layer(x, initial_state=state, memory=m, memory_mask=MASK) for m in (memory, other))
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_mask_of_the_memory_is_found_by_itself():
+    tokens, x = keras.Input((ROWS,), dtype="int32"), keras.Input((STEPS, FEATURES))
+    memory = keras.layers.Embedding(7, WIDTH, mask_zero=True)(tokens)
+    layer = layer_of(GRU, "float32")
+    model = keras.Model([tokens, x], layer(x, memory=memory)[0])
+    given = np.array([[1, 2, 0, 0, 0]] * BATCH)
+    found = model([given, data(GRU)[0]])
+    (embedding,) = (each for each in model.layers if isinstance(each, keras.layers.Embedding))
+    wanted = layer(data(GRU)[0], memory=np.asarray(embedding(given[:, :2])))[0]
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+def test_alignment():
+    layer, (x, memory, state) = layer_of(GRU, jit_compile=False), data(GRU)
+    outputs = np.asarray(layer(x, initial_state=state, memory=memory, memory_mask=MASK)[0])
+    before = np.concatenate([state[0][:, None], outputs[:, :-1]], 1)
+    a = np.asarray(layer.cell.alignment(before, memory, MASK))
+    assert a.shape == (BATCH, STEPS, ROWS)
+    np.testing.assert_allclose(a.sum(-1), 1, rtol=1e-12)
+    assert not a[~np.broadcast_to(MASK[:, None], a.shape)].any()
+    inner, read = layer.cell.cell, np.einsum("btj,bjd->btd", a, memory)
+    again = tfcells.RNN(inner, return_sequences=True, dtype="float64", jit_compile=False)
+    wanted = again(np.concatenate([x, read], -1), initial_state=state)
+    np.testing.assert_allclose(outputs, wanted, atol=1e-12)
+
+
+WRAPPERS = {
+    "variational": lambda cell: tfcells.Variational(cell, 0.2, 0.3, 0.1, seed=1),
+    "recurrent_dropout": lambda cell: tfcells.RecurrentDropout(cell, 0.3, seed=1),
+    "zoneout": lambda cell: tfcells.Zoneout(cell, 0.3, seed=1),
+    "weight_drop": lambda cell: tfcells.WeightDrop(cell, 0.3, seed=1),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_regularisers_go_around_it(name):
+    x, memory, state = data(GRU)
+    rest = {"memory": memory, "initial_state": state}
+    layer, bare = (
+        layer_of(GRU, wrap=wrap, jit_compile=False) for wrap in (WRAPPERS[name], lambda c: c)
+    )
+    if name != "zoneout":  # which at inference is the expectation
+        near(map(np.asarray, layer(x, **rest)), map(np.asarray, bare(x, **rest)))
+    assert np.any(np.asarray(layer(x, training=True, **rest)[0]) != bare(x, **rest)[0])
+
+
+def test_config_and_saving(tmp_path):
+    x, memory = keras.Input((None, FEATURES)), keras.Input((None, WIDTH))
+    cell = tfcells.Attention(tfcells.LSTMCell(5), 4, WIDTH)
+    layer = tfcells.RNN([tfcells.ElmanCell(3), tfcells.Variational(cell, state_rate=0.2)])
+    model = keras.Model([x, memory], layer(x, memory=memory))
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    given = [a.astype("float32") for a in data(GRU)[:2]]
+    np.testing.assert_array_equal(model(given), again(given))
+
+
+@pytest.mark.parametrize(
+    "make,message",
+    [
+        (lambda: tfcells.Attention(tfcells.GRUCell(3), 0, 2), "attention_units"),
+        (lambda: tfcells.Attention(tfcells.GRUCell(3), 2, 1.5), "memory_features"),
+        (lambda: tfcells.Attention(tfcells.Zoneout(tfcells.GRUCell(3), 0.1), 2, 2), "around"),
+        (lambda: tfcells.Attention("gru", 2, 2), "cell"),
+        (lambda: layer_of(GRU)(data(GRU)[0]), "memory must have"),
+        (lambda: layer_of(GRU)(data(GRU)[0], memory=np.ones((3, 2))), "memory must have"),
+        (lambda: tfcells.RNN(tfcells.GRUCell(3))(data(GRU)[0], memory=data(GRU)[1]), "memory must be"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_by_name(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
