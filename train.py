@@ -32,12 +32,11 @@ from recipes.run import (
     replacing,
     save,
     write_json,
-    write_text,
 )
 from recipes.signals import Interrupted, Signals
 
 WARM_UP_STEPS = 20  # the first steps don't count when the speed is measured
-SAMPLE_WORDS = 50
+DIGITS = ".5g"  # of a score
 
 
 def main(arguments: list[str]) -> int:
@@ -82,10 +81,10 @@ def train(recipe: Recipe, settings: dict, run: Run | None, options, arguments) -
     # Keras and TensorFlow are imported here, where the input is known to be good.
     import tensorflow as tf
 
-    from recipes.learner import Learner
+    from recipes.learner import make_learner
 
     check_memory(recipe, data, recipe.batches(data), *splits(recipe, data))
-    learner = Learner(recipe, data, settings["seed"], settings["engine"], settings["precision"])
+    learner = make_learner(recipe, data, settings)
     with Signals() as signals:
         if not run:
             about = settings | {"recipe": dataclasses.asdict(recipe), "data_sha256": fingerprint}
@@ -101,7 +100,7 @@ def train(recipe: Recipe, settings: dict, run: Run | None, options, arguments) -
         with run.locked():
             progress = restore(recipe, data, run, learner)
             try:
-                while progress.epoch < recipe.epochs:
+                while progress.epoch < recipe.epochs and not reached(recipe, progress):
                     one_epoch(recipe, data, learner, progress, run, signals, options.save_seconds)
                 result = finish(recipe, data, learner, progress, run, signals, settings)
             except Interrupted:
@@ -121,8 +120,8 @@ def one_epoch(recipe, data, learner, progress, run, signals, save_seconds):
     """What is left of an epoch: train, validate, keep the best weights and a checkpoint."""
     number, saved = progress.epoch + 1, time.monotonic()
     name = f"epoch {number}/{recipe.epochs}"
-    batches = recipe.batches(data)
-    steps, size = len(batches), batches.element_spec[1].shape.num_elements()
+    batches = recipe.batches(data, progress.epoch)
+    steps, size = len(batches), recipe.predictions(batches)
     if progress.step == 0:
         learner.start()
     try:
@@ -152,24 +151,28 @@ def one_epoch(recipe, data, learner, progress, run, signals, save_seconds):
 
     train_loss = progress.loss / size / steps
     train_score, valid_score = recipe.score(train_loss), recipe.score(valid_loss)
+    measures = recipe.measures(learner.model, data, "valid")
     if not math.isfinite(train_score + valid_score):
         raise NotFinite(f"{name}: {recipe.score_name} {train_score}, on validation {valid_score}")
-    if progress.best_loss is None or valid_loss < progress.best_loss:
+    best = progress.best_loss is None or valid_loss < progress.best_loss
+    if best or recipe.reached(measures):
         progress.best_loss, progress.best_epoch = valid_loss, number
         save(run.best, learner.weight_arrays(), {"epoch": number})
     facts = {
         f"train_{recipe.score_name}": train_score,
         f"valid_{recipe.score_name}": valid_score,
+        **measures,
         "learning_rate": recipe.rate(progress.epoch, steps - 1, steps),
-        "words_per_second": size / statistics.median(progress.step_seconds[-steps:]),
+        recipe.speed_name: size / statistics.median(progress.step_seconds[-steps:]),
         "seconds": time.monotonic() - progress.began,
     }
     progress.history.append({"epoch": number, "train_loss": train_loss, **facts})
     progress.epoch, progress.step, progress.loss = number, 0, 0.0
     run.record(number, facts)
     run.say(
-        f"{name}: train {train_score:.2f}, valid {valid_score:.2f}, "
-        f"rate {facts['learning_rate']:.4g}, {facts['words_per_second']:,.0f} {recipe.unit}/s, "
+        f"{name}: train {train_score:{DIGITS}}, valid {valid_score:{DIGITS}}, "
+        + "".join(f"{measure} {value:.4g}, " for measure, value in measures.items())
+        + f"rate {facts['learning_rate']:.4g}, {facts[recipe.speed_name]:,.0f} {recipe.unit}/s, "
         f"{facts['seconds']:,.0f} s"
     )
     keep(run, learner, progress)
@@ -178,7 +181,7 @@ def one_epoch(recipe, data, learner, progress, run, signals, save_seconds):
 def mean_loss(recipe, data, learner, split: str, check=lambda: None) -> float:
     """The loss of a prediction, averaged over a whole split; `check` is called now and then."""
     windows = recipe.evaluation(data, split)
-    size = windows.element_spec[1].shape.num_elements()
+    size = recipe.predictions(windows)
     total = predictions = 0
     with bar(split, recipe.unit, len(windows) * size) as shown:
         for loss, number in learner.evaluate(windows):
@@ -201,7 +204,7 @@ def finish(recipe, data, learner, progress, run, signals, settings) -> dict:
     if not math.isfinite(recipe.score(test_loss)):
         raise NotFinite(f"{recipe.score_name} on test is {recipe.score(test_loss)}")
     times = progress.step_seconds[WARM_UP_STEPS:] or progress.step_seconds
-    size = recipe.batches(data).element_spec[1].shape.num_elements()
+    size = recipe.predictions(recipe.batches(data))
     train_loss = progress.history[-1]["train_loss"]
     result = {
         "target": settings["target"],
@@ -210,7 +213,7 @@ def finish(recipe, data, learner, progress, run, signals, settings) -> dict:
         **recipe.results(train_loss, progress.best_loss, test_loss),
         "parameters": learner.parameters(),
         "epochs": progress.epoch,
-        "words_per_second": size / statistics.median(times),
+        recipe.speed_name: size / statistics.median(times),
         "seconds": time.monotonic() - progress.began,
         "seed": settings["seed"],
         "versions": {
@@ -224,18 +227,21 @@ def finish(recipe, data, learner, progress, run, signals, settings) -> dict:
             "best_epoch": progress.best_epoch,
             "engine": settings["engine"],
             "precision": settings["precision"],
+            **recipe.measures(learner.model, data, "test"),
         },
     }
     run.draw(progress.history, recipe.score_name)
     with replacing(run.folder / "model.keras") as path:
         recipe.portable(learner.model, data).save(path)
-    sample = recipe.sample(learner.model, data, SAMPLE_WORDS, settings["seed"])
-    write_text(run.folder / "sample.txt", sample)
-    run.say(
-        f"test {recipe.score(test_loss):.2f}; a sample:\n{sample}\nAll of it is in {run.folder}."
-    )
+    shown = recipe.illustrate(learner.model, data, run, settings["seed"])
+    run.say(f"test {recipe.score(test_loss):{DIGITS}}; {shown}\nAll of it is in {run.folder}.")
     write_json(run.folder / "result.json", result)
     return result
+
+
+def reached(recipe, progress) -> bool:
+    """Whether the last epoch reached what the recipe is after."""
+    return bool(progress.history) and recipe.reached(progress.history[-1])
 
 
 def restore_best(run, learner, progress):
@@ -299,6 +305,7 @@ def evaluate(options) -> dict:
         raise NotFinite(f"{recipe.score_name} {recipe.score(valid)}, on test {recipe.score(test)}")
     scores = recipe.results(0.0, valid, test)
     scores = {name: value for name, value in scores.items() if not name.startswith("train_")}
+    scores |= recipe.measures(learner.model, data, "test")
     return {"run": str(run.folder), "corpus": data.name, "epoch": weights[2], **scores}
 
 
@@ -307,7 +314,7 @@ def generate(options) -> str:
     run = Run(options.run)
     recipe, settings = recall(run)
     known = recipe.recall(run.read)
-    prompt = known.encode(options.prompt)
+    prompt = recipe.prompt(known, options.prompt)
     learner = learnt(recipe, settings, known, *best(run))
     seed = settings["seed"] if options.seed is None else options.seed
     return recipe.sample(learner.model, known, options.words, seed, options.temperature, prompt)
@@ -334,10 +341,10 @@ def best(run) -> tuple:
 
 def learnt(recipe, settings, data, path, arrays, epoch, *windows):
     """A learner with the weights that `best` found, to predict such windows."""
-    from recipes.learner import Learner
+    from recipes.learner import make_learner
 
     check_memory(recipe, data, *windows)
-    learner = Learner(recipe, data, settings["seed"], settings["engine"], settings["precision"])
+    learner = make_learner(recipe, data, settings)
     check_arrays(arrays, learner.weight_arrays() if epoch else learner.arrays(), path)
     (learner.restore_weights if epoch else learner.restore)(arrays)
     return learner

@@ -1,11 +1,31 @@
 """python -m benchmarks NAME [options]"""
 
 import functools
+import importlib
+import os
 import sys
 
-from benchmarks import kills, trainings
+from benchmarks import engines, kills, trainings
+
+
+def imported(name: str):
+    """The `main` of a module that is imported, with TensorFlow, when it is called."""
+
+    def main(arguments: list[str]) -> int:
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        return importlib.import_module(f"benchmarks.{name}").main(arguments)
+
+    return main
+
 
 NAMES = {
+    "caffe_table": ("LSTM layers, forward and backward", imported("caffe_table")),
+    "language_model": ("whole training steps, words/s", imported("language_model")),
+    "cells": ("every cell, forward and backward", imported("cells")),
+    "scaling": ("time, memory, first call by size", imported("scaling")),
+    "generate": ("text word by word", imported("generate")),
+    "engines": ("the engines side by side: agreement and speed", engines.main),
     "kills": ("runs killed at random moments, and gone on with", kills.main),
     **{
         name: (f"whole trainings: {title}", functools.partial(trainings.main, name))

@@ -8,7 +8,8 @@ import platform
 from recipes.run import write_json, write_text
 
 RESULTS = pathlib.Path(__file__).with_name("results")
-PACKAGES = ("tensorflow", "keras", "numpy")
+PACKAGES = ("tensorflow", "keras", "numpy", "torch")
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
 def machine() -> dict[str, object]:
@@ -16,24 +17,59 @@ def machine() -> dict[str, object]:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "system": f"{platform.system()} {platform.machine()}",
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "processor": processor(),
+        "cores": cores(),
         "memory_gb": round(memory / 1e9, 1),
         "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in PACKAGES},
+        **{name: version(name) for name in PACKAGES},
     }
 
 
-def write(name: str, title: str, result: dict, rows: list[tuple]) -> pathlib.Path:
-    """Write a result, and in Markdown its table, whose first row is the head; the path of that."""
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def processor() -> str:
+    """Its name, and which of INSTRUCTIONS it has."""
+    try:
+        text = pathlib.Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor()
+    lines = (line.partition(":") for line in text.splitlines())
+    facts = {key.strip(): value.strip() for key, _, value in lines}
+    flags = facts.get("flags", "").split()
+    name = facts.get("model name", platform.processor())
+    return " ".join([name, *(flag for flag in INSTRUCTIONS if flag in flags)])
+
+
+def version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def write(name: str, title: str, result: dict, rows: list[tuple], more=None, notes=()):
+    """Write a result, and in Markdown its table, whose first row is the head; the path of that.
+
+    more: further tables by their headings. notes: sentences below.
+    """
     RESULTS.mkdir(exist_ok=True)
     where = machine()
     write_json(RESULTS / f"{name}.json", {"machine": where, **result})
-    head, *body = (" | ".join(map(str, row)) for row in rows)
-    rule = " | ".join("---" for _ in rows[0])
-    lines = [f"# {title}", "", *(f"| {line} |" for line in (head, rule, *body)), ""]
+    lines = [f"# {title}", "", *table(rows), ""]
+    for heading, others in (more or {}).items():
+        lines += [f"## {heading}", "", *table(others), ""]
+    lines += [f"- {note}" for note in notes]
+    lines += [""] if notes else []
     lines.append(", ".join(f"{key} {value}" for key, value in where.items()) + ".")
     path = RESULTS / f"{name}.md"
     write_text(path, "\n".join(lines) + "\n")
     return path
+
+
+def table(rows: list[tuple]) -> list[str]:
+    head, *body = (" | ".join(map(str, row)) for row in rows)
+    rule = " | ".join("---" for _ in rows[0])
+    return [f"| {line} |" for line in (head, rule, *body)]

@@ -9,19 +9,26 @@ recipe, besides the fields of ``recipes.recipe.Recipe``:
     load(corpus, data_dir, like)    another corpus, read with the help of what `recall` gave
     build(data)                     a Keras model, [inputs, *state] -> [outputs, *state]
     initial_state(model, batch)     the state before the first step
-    batches(data)                   one epoch of (x, y): a tf.data.Dataset, always in the same order
+    batches(data, epoch)            one epoch of (x, y): a tf.data.Dataset, always in the same order
     evaluation(data, split)         all of a split as (x, y, weight)
+    predictions(batches)            how many predictions a batch takes
     losses(model, x, y, state)      the loss of each prediction, in nats, and the state after it
     objective(losses, penalties)    what the optimiser minimises; penalties: the model's losses
     score(loss), score_name         a mean loss as the papers report it, and what they call that
+    unit, speed_name                what a prediction is of, and the name of so many a second
+    measures(model, data, split)    what else tells of success; reached(measures): whether it's enough
     results(train, valid, test)     what result.json says of the task, from the mean losses
     portable(model, data)           a copy that maps inputs to outputs and can be saved
-    sample(model, data, words, ...) what the model makes up
+    illustrate(model, data, run, seed)  show what was learnt, in the run's folder and in words
+    prompt(data, text), sample(model, data, words, ...)  what the model makes up
 """
 
+from recipes import digits, memorise, ocr, penn_treebank, reber, sine, transduction, waveform
 from recipes.corpus import CorpusError
-from recipes.penn_treebank import TARGETS
 from recipes.recipe import InputError
+
+TASKS = reber, waveform, sine, memorise, transduction, digits, ocr
+TARGETS = penn_treebank.TARGETS | {t: s for task in TASKS for t, s in task.TARGETS.items()}
 
 BAD_INPUT = InputError, CorpusError, OSError
 """What a mistake of the user's, or of a disk, raises."""

@@ -14,7 +14,9 @@ from typing import Literal
 
 from recipes.corpus import Corpus, evaluation_windows, from_vocabulary, load_corpus, windows
 from recipes.recipe import Count, Few, InputError, NonNegative, Number, Positive, Rate, Recipe
+from recipes.run import write_text
 
+SAMPLE_WORDS = 50
 PENN_TREEBANK = {"word": 10_000, "char": 50}
 """The sizes of Penn Treebank's vocabularies, by which the parameters of a recipe are counted."""
 
@@ -244,7 +246,10 @@ class LanguageModel(Recipe):
             keras.ops.cast(s, end.dtype) for s, end in zip(state, model.outputs[1:], strict=True)
         ]
 
-    def batches(self, data):
+    def prompt(self, data, text: str):
+        return data.encode(text)
+
+    def batches(self, data, epoch: int = 0):
         every = windows(data.train, self.batch_size, self.steps)
         return every.take(self.steps_per_epoch) if self.steps_per_epoch else every
 
@@ -265,7 +270,16 @@ class LanguageModel(Recipe):
         mean = tf.reduce_mean(losses) + tf.cast(penalties, losses.dtype)
         return mean if self.loss == "mean" else mean * losses.shape[1]
 
-    score_name = "perplexity"
+    score_name, speed_name = "perplexity", "words_per_second"
+
+    def predictions(self, batches) -> int:
+        return batches.element_spec[1].shape.num_elements()
+
+    def measures(self, model, data, split: str) -> dict[str, float]:
+        return {}
+
+    def reached(self, facts: dict) -> bool:
+        return False
 
     def score(self, loss: float) -> float:
         return math.exp(loss) if loss < 709 else math.inf
@@ -289,6 +303,11 @@ class LanguageModel(Recipe):
         for new, old in zip(copy.trainable_variables, model.trainable_variables, strict=True):
             new.assign(old)
         return copy
+
+    def illustrate(self, model, data, run, seed: int) -> str:
+        sample = self.sample(model, data, SAMPLE_WORDS, seed)
+        write_text(run.folder / "sample.txt", sample)
+        return f"a sample:\n{sample}"
 
     def generate(self, model, data, seed: int, temperature=1.0, prompt=()) -> Iterator[str]:
         """Tokens without end, drawn one by one as if after the end of a sentence and a prompt."""

@@ -7,10 +7,19 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.memory import keep_memory
+from recipes.numpy_learner import NumPyLearner
 from recipes.recipe import InputError, Recipe
 
 OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
 NOT_DECAYED = ["bias", "gain", "shift", "peephole"]  # in the names of weights
+
+
+def make_learner(recipe: Recipe, data, settings: dict):
+    """The learner of the settings' engine, with their seed and precision."""
+    seed, engine, precision = (settings[name] for name in ("seed", "engine", "precision"))
+    if engine == "numpy":
+        return NumPyLearner(recipe, data, seed, precision)
+    return Learner(recipe, data, seed, engine, precision)
 
 
 class Learner:
@@ -96,7 +105,8 @@ class Learner:
 
     def evaluation_step(self, x, y, weight, state):
         losses, state = self.recipe.losses(self.model, x, y, state)
-        return tf.reduce_sum(losses * weight), tf.reduce_sum(weight), state
+        loss = tf.reduce_sum(losses * tf.cast(weight, losses.dtype))
+        return loss, tf.reduce_sum(weight), state
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that training changes."""
@@ -121,7 +131,10 @@ class Learner:
             "variable": self.model.variables,
             "optimizer": self.optimizer.variables,
             # NumPy's files know no bfloat16.
-            "state": [tf.cast(value, tf.float32) for value in self.state],
+            "state": [
+                tf.cast(value, tf.float32) if value.dtype == tf.bfloat16 else value
+                for value in self.state
+            ],
         }
         return {
             f"{group} {number}": value

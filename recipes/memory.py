@@ -21,7 +21,8 @@ def check_memory(recipe, data, *windows):
         (batches.element_spec[1].shape.num_elements() for batches in windows), default=0
     )
     # At the least: weights, gradients and Adam's two averages; logits, chances and their gradient.
-    needed = 4 * (4 * weights + 3 * predictions * model.outputs[0].shape[-1])
+    width = model.outputs[0].shape[-1] or 1
+    needed = 4 * (4 * weights + 3 * predictions * width)
     available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > available:
         raise InputError(

@@ -38,8 +38,8 @@ SETTINGS = {
     "corpus": str,
     "data_dir": str | None,
     "seed": Seed,
-    "engine": Literal["graph", "eager", "xla"],
-    "precision": Literal["float32", "mixed_bfloat16"],
+    "engine": Literal["graph", "eager", "xla", "numpy"],
+    "precision": Literal["float32", "mixed_bfloat16", "float64"],
 }
 """What recipe.json holds besides target, size and recipe, each with its type."""
 

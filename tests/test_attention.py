@@ -153,6 +153,14 @@ def test_regularisers_go_around_it(name):
     assert np.any(np.asarray(layer(x, training=True, **rest)[0]) != bare(x, **rest)[0])
 
 
+def test_variables_made_elsewhere_do_not_matter():
+    """Keras makes what waits to be initialised at the end of any StatelessScope: not inside a step."""
+    with keras.StatelessScope(initialize_variables=False):
+        keras.layers.Dense(2).build((None, 3))
+    layer, (x, memory, _) = layer_of(GRU, "float32"), data(GRU)
+    tf.function(lambda x, memory: layer(x, memory=memory)[0])(x, memory)
+
+
 def test_config_and_saving(tmp_path):
     x, memory = keras.Input((None, FEATURES)), keras.Input((None, WIDTH))
     cell = tfcells.Attention(tfcells.LSTMCell(5), 4, WIDTH)

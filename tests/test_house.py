@@ -83,6 +83,13 @@ def test_only_the_engine_knows_tensorflow(path):
         assert not [name for name in imported(path) if name.startswith(upwards)]
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "tfcells" / "numpy").glob("*.py")), ids=name_of)
+def test_the_networks_in_numpy_need_numpy_alone(path):
+    assert roots(path) <= {"numpy", "tfcells", *sys.stdlib_module_names}
+    mine = [name for name in imported(path) if name.split(".")[0] == "tfcells"]
+    assert all(name.startswith("tfcells.numpy.") for name in mine)
+
+
 def test_the_engine_is_imported_for_tensorflow_alone():
     """`rnn.py` imports it below an `if` on the backend, and nothing else imports it at all."""
     for path in LIBRARY:
@@ -126,7 +133,7 @@ def test_data_knows_no_model(path):
 
 @pytest.mark.parametrize("path", LAB, ids=name_of)
 def test_the_lab_uses_the_public_library(path):
-    public = {f"tfcells.{name}" for name in tfcells.__all__} | {"tfcells"}
+    public = {f"tfcells.{name}" for name in tfcells.__all__} | {"tfcells", "tfcells.numpy"}
     used = {".".join(name.split(".")[:2]) for name in attributes(path)} | imported(path)
     assert {name for name in used if name.split(".")[0] == "tfcells"} <= public
     if path.parent.name == "recipes":

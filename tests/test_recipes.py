@@ -10,10 +10,11 @@ import pytest
 import tensorflow as tf
 
 import tfcells
-from recipes import TARGETS, InputError
+from recipes import InputError
 from recipes.corpus import Corpus
 from recipes.language_model import LSTM
 from recipes.learner import Learner
+from recipes.penn_treebank import TARGETS
 from recipes.recipe import differences
 from recipes.run import Run, load, load_newest, save
 

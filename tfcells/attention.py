@@ -15,11 +15,11 @@ class Attention(Wrapper):
     With s the cell's first state, before the step, and m_j the rows of the memory:
     e_j = v . tanh(W s + U m_j + b);  a = softmax(e);  the cell's input is [x, sum_j a_j m_j].
 
-    attention_units: the width of v. memory_features: the width of a row of the memory. The memory, (batch, rows,
-    memory_features), and its mask, (batch, rows), are given to the layer:
-    `tfcells.RNN(cell)(sequence, memory=..., memory_mask=...)`; rows whose mask is False take no part,
-    and where all are False the memory's mean is read. States, output and slots are the cell's. Its
-    regularisers go around the attention, as in Variational(Attention(cell, ...)).
+    attention_units: the width of v. memory_features: the width of a row of the memory. The memory,
+    (batch, rows, memory_features), and its mask, (batch, rows), are given to the layer:
+    `tfcells.RNN(cell)(sequence, memory=..., memory_mask=...)`. Rows whose mask is False take no part;
+    where all are False the memory's mean is read. States, output and slots are the cell's. Regularisers
+    go around the attention, as in Variational(Attention(cell, ...)).
     Source: Bahdanau, Cho & Bengio, 1409.0473, section A.1.2.
 
     >>> cell = tfcells.Attention(tfcells.GRUCell(8), attention_units=4, memory_features=6)
@@ -80,7 +80,8 @@ class Attention(Wrapper):
         a = ops.softmax(ops.sum(ops.tanh(query + w["keys"]) * w.score, -1) + w.hidden, axis=-1)
         read = ops.sum(ops.expand_dims(a, -1) * w.memory, 1)
         moment = ops.expand_dims(ops.concatenate([x["x"], read], -1), 0)
-        with keras.StatelessScope(zip(self.cell.weights, w.own.items.values(), strict=True)):
+        own = zip(self.cell.weights, w.own.items.values(), strict=True)
+        with keras.StatelessScope(own, initialize_variables=False):  # of this cell or any other
             slices, _ = self.cell.prepare(moment)
         now = tree.map_structure(lambda s: s[0], slices)
         return self.cell.step(now, state, w.cell.updating(w.update))

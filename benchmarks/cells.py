@@ -1,0 +1,130 @@
+"""Every registered cell, forward and backward: in tfcells.RNN, in keras.layers.RNN, in PyTorch.
+
+keras.layers.RNN runs a copy of the same cell, in a graph and under XLA. PyTorch takes part where it has
+the cell, or else where a step loop was written for it (benchmarks/peers/layers.py), eager and with
+torch.compile; the faster counts.
+"""
+
+from benchmarks import charts, rounds
+from benchmarks.limits import Limit, products_of
+from benchmarks.peers import notes, torch
+from benchmarks.sides import (
+    CELLS,
+    DEEP,
+    KerasSide,
+    TorchSide,
+    keras_layer,
+    numbers,
+    tfcells_layer,
+    weights_of,
+)
+
+SETTINGS = {  # units, batch, steps
+    "650 units": (650, 20, 35),
+    "200 units": (200, 20, 20),
+    "batch 1": (200, 1, 20),
+    "1 step": (200, 20, 1),
+}
+PLAIN, XLA, EAGER, COMPILED = "keras.RNN", "keras.RNN, XLA", "PyTorch", "PyTorch, compiled"
+HEAD = ("cell", "units, batch, steps", "tfcells, ms", f"{PLAIN} / tfcells", f"{XLA} / tfcells")
+LOOPS = ("LayerNormLSTMCell", "RHNCell", DEEP, "HyperLSTMCell")
+
+
+def main(arguments: list[str]) -> int:
+    parser = rounds.parser("cells", __doc__)
+    parser.add_argument("--only", choices=CELLS, help="that cell")
+    parser.add_argument("--setting", choices=SETTINGS, help="just that")
+    parser.add_argument("--units", type=int, help="instead of 650 and 200")
+    help = "one step by default; with all steps it takes minutes before the first round"
+    parser.add_argument("--compile", choices=("step", "forward"), default="step", help=help)
+    options = parser.parse_args(arguments)
+    head = (*HEAD, f"{EAGER} / tfcells", f"{COMPILED} / tfcells", "of the limit")
+    rows, goals, bars, result, failed = [head], [rounds.GOALS], {}, {}, []
+    settings = [options.setting] if options.setting else list(SETTINGS)
+    for setting in settings:
+        units, batch, steps = SETTINGS[setting]
+        size = options.units or units, batch, steps
+        for name in [options.only] if options.only else CELLS:
+            times, facts = measure(CELLS[name], size, options, failed)
+            result[f"{name}, {setting}"] = {"seconds": times, **facts}
+            rows.append((name, "{}, {}, {}".format(*size), *row(times)))
+            goals += goals_of(name, setting, times)
+            if setting == settings[0]:
+                bars[name] = times
+    tables = {"Every cell: forward and backward": rows, "Goals": goals}
+    remarks = [
+        *notes(),
+        f"torch.compile: of {options.compile}; the loops are best of eager and compiled.",
+        *failed,
+        "keras.RNN is keras.layers.RNN with a copy of the same cell: in a graph, as Keras runs it on "
+        "a CPU by default, or all of it under XLA.",
+        "The limit is the sum of the matrix products' times, each at the rate of its own shape.",
+        "Outputs and all gradients were compared first.",
+        f"The picture shows {settings[0]}.",
+    ]
+    return rounds.publish("cells", result, tables, remarks, charts.bars(bars))
+
+
+def measure(make, size: tuple, options, failed: list) -> tuple[dict, dict]:
+    """Times by contender, and what else is to be known; `failed` gets what would not run."""
+    units, batch, steps = size
+    x, d = numbers(batch, steps, units), numbers(batch, steps, units)[::-1].copy()
+    cell = make(units)
+    layer = tfcells_layer([cell], units)
+    copy = keras_layer(layer)
+    sides = {"tfcells": KerasSide(layer, x, d), PLAIN: KerasSide(copy, x, d)}
+    sides[XLA] = KerasSide(copy, x, d, xla=True)
+    arrays = {name: side.arrays() for name, side in sides.items()}
+    for name, module in peers_of(cell, layer, options).items():
+        side = TorchSide(module, x, d)
+        try:
+            arrays[name] = side.arrays()
+            sides[name] = side
+        except Exception as error:  # of torch.compile, which needs a compiler of C++
+            if name != COMPILED:
+                raise
+            failed.append(f"{COMPILED}: {type(cell).__name__} failed: {str(error).splitlines()[0]}")
+    differences = rounds.compare(arrays)
+    limit = Limit(products_of(cell, batch, steps, units))
+    contenders = {name: side.total for name, side in sides.items()} | {"limit": limit}
+    times = rounds.alternate(contenders, options)
+    return times, {"differences": differences, "rates": limit.rates()}
+
+
+def peers_of(cell, layer, options) -> dict:
+    """PyTorch's modules for that cell."""
+    if not torch:
+        return {}
+    from benchmarks.peers import layers
+
+    made = layers.of_cell(cell, weights_of(layer))
+    if made is None:
+        return {}
+    make, is_loop = made
+    if not is_loop:
+        return {EAGER: make()}
+    torch.compiler.reset()  # what was compiled for other sizes counts against a limit
+    return {EAGER: make(), COMPILED: layers.compiled(make(), options.compile)}
+
+
+def row(times: dict) -> list[str]:
+    shown = [rounds.milliseconds(times["tfcells"])]
+    for name in (PLAIN, XLA, EAGER, COMPILED):
+        known = name in times
+        shown.append(rounds.spread(rounds.ratios(times, name, "tfcells")) if known else "absent")
+    return [*shown, rounds.spread(rounds.ratios(times, "limit", "tfcells"))]
+
+
+def goals_of(name: str, setting: str, times: dict) -> list[tuple]:
+    against = rounds.ratios(times, PLAIN, "tfcells")
+    what = f"{name}, {setting}: {PLAIN} / tfcells"
+    if setting != "650 units":
+        return [rounds.goal(what, against, 1.2, 0.95)]
+    goals = [rounds.goal(what, against, 1.8 if name == DEEP else 2.0, 1.5)]
+    if name in LOOPS:
+        peers = [peer for peer in (EAGER, COMPILED) if peer in times]
+        best = min(peers, key=lambda peer: rounds.median(times[peer]), default=None)
+        measured = rounds.ratios(times, best, "tfcells") if best else "PyTorch is absent"
+        what = f"{name}, {setting}: {best or EAGER} / tfcells"
+        goals.append(rounds.goal(what, measured, 2.5, 1.5))
+    return goals

@@ -1,0 +1,17 @@
+"""What tfcells is measured against. `torch` is PyTorch with a thread a core, or None."""
+
+from benchmarks.report import cores
+
+try:
+    import torch
+except ImportError:
+    torch = None
+else:
+    torch.set_num_threads(cores())
+
+MISSING = "PyTorch is not installed (`pip install -e '.[bench]'`), and so takes no part."
+
+
+def notes() -> list[str]:
+    """What a report says of the peers."""
+    return ["PyTorch: weights copied, a thread a core, sequences time-major." if torch else MISSING]

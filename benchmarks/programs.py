@@ -1,0 +1,111 @@
+"""What `scaling` measures besides: the first call, batches of many lengths, masks.
+
+Each part is called with the sizes {"units", "batch", "steps"} and the options, and returns what it
+found, rows of goals and panels for the chart.
+"""
+
+import tempfile
+import time
+
+import numpy as np
+import tensorflow as tf
+
+import tfcells
+from benchmarks import rounds
+from benchmarks.processes import compiled_programs, have_xla_list_programs, in_a_fresh_process
+from benchmarks.sides import CELLS, DEEP, KerasSide, numbers, tfcells_layer
+
+STEPS = [20, 35, 100, 300, 1000]
+
+
+def first_calls(base: dict, options) -> tuple[dict, list, list]:
+    """Seconds of the first call and of a later one, each in a fresh process: every cell, every length."""
+    goals, names = [], ["LSTMCell"] if options.points else [*CELLS]
+    cells = {name: in_a_fresh_process(first_call, name, base) for name in names}
+    for name, (first, _) in cells.items():
+        if name != DEEP:
+            goals.append(rounds.goal(f"first call, s: {name}", [first], 6.0, at_most=True))
+    by_steps = {
+        steps: in_a_fresh_process(first_call, "LSTMCell", base | {"steps": steps})
+        for steps in options.points or STEPS
+    }
+    extra = {steps: first - later for steps, (first, later) in by_steps.items()}
+    short, long = 35 if 35 in extra else min(extra), max(extra)
+    what = f"first call less a later one, LSTMCell: {long} steps / {short} steps"
+    goals.append(rounds.goal(what, [extra[long] / extra[short]], 1.3, at_most=True))
+    curves = {
+        "first": {steps: first for steps, (first, _) in by_steps.items()},
+        "later": {steps: later for steps, (_, later) in by_steps.items()},
+    }
+    panel = ("LSTM: first call and later ones", "steps", "seconds", curves)
+    return {"cells": cells, "LSTMCell by steps": by_steps}, goals, [panel]
+
+
+def first_call(name: str, size: dict) -> tuple[float, float]:
+    """Seconds of the first call, and of the faster of two more."""
+    units, batch, steps = size["units"], size["batch"], size["steps"]
+    layer = tfcells_layer([CELLS[name](units)], units)
+    subject = KerasSide(layer, numbers(batch, steps, units), numbers(batch, steps, units))
+    first, *later = (rounds.measure(subject.total) for _ in range(3))
+    return first, min(later)
+
+
+def lengths(base: dict, options) -> tuple[dict, list, list]:
+    """50 batches of random lengths in 1..128, then 10 of one shape: how many programs there are."""
+    found = in_a_fresh_process(fifty_lengths, base | {"steps": max(options.points or [128])})
+    goals = [
+        rounds.goal("programs for 50 lengths, forward", [found["forward"]], 8, at_most=True),
+        rounds.goal("programs for 50 lengths, backward", [found["backward"]], 8, at_most=True),
+        rounds.goal("traces of the step around it", [found["traces"]], 1, at_most=True),
+        rounds.goal("programs more for 10 batches of one shape", [found["more"]], 0, at_most=True),
+    ]
+    curve = {"call": dict(enumerate(found["seconds"], 1))}
+    return found, goals, [("50 lengths, then 10 of one", "call", "seconds", curve)]
+
+
+def fifty_lengths(size: dict) -> dict:
+    """How many programs XLA compiles for batches of random lengths; for a fresh process."""
+    units, batch = size["units"], size["batch"]
+    with tempfile.TemporaryDirectory() as folder:
+        have_xla_list_programs(folder)
+        layer = tfcells_layer([tfcells.LSTMCell(units)], units)
+        any_length = tf.TensorSpec((batch, None, units))
+        side = KerasSide(layer, numbers(batch, 1, units), numbers(batch, 1, units))
+        step = tf.function(side.gradients, input_signature=[any_length, any_length])
+        drawn = [int(n) for n in np.random.default_rng(0).integers(1, size["steps"] + 1, 50)]
+        seconds = []
+        for steps in drawn + 10 * [drawn[-1]]:
+            if len(seconds) == len(drawn):
+                before = compiled_programs(folder)
+            x = tf.constant(numbers(batch, steps, units))
+            started = time.perf_counter()
+            step(x, x)
+            seconds.append(time.perf_counter() - started)
+        more = len(compiled_programs(folder)) - len(before)
+    found = {
+        way: sum(name.startswith(f"run_{way}") for name in before)
+        for way in ("forward", "backward")
+    }
+    if not all(found.values()):
+        raise RuntimeError(f"XLA did not say what it compiled: {before}")
+    traces = step.experimental_get_tracing_count()
+    return {**found, "traces": traces, "more": more, "lengths": drawn, "seconds": seconds}
+
+
+def masked(base: dict, options) -> tuple[dict, list, list]:
+    """With a mask of random lengths, and with none: each one program for all steps."""
+    units, batch, steps = base["units"], base["batch"], base["steps"]
+    layer = tfcells_layer([tfcells.LSTMCell(units)], units)
+    x = numbers(batch, steps, units)
+    ends = np.random.default_rng(0).integers(1, steps + 1, (batch, 1))
+    mask = tf.constant(np.arange(steps) < ends)
+
+    class Masked(KerasSide):
+        def outputs(self, x):
+            return self.layer(x, mask=mask, training=True)
+
+    sides = {"unmasked": KerasSide(layer, x, x), "masked": Masked(layer, x, x)}
+    times = rounds.alternate({name: side.total for name, side in sides.items()}, options)
+    measured = rounds.ratios(times, "masked", "unmasked")
+    goal = rounds.goal("masked / unmasked", measured, 1.15, at_most=True)
+    return {"seconds": times}, [goal], []

@@ -1,0 +1,1 @@
+"""The embedded Reber grammar, of which random strings are drawn."""

@@ -1,0 +1,149 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Depth inside a step
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/tfcells/tfcells/blob/main/notebooks/05_recurrent_highway.ipynb)
+#
+# A recurrent highway network (Zilly et al., 2017) goes through several layers between one word and the next. At equal
+# numbers of parameters, is it better to be wide or deep? And what do its gates do?
+
+# %%
+import subprocess
+import sys
+
+if "google.colab" in sys.modules:
+    url = "https://github.com/tfcells/tfcells"
+    subprocess.run(["git", "clone", "-q", url], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "tfcells"], check=True)
+    sys.path.insert(0, "tfcells")
+
+# %%
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+from keras import ops
+
+import tfcells
+from recipes.corpus import load_corpus, windows
+
+FULL = os.environ.get("TFCELLS_NOTEBOOKS", "full") == "full"
+DEPTHS, EPOCHS, BUDGET, WIDTH = ((1, 2, 3, 5), 12, 150_000, 96) if FULL else ((1, 2), 1, 4_000, 12)
+
+# %% [markdown]
+# ## One step
+#
+# With $s_0$ the state of the step before, for each layer $l$, and the input in the first one only:
+#
+# $$g_l, t_l = \tanh(W_g x + R_g s_{l-1} + b_g), \; \sigma(W_t x + R_t s_{l-1} + b_t)$$
+#
+# $$s_l = g_l \odot t_l + s_{l-1} \odot (1 - t_l)$$
+#
+# Where the transform gate $t$ is closed the state is carried on as it is.
+#
+# ## Equal budgets
+#
+# A recurrence of depth $L$ and width $n$ has $2n(e + Ln + L)$ parameters for inputs of width $e$.
+
+# %%
+
+
+def width(depth, budget=BUDGET):
+    """The largest width within the budget."""
+    n = 1
+    while 2 * (n + 1) * (WIDTH + depth * (n + 1) + depth) <= budget:
+        n += 1
+    return n
+
+
+corpus = load_corpus("pydoc")
+V = len(corpus.vocabulary)
+train, valid = (windows(part, 20, 25) for part in (corpus.train, corpus.valid))
+train, valid = (part if FULL else part.take(4) for part in (train, valid))
+
+
+def build(depth):
+    cell = tfcells.RHNCell(width(depth), depth=depth, transform_bias=-2.0)
+    cell = tfcells.Variational(cell, input_rate=0.3, state_rate=0.2, output_rate=0.3)
+    return keras.Sequential(
+        [
+            keras.Input((None,)),
+            keras.layers.Embedding(V, WIDTH),
+            tfcells.RNN(cell, return_sequences=True),
+            keras.layers.Dense(WIDTH, use_bias=False),  # so that width does not change the softmax
+            keras.layers.Dense(V),
+        ]
+    )
+
+
+models, best = {}, {}
+loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+for depth in DEPTHS:
+    keras.utils.set_random_seed(0)
+    models[depth] = build(depth)
+    models[depth].compile(keras.optimizers.Adam(4e-3, clipnorm=1.0), loss)
+    fit = models[depth].fit(train, validation_data=valid, epochs=EPOCHS, shuffle=False, verbose=0)
+    best[depth] = np.exp(min(fit.history["val_loss"]))
+    cell = models[depth].layers[1].cell
+    count = sum(int(np.prod(weight.shape)) for weight in cell.trainable_weights)
+    print(f"depth {depth}, {cell.units} units, {count:,} parameters: perplexity {best[depth]:.1f}")
+
+# %%
+plt.figure(figsize=(4, 2.6))
+plt.plot(list(best), list(best.values()), "ko-")
+plt.xlabel("depth of a step")
+plt.ylabel("validation perplexity")
+plt.xticks(DEPTHS)
+plt.show()
+
+# %% [markdown]
+# The text is small, and so are these networks. On Penn Treebank, with 23 million parameters, the authors go from
+# test perplexity 90.6 at depth 1 to 66.0 at depth 10.
+#
+# ## The gates
+#
+# The deepest of these networks, along a sentence: how far each layer's transform gate is open.
+
+# %%
+deepest = models[DEPTHS[-1]]
+sentence = corpus.valid[:14]
+embedded = ops.convert_to_numpy(deepest.layers[0](sentence[None]))[0]
+kernel, *rest = (ops.convert_to_numpy(weight) for weight in cell.cell.weights)
+recurrent, biases = rest[: cell.cell.depth], rest[cell.cell.depth :]
+
+
+def gates(x, s):
+    """The transform gates of one step, and the new state."""
+    opened = []
+    for level, (R, b) in enumerate(zip(recurrent, biases, strict=True)):
+        a = s @ R + b + (x @ kernel if level == 0 else 0)
+        g, t = np.split(a, 2, axis=-1)
+        t = 1 / (1 + np.exp(-t))
+        s = np.tanh(g) * t + s * (1 - t)
+        opened.append(t)
+    return np.array(opened), s
+
+
+s, opened = np.zeros(cell.units, "float32"), []
+for x in embedded:
+    t, s = gates(x, s)
+    opened.append(t)
+opened = np.array(opened)  # (words, depth, units)
+np.testing.assert_allclose(s, deepest.layers[1](embedded[None])[0, -1], atol=1e-5)
+
+figure, axes = plt.subplots(figsize=(9, 3), layout="constrained")
+image = axes.imshow(opened.mean(-1).T, cmap="Greys", aspect="auto", vmin=0)
+axes.set_xticks(range(len(sentence)), [corpus.vocabulary[n] for n in sentence], rotation=45, ha="right")
+axes.set_yticks(range(cell.cell.depth), range(1, cell.cell.depth + 1))
+axes.set_ylabel("layer")
+figure.colorbar(image, label="transform gate, mean over units")
+plt.show()

@@ -1,0 +1,81 @@
+"""The smallest example: one layer learns a list of numbers by heart."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recipes.recipe import Count, Size
+from recipes.task import Task
+
+GOAL = 1e-6  # a squared error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers(Task):
+    """The first hidden unit is to equal ``count`` numbers from [-1, 1], one after the other.
+
+    The inputs, ``features`` numbers at each step, are random too; an epoch is ``train_examples`` steps
+    of the optimiser on that one sequence. Training stops when the squared error is below 1e-6.
+    """
+
+    count: Count = 10
+    features: Count = 50
+    batch_size: Count = 1
+    valid_examples: Count = 1
+    test_examples: Count = 1
+
+    name, unit, speed_name, score_name = "numbers", "steps", "steps_per_second", "squared_error"
+
+    def examples(self, rng, count, split):
+        rng = self.rng()  # one list for all splits
+        x = rng.uniform(-1, 1, (1, self.count, self.features)).astype("float32")
+        y = rng.uniform(-1, 1, (1, self.count)).astype("float32")
+        return np.repeat(x, count, 0), np.repeat(y, count, 0)
+
+    def network(self, features, targets):
+        import keras
+
+        x = keras.Input((None, self.features), name="random")
+        return keras.Model(x, self.recurrent(x)[..., 0])
+
+    def losses(self, model, x, y, state, training=False):
+        import tensorflow as tf
+
+        found = tf.cast(model(x, training=training), y.dtype)
+        return tf.reduce_mean(tf.square(found - y), 1), state
+
+    def measures(self, model, data, split):
+        x, y = data.test
+        return {"error": float(np.mean((self.predict(model, x) - y) ** 2))}
+
+    def reached(self, facts):
+        return facts["error"] < GOAL
+
+    def figure(self, model, data):
+        from matplotlib.figure import Figure
+
+        x, y = data.test
+        figure = Figure(figsize=(5, 3), layout="constrained")
+        axes = figure.add_subplot(xlabel="step", ylabel="number")
+        axes.plot(y[0], "o", markersize=9, color="0.7", label="to be learnt")
+        axes.plot(self.predict(model, x)[0], "k+", label="first hidden unit")
+        axes.legend()
+        return figure
+
+
+TARGETS = {
+    "numbers": {
+        "ten": Size(
+            Numbers(
+                units=50,
+                epochs=100,
+                train_examples=100,
+                optimizer="adam",
+                learning_rate=0.01,
+                anneal="linear",
+            ),
+            paper="",
+            source="the minimal example of nicodjimenez/lstm",
+        )
+    }
+}

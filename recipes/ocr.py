@@ -1,0 +1,155 @@
+"""Text recognition: what is written on an image, read by attention over its columns."""
+
+import pathlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from recipes.recipe import Count, NonNegative, Size
+from recipes.transduction import Transducer
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+HEIGHT, WIDTH, COLUMN = 32, 160, 4  # pixels; COLUMN: how many make one row of the memory
+FONTS = (  # of those that come with matplotlib
+    *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSansMono"),
+    *("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSansMono-Bold", "DejaVuSerif-Italic"),
+    *("cmr10", "cmb10", "cmtt10", "cmss10"),
+)
+UNSEEN = ("STIXGeneral",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextRecognition(Transducer):
+    """Strings of ``shortest`` to ``longest`` of a-z0-9, in several fonts, sheared, moved, with noise.
+
+    Three convolutions halve the image's height and width, the first two both; what is left of a column
+    is a row of the memory, after a recurrent layer in both directions. ``right`` is the share of whole
+    strings that come out right, ``right_unseen`` the same in a font of another family than any in
+    training.
+    """
+
+    symbols: Count = len(LETTERS)
+    shortest: Count = 3
+    longest: Count = 8
+    filters: Count = 16
+    shear: NonNegative = 0.25
+    noise: NonNegative = 0.15
+    beam: Count = 4
+    fresh = True
+
+    name, unit, speed_name = "ocr", "strings", "strings_per_second"
+
+    def examples(self, rng, count, split, fonts=FONTS):
+        fonts = [font(name, size) for name in fonts for size in (18, 20, 22)]
+        x = np.zeros((count, HEIGHT, WIDTH), "uint8")
+        y = np.zeros((count, self.longest + 1), "int32")
+        for row in range(count):
+            length = rng.integers(self.shortest, self.longest + 1)
+            symbols = rng.integers(len(LETTERS), size=length)
+            text = "".join(LETTERS[n] for n in symbols)
+            x[row] = render(text, fonts[rng.integers(len(fonts))], rng, self.shear, self.noise)
+            y[row, :length] = 1 + symbols
+            y[row, length] = self.symbols + 1
+        return x, y
+
+    def encoder(self):
+        import keras
+
+        import tfcells
+
+        x = keras.Input((HEIGHT, WIDTH), dtype="uint8", name="image")
+        y = keras.layers.Rescaling(1 / 255)(keras.ops.expand_dims(x, -1))
+        for number, pool in enumerate([(2, 2), (2, 2), (2, 1)]):
+            filters = self.filters * 2**number
+            y = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(y)
+            y = keras.layers.Activation("relu")(keras.layers.LayerNormalization()(y))
+            y = keras.layers.MaxPooling2D(pool)(y)
+        y = keras.layers.Permute((2, 1, 3))(y)
+        y = keras.layers.Reshape((WIDTH // COLUMN, -1))(y)
+        layer = tfcells.RNN(self.make_cell(), return_sequences=True)
+        memory = keras.layers.Bidirectional(layer)(y)
+        mask = keras.ops.ones_like(memory[..., 0], dtype="bool")
+        return keras.Model(x, [memory, mask], name="encoder")
+
+    def measures(self, model, data, split):
+        unseen = self.examples(self.rng(7), len(data.valid[0]), split, UNSEEN)
+        return {
+            "right": self.right(model, *getattr(data, split)),
+            "right_unseen": self.right(model, *unseen),
+        }
+
+    def figure(self, model, data):
+        from matplotlib.figure import Figure
+
+        x, y = (array[:3] for array in data.test)
+        found, alignment = self.answers(model, x, self.longest + 1)
+        figure = Figure(figsize=(11, 0.5 + 0.42 * (self.longest + 2)), layout="constrained")
+        for number, (image, symbols, where) in enumerate(zip(x, found, alignment)):
+            length = int(np.argmax(symbols == self.symbols + 1)) or self.longest
+            rows = figure.add_gridspec(self.longest + 1, 3)
+            top = figure.add_subplot(rows[0, number])
+            top.imshow(image, cmap="Greys", aspect="auto")
+            top.set_axis_off()
+            for t in range(length):
+                axes = figure.add_subplot(rows[t + 1, number])
+                axes.imshow(image, cmap="Greys", alpha=0.4, aspect="auto")
+                shown = np.repeat(where[t], COLUMN)[None]
+                extent = (-0.5, WIDTH - 0.5, HEIGHT - 0.5, -0.5)
+                axes.imshow(shown, cmap="Reds", alpha=0.5, extent=extent, aspect="auto", vmin=0)
+                axes.set_ylabel(LETTERS[symbols[t] - 1], rotation=0, va="center")
+                axes.set_xticks([])
+                axes.set_yticks([])
+        figure.suptitle("which columns are looked at for each character read")
+        return figure
+
+
+def font(name: str, size: int):
+    """A font that comes with matplotlib."""
+    import matplotlib
+    from PIL import ImageFont
+
+    path = pathlib.Path(matplotlib.get_data_path(), "fonts", "ttf", f"{name}.ttf")
+    return ImageFont.truetype(str(path), size)
+
+
+def render(text, font, rng, shear, noise):
+    """The image, (HEIGHT, WIDTH) bytes: ink 255, paper 0, sheared, moved, with noise."""
+    from PIL import Image, ImageDraw
+
+    left, top, right, bottom = font.getbbox(text)
+    image = Image.new("L", (WIDTH, HEIGHT))
+    drawing = ImageDraw.Draw(image)
+    free = max(WIDTH - (right - left), 1), max(HEIGHT - (bottom - top), 1)
+    # Where the text fits once it is sheared, as far as it does.
+    slack = int(shear * HEIGHT / 2)
+    across = rng.integers(min(slack, free[0] // 2), max(free[0] - slack, free[0] // 2 + 1))
+    down = rng.integers(free[1] // 4, max(3 * free[1] // 4, free[1] // 4 + 1))
+    drawing.text((across - left, down - top), text, fill=int(rng.integers(160, 256)), font=font)
+    slope = rng.uniform(-shear, shear)
+    affine = (1, slope, -slope * HEIGHT / 2, 0, 1, 0)
+    image = image.transform(image.size, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
+    values = np.asarray(image, "float32") + rng.normal(0, 255 * noise, (HEIGHT, WIDTH))
+    return np.clip(values, 0, 255).astype("uint8")
+
+
+TARGETS = {
+    "ocr": {
+        "columns": Size(
+            TextRecognition(
+                units=128,
+                epochs=25,
+                batch_size=50,
+                train_examples=15_000,
+                valid_examples=500,
+                test_examples=1000,
+                optimizer="adam",
+                learning_rate=2e-3,
+                anneal="linear",
+                warm_up=0.2,
+                clip_norm=1.0,
+            ),
+            paper="Bahdanau et al. 2015, arXiv 1409.0473",
+            source="ours",
+        )
+    }
+}

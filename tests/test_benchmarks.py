@@ -1,0 +1,78 @@
+"""Every benchmark at its smallest: peers agree, and the report is written."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as benchmarks
+from benchmarks import limits, peers, report, rounds
+
+QUICK = "--rounds 2 --seconds 0.001 --units 10"
+LINES = [
+    ["caffe_table", "--only", "4"],
+    ["language_model", "--only", "medium", "--words", "30", "--steps", "2"],
+    ["cells", "--only", "LayerNormLSTMCell", "--setting", "1 step"],
+    ["generate", "--only", "small", "--words", "30"],
+    ["scaling", "--only", "steps", "--batch", "2", "--points", "3"],
+    ["scaling", "--only", "lengths", "--batch", "2", "--points", "5"],
+    ["scaling", "--only", "first_call", "--batch", "2", "--points", "2", "3"],
+    ["scaling", "--only", "masked", "--batch", "2", "--steps", "3"],
+]
+
+
+@pytest.mark.parametrize("line", LINES, ids=" ".join)
+def test_a_benchmark_writes_its_report(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    name = line[0]
+    assert benchmarks.main(line + QUICK.split()) == 0
+    text = (tmp_path / f"{name}.md").read_text(encoding="utf-8")
+    assert text in capsys.readouterr().out
+    assert peers.torch or peers.MISSING in text
+    assert "of the limit" in text
+    assert (tmp_path / f"{name}.png").stat().st_size > 1000
+    result = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
+    assert result["machine"]["cores"] > 0
+    if name != "generate":
+        assert "| never below |" in text
+    if not {"lengths", "first_call", "masked"} & set(line):
+        assert '"differences"' in json.dumps(result)
+
+
+def test_a_wrong_gradient_is_refused():
+    right = [np.ones(3), np.arange(4.0)]
+    nearly = rounds.compare({"a": right, "b": [1.00001 * array for array in right]})
+    assert nearly == {"b": pytest.approx(1e-5)}
+    with pytest.raises(ValueError, match="b differs from a"):
+        rounds.compare({"a": right, "b": [right[0], right[1][::-1]]})
+    with pytest.raises(ValueError, match="b, array 0"):
+        rounds.compare({"a": right, "b": [right[0][:2], right[1]]})
+
+
+def test_contenders_take_turns():
+    order = []
+    contenders = {name: (lambda name=name: order.append(name)) for name in "abc"}
+    options = rounds.parser("none", "").parse_args(["--rounds", "3", "--seconds", "0"])
+    times = rounds.alternate(contenders, options)
+    assert "".join(order[6:]) == "cababcbcacab"
+    assert all(len(values) == 3 for values in times.values())
+
+
+def test_goals_say_what_they_found():
+    verdicts = {rounds.goal("speed", [value], 1.2, 1.0)[-1]: value for value in (1.3, 1.1, 0.9)}
+    assert verdicts == {"reached": 1.3, "held": 1.1, "MISSED": 0.9}
+    assert rounds.goal("memory", [1.2], 1.25, at_most=True)[-1] == "reached"
+    assert rounds.goal("memory", [1.3], 1.25, at_most=True)[-1] == "MISSED"
+    assert rounds.goal("speed", "no peer", 1.2)[-2:] == ("no peer", "not measured")
+
+
+def test_the_products_of_a_cell():
+    import tfcells
+
+    cell = tfcells.LSTMCell(5)
+    cell.build((None, 3))
+    found = limits.products_of(cell, batch=2, steps=7, features=3)
+    forward = [(14, 3, 20, 1, ""), (2, 5, 20, 7, "")]
+    backward = [(14, 20, 3, 1, "b"), (3, 14, 20, 1, "a"), (2, 20, 5, 7, ""), (5, 14, 20, 1, "a")]
+    assert [product[:5] for product in found] == forward + backward
+    assert limits.products_of(cell, 2, 7, 3, backward=False) == found[:2]

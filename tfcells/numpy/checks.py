@@ -1,0 +1,54 @@
+"""Bad input raises a ValueError that names the argument and what it may be."""
+
+import math
+import numbers
+
+import numpy as np
+
+
+def require(name: str, value, allowed: str, holds: bool):
+    """The value, if `holds`."""
+    if not holds:
+        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+    return value
+
+
+def positive(name: str, value) -> int:
+    """The value, if it is a whole number above zero."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return int(require(name, value, "a whole number above 0", whole and value > 0))
+
+
+def number(name: str, value, low=-math.inf, high=math.inf) -> float:
+    """The value, if it is a number within these bounds, themselves excluded."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    bounds = f"above {low} and below {high}".replace("above -inf and below inf", "that is finite")
+    return float(require(name, value, f"a number {bounds}", real and low < value < high))
+
+
+def floating(name: str, value) -> np.dtype:
+    """The type of that name, if it is float32 or float64."""
+    names = "float32", "float64"
+    return np.dtype(require(name, value, "float32 or float64", value in names))
+
+
+def shaped(name: str, value, shape: tuple, dtype=None) -> np.ndarray:
+    """The value as an array of that type, if it has that shape; None stands for any size above 0."""
+    value = np.asarray(value)
+    fits = value.ndim == len(shape) and all(
+        size > 0 and wanted in (None, size) for size, wanted in zip(value.shape, shape, strict=True)
+    )
+    words = ", ".join("any" if size is None else str(size) for size in shape)
+    require(f"{name}'s shape", value.shape, f"({words})", fits)
+    require(f"{name}'s type", str(value.dtype), "of real numbers", value.dtype.kind in "biuf")
+    return value if dtype is None else value.astype(dtype, copy=False)
+
+
+def indices(name: str, value, size: int) -> np.ndarray:
+    """The value as an array of whole numbers from 0 to size - 1, (batch, steps)."""
+    value = shaped(name, value, (None, None))
+    kind = value.dtype.kind in "iu"
+    require(f"{name}'s type", str(value.dtype), "of whole numbers", kind)
+    for extreme in (value.min(), value.max()):
+        require(name, int(extreme), f"from 0 to {size - 1}", 0 <= extreme < size)
+    return value
