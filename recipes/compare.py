@@ -7,6 +7,7 @@ import argparse
 import itertools
 import pathlib
 import sys
+import textwrap
 
 from recipes import BAD_INPUT, TARGETS, InputError
 from recipes.options import recall
@@ -91,7 +92,7 @@ def draw(stories: list[dict], score: str, path: pathlib.Path):
     """Validation by epoch, and training paler; lines and marks differ, so that grey will do."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.add_subplot(xlabel="epoch", ylabel=score.replace("_", " "), yscale="log")
     looks = itertools.cycle(zip(itertools.cycle(STYLES), MARKERS))
     for each, (style, mark) in zip(stories, looks):
@@ -99,11 +100,11 @@ def draw(stories: list[dict], score: str, path: pathlib.Path):
         valid, train = (
             [epoch[f"{split}_{score}"] for epoch in each["history"]] for split in ("valid", "train")
         )
-        label = f"{each['name']} ({each['changed']})"
+        label = textwrap.fill(f"{each['name']} ({each['changed']})", 80)
         (line,) = axes.plot(epochs, valid, style, marker=mark, markersize=4, label=label)
         axes.plot(epochs, train, style, color=line.get_color(), alpha=0.35)
     axes.set_title("validation; paler: training", fontsize="medium")
-    axes.legend(fontsize="small")
+    figure.legend(fontsize="small", loc="outside lower center")
     axes.grid(which="both", alpha=0.3)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:

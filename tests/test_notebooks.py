@@ -1,5 +1,7 @@
 """The notebooks: each runs whole, and what is committed is its source's."""
 
+import configparser
+
 import nbformat
 import pytest
 
@@ -28,8 +30,13 @@ def test_what_is_committed_comes_of_the_source(path):
 @EVERY
 def test_opens_in_colab(path):
     first, setup = build.read(path).cells[:2]
-    assert f"blob/main/notebooks/{path.stem}.ipynb" in first.source
-    assert "google.colab" in setup.source and "clone" in setup.source
+    config = configparser.RawConfigParser()
+    config.read(build.HERE.parent / "setup.cfg")
+    url = config["metadata"]["url"]
+    where = url.removeprefix("https://github.com/")
+    colab = f"https://colab.research.google.com/github/{where}/blob/main/notebooks/{path.stem}.ipynb"
+    assert colab in first.source and colab in (build.HERE.parent / "README.md").read_text()
+    assert "google.colab" in setup.source and f'"{url}"' in setup.source
 
 
 def outputs(book):
