@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
+import tiny
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import limits, peers, report, rounds
+from benchmarks import limits, peers, report, rounds, trainings
 
 QUICK = "--rounds 2 --seconds 0.001 --units 10"
 LINES = [
@@ -76,3 +77,26 @@ def test_the_products_of_a_cell():
     backward = [(14, 20, 3, 1, "b"), (3, 14, 20, 1, "a"), (2, 20, 5, 7, ""), (5, 14, 20, 1, "a")]
     assert [product[:5] for product in found] == forward + backward
     assert limits.products_of(cell, 2, 7, 3, backward=False) == found[:2]
+
+
+def test_trainings_side_by_side(tmp_path, monkeypatch, capsys):
+    """What is finished is reported, what is not is said; nothing is trained twice."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
+    tiny.write_corpus(tmp_path / "text")
+    lines = {"one": tiny.RUN, "two": f"{tiny.RUN} --units 4", "bad": f"{tiny.RUN} --units 0"}
+    monkeypatch.setitem(trainings.RUNS, "layer_norm", lines)
+    trained = []
+
+    def train(line, data_dir):
+        trained.append(line)
+        return tiny.call(f"{line} --out {trainings.folder_of(line)}")
+
+    monkeypatch.setattr(trainings, "train", train)
+    for _ in range(2):
+        assert benchmarks.main(["layer_norm"]) == 1
+        assert capsys.readouterr().err.count("bad") == 1
+    assert trained == [lines["one"], lines["two"], lines["bad"], lines["bad"]]
+    text = (tmp_path / "results" / "layer_norm.md").read_text()
+    assert "| one |" in text and "| two |" in text and "bad" not in text
+    assert (tmp_path / "results" / "layer_norm.png").stat().st_size > 1000
