@@ -40,6 +40,9 @@ import tfcells
 
 FULL = os.environ.get("TFCELLS_NOTEBOOKS", "full") == "full"
 EPOCHS = 12 if FULL else 2
+tf.get_logger().setLevel("ERROR")
+cpu = tf.config.list_physical_devices("CPU")[0]  # two logical ones in its place: for the last cell
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 # %% [markdown]
 # A task to try them on: is the sum of the marked numbers above 1? Sequences have 5 to 20 steps; the rest is
@@ -220,14 +223,9 @@ for x, y in tf.data.Dataset.from_tensor_slices(train).batch(50).take(5):
 # %% [markdown]
 # ## On several devices
 #
-# Here two logical processors stand for them.
+# Here two logical processors, set up at the top, stand for them.
 
 # %%
-cpu = tf.config.list_physical_devices("CPU")[0]
-try:
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-except RuntimeError:
-    print("the devices are set already: restart to have two")
 strategy = tf.distribute.MirroredStrategy([d.name for d in tf.config.list_logical_devices("CPU")])
 with strategy.scope():
     spread = keras.Sequential([tfcells.RNN(tfcells.RHNCell(8)), keras.layers.Dense(1)])

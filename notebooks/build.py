@@ -56,6 +56,8 @@ def execute(path: pathlib.Path, small: bool):
     client.execute(cwd=str(HERE), env=environment)
     for cell in book.cells:
         cell.metadata.pop("execution", None)  # when it ran: of no use to a reader
+        if cell.cell_type == "code":  # nor is what libraries log
+            cell.outputs = [each for each in cell.outputs if each.get("name") != "stderr"]
     return book
 
 
