@@ -100,3 +100,17 @@ def test_trainings_side_by_side(tmp_path, monkeypatch, capsys):
     text = (tmp_path / "results" / "layer_norm.md").read_text()
     assert "| one |" in text and "| two |" in text and "bad" not in text
     assert (tmp_path / "results" / "layer_norm.png").stat().st_size > 1000
+
+
+def test_beside_what_is_published(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
+    tiny.write_corpus(tmp_path / "text")
+    assert tiny.call(f"{tiny.RUN} --out one")[0] == 0
+    assert benchmarks.main(["published", "one"]) == 0
+    text = (tmp_path / "results" / "published.md").read_text()
+    result = json.loads((tmp_path / "one" / "result.json").read_text())
+    assert f"| test | {result['test_perplexity']:.2f} | 116.72 | 113.64 |" in text
+    assert (tmp_path / "results" / "published.png").stat().st_size > 1000
+    assert benchmarks.main(["published", "nowhere"]) == 2
+    assert "nowhere" in capsys.readouterr().err
