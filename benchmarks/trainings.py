@@ -6,14 +6,14 @@ is today, and says which are not.
 """
 
 import argparse
-import json
 import pathlib
 import subprocess
 import sys
 
 from benchmarks import report
+from recipes.compare import draw, story
 from recipes.options import parse, recall, settle
-from recipes.run import ROOT, Run, load
+from recipes.run import ROOT, Run
 
 NO_DROPOUT = "--word_dropout 0 --input_dropout 0 --state_dropout 0 --output_dropout 0"
 BARE = f"lstm --size tied {NO_DROPOUT}"
@@ -59,16 +59,17 @@ def main(name: str, arguments: list[str]) -> int:
     finished = {label: run for label, run in finished.items() if run}
     if finished:
         rows = [("run", "command", "parameters", "train", "valid", "test", "best epoch")]
-        for label, (result, _) in finished.items():
+        for label, run in finished.items():
+            result = run["result"]
             scores = (
                 f"{result[f'{split}_perplexity']:.1f}" for split in ("train", "valid", "test")
             )
             command = f"`train.py {RUNS[name][label]}`"
             best = result["metrics"]["best_epoch"]
             rows.append((label, command, f"{result['parameters']:,}", *scores, best))
-        details = {label: dict(zip(("result", "epochs"), run)) for label, run in finished.items()}
-        print(report.write(name, TITLES[name], {"runs": details}, rows))
-        draw(name, {label: history for label, (_, history) in finished.items()})
+            run |= {"name": label, "changed": f"test {result['test_perplexity']:.1f}"}
+        print(report.write(name, TITLES[name], {"runs": finished}, rows))
+        draw(list(finished.values()), "perplexity", report.RESULTS / f"{name}.png")
     for label in missing:
         print(f"not finished: {label}", file=sys.stderr)
     return 1 if missing else 0
@@ -86,28 +87,13 @@ def train(line: str, data_dir: str | None):
     subprocess.run(command + (["--resume"] if folder.exists() else []), check=False)
 
 
-def read(line: str) -> tuple[dict, list] | None:
-    """The result of a run and the facts of its epochs, if it is finished, and not another recipe's."""
-    folder = folder_of(line)
-    if not (folder / "result.json").exists():
+def read(line: str) -> dict | None:
+    """What there is to say of a run, if it is finished, and not another recipe's."""
+    run = Run(folder_of(line))
+    if not (run.folder / "result.json").exists():
         return None
     options, overrides = parse(line.split())
-    if recall(Run(folder))[0] != settle(options, overrides)[0]:
-        print(f"{folder}: of another recipe", file=sys.stderr)
+    if recall(run)[0] != settle(options, overrides)[0]:
+        print(f"{run.folder}: of another recipe", file=sys.stderr)
         return None
-    _, facts = load(folder / "checkpoint.npz")
-    return json.loads((folder / "result.json").read_text()), facts["progress"]["history"]
-
-
-def draw(name: str, histories: dict[str, list]):
-    """Validation perplexity by epoch, a curve a run."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot(xlabel="epoch", ylabel="validation perplexity", yscale="log")
-    for label, history in histories.items():
-        values = [epoch["valid_perplexity"] for epoch in history]
-        axes.plot(range(1, len(values) + 1), values, marker=".", label=label)
-    axes.legend()
-    axes.grid(which="both", alpha=0.3)
-    figure.savefig(report.RESULTS / f"{name}.png", dpi=120)
+    return story(run)
