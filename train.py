@@ -151,9 +151,9 @@ def one_epoch(recipe, data, learner, progress, run, signals, save_seconds):
 
     train_loss = progress.loss / size / steps
     train_score, valid_score = recipe.score(train_loss), recipe.score(valid_loss)
-    measures = recipe.measures(learner.model, data, "valid")
     if not math.isfinite(train_score + valid_score):
         raise NotFinite(f"{name}: {recipe.score_name} {train_score}, on validation {valid_score}")
+    measures = recipe.measures(learner.model, data, "valid")
     best = progress.best_loss is None or valid_loss < progress.best_loss
     if best or recipe.reached(measures):
         progress.best_loss, progress.best_epoch = valid_loss, number

@@ -84,9 +84,9 @@ class TextRecognition(Transducer):
         x, y = (array[:3] for array in data.test)
         found, alignment = self.answers(model, x, self.longest + 1)
         figure = Figure(figsize=(11, 0.5 + 0.42 * (self.longest + 2)), layout="constrained")
+        rows = figure.add_gridspec(self.longest + 1, 3)
         for number, (image, symbols, where) in enumerate(zip(x, found, alignment)):
             length = int(np.argmax(symbols == self.symbols + 1)) or self.longest
-            rows = figure.add_gridspec(self.longest + 1, 3)
             top = figure.add_subplot(rows[0, number])
             top.imshow(image, cmap="Greys", aspect="auto")
             top.set_axis_off()

@@ -120,36 +120,24 @@ def right(logits, y):
     return np.where(y[..., 0] == PADDING, np.nan, low > high)
 
 
-SOURCE = "Hochreiter & Schmidhuber 1997, table 2: 8,440 strings, 100 % of the trials"
+def size(**more):
+    defaults = {
+        "units": 12,
+        "train_examples": 256,
+        "valid_examples": 256,
+        "test_examples": 256,
+        "optimizer": "adam",
+    }
+    return Size(
+        Reber(**defaults, **more),
+        paper="Hochreiter & Schmidhuber 1997",
+        source="table 2: 8,440 strings, 100 % of the trials",
+    )
+
+
 TARGETS = {
     "reber": {
-        "online": Size(
-            Reber(
-                units=12,
-                train_examples=256,
-                valid_examples=256,
-                test_examples=256,
-                epochs=60,
-                batch_size=1,
-                optimizer="adam",
-                learning_rate=0.01,
-            ),
-            paper="Hochreiter & Schmidhuber 1997",
-            source=SOURCE,
-        ),
-        "batches": Size(
-            Reber(
-                units=12,
-                train_examples=256,
-                valid_examples=256,
-                test_examples=256,
-                epochs=1000,
-                batch_size=50,
-                optimizer="adam",
-                learning_rate=0.02,
-            ),
-            paper="Hochreiter & Schmidhuber 1997",
-            source=SOURCE,
-        ),
+        "online": size(batch_size=1, learning_rate=0.01, epochs=60),
+        "batches": size(batch_size=50, learning_rate=0.02, epochs=1000),
     }
 }
