@@ -77,9 +77,9 @@ def pairs(randomise):
     """By name and dtype: the compiled layer and the ordinary loop, around one and the same cell."""
 
     @functools.cache
-    def make(name, dtype="float64"):
+    def make(name, dtype="float64", remat=False):
         options = {"return_sequences": True, "return_state": True, "dtype": dtype}
-        fast = tfcells.RNN(CELLS[name](), jit_compile=True, **options)
+        fast = tfcells.RNN(CELLS[name](), jit_compile=True, remat=remat, **options)
         fast.build((None, None, FEATURES))
         slow = tfcells.RNN(randomise(fast).cell, jit_compile=False, **options)
         slow.build((None, None, FEATURES))
@@ -167,6 +167,18 @@ def test_gradients_in_a_function(pairs, name, xla):
     given = arguments(fast)
     found = tf.function(lambda *given: gradients(fast, *given), jit_compile=xla)(*given)
     assert_equal(found, gradients(slow, *given))
+
+
+@pytest.mark.parametrize(
+    "name, steps", [("lstm", 7), ("hyper", 3), ("stack", 7), ("odd", 7), ("odd", 1)]
+)
+def test_rematerialised(pairs, name, steps):
+    """Eagerly the steps are padded; in a function the last stride is shorter than the others."""
+    fast, slow = pairs(name, remat=True)
+    given = arguments(fast, steps)
+    wanted = gradients(slow, *given)
+    assert_equal(gradients(fast, *given), wanted)
+    assert_equal(tf.function(lambda *given: gradients(fast, *given))(*given), wanted)
 
 
 def test_unknown_batch_and_length(pairs):

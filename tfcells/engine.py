@@ -9,6 +9,7 @@ are one large product per kernel after the loop. Only this module knows TensorFl
 import functools
 import threading
 import weakref
+from typing import NamedTuple
 
 import tensorflow as tf
 from keras import tree
@@ -67,6 +68,7 @@ def compiled(program, slices, state, weights):
             d_now, d_state, d_tensors, inputs, d_products = program.backward(
                 d_outputs, d_final, now, befores, matrices, tensors, products, steps
             )
+            inputs, d_products = program.complete(inputs, d_products, befores, d_now)
             count = steps if padded else None
             d_matrices = program.weight_gradients(matrices, inputs, d_products, count)
             return (*d_now, *d_state, *d_matrices, *d_tensors), once
@@ -140,6 +142,20 @@ def is_float(x):
     return x.dtype.is_floating
 
 
+class Site(NamedTuple):
+    """One product of a step, y = kernel(x), and where else its x and its dy are to be had.
+
+    before: the state that x is. slice: that which y is added to, and nothing else is done with either,
+    so that their gradients are equal. Indices among all states and the slices of floats, or None.
+    """
+
+    kernel: int
+    y: tf.TensorSpec
+    x: tf.TensorSpec
+    before: int | None
+    slice: int | None
+
+
 class Program:
     """The compiled pair for one step and one structure of its arguments.
 
@@ -170,6 +186,7 @@ class Program:
         """
         leaves = [getattr(leaf, "matrix", leaf) for leaf in weights.leaves()]
         key = (
+            cls,
             key,
             str(weights),
             str(tree.map_structure(lambda x: (x.dtype, x.shape[2:]), slices)),
@@ -205,17 +222,17 @@ class Program:
         return output, new
 
     def probe(self, slices, state, weights):
-        """Trace one step without running it: its output, and each product as (kernel, y, x).
+        """Trace one step without running it: its output, and the `Site` of each product.
 
         Raises ValueError if the step captures a tensor: it would get no gradient, without a word.
         """
         kernels, tensors = split(weights)
-        slices, sites = tree.flatten(slices), []
+        slices, found = tree.flatten(slices), []
 
         def trace(slices, state, matrices, tensors):
             def product(kernel, x):
                 y = multiply(x, matrices[kernel])
-                sites.append((kernel, *specs([y, x])))
+                found.append((kernel, y, x))
                 return y
 
             return self.advance(slices, state, self.bind(product, tensors))[0]
@@ -238,14 +255,24 @@ class Program:
                 f"step uses more than it was given ({names}), and that would get no gradient: let "
                 "prepare return it in its slices or Weights; random numbers, too, are drawn there"
             )
+        end = len(slices) + len(state)
+        slices, state = graph.inputs[: len(slices)], graph.inputs[len(slices) : end]
+        sites = [
+            Site(kernel, *specs([y, x]), index(x, state), index(partner(y), floats(slices)))
+            for kernel, y, x in found
+        ]
         return graph.structured_outputs, sites
 
     def run_forward(self, slices, state, matrices, tensors, steps):
         """Outputs, final state, and for the way back: the products and the states before each step."""
         size = tf.shape(slices[0])[0]
+        return self.walk(0, steps, size, state, slices, matrices, tensors)
+
+    def walk(self, first, end, size, state, slices, matrices, tensors):
+        """Steps first to end - 1: outputs, state, products and states before, (size, batch, ...)."""
 
         def body(t, state, outputs, products, befores):
-            recorded = []
+            recorded, here = [], t - first
 
             def product(kernel, x):
                 recorded.append(multiply(x, matrices[kernel]))
@@ -255,32 +282,50 @@ class Program:
             return (
                 t + 1,
                 new,
-                outputs.write(t, output),
-                write(t, products, recorded),
-                write(t, befores, state),
+                outputs.write(here, output),
+                write(here, products, recorded),
+                write(here, befores, state),
             )
 
+        outputs, products = tf.TensorArray(self.output.dtype, size), self.records(size)
         _, state, outputs, products, befores = tf.while_loop(
-            lambda t, *_: t < steps,
-            body,
-            (
-                0,
-                state,
-                tf.TensorArray(self.output.dtype, size),
-                arrays([y for _, y, _ in self.sites], size),
-                arrays(state, size),
-            ),
+            lambda t, *_: t < end, body, (first, state, outputs, products, arrays(state, size))
         )
         return outputs.stack(), state, stack(products), stack(befores)
 
-    def run_backward(self, d_outputs, d_state, slices, befores, matrices, tensors, products, steps):
-        """Gradients of slices, state and tensors, and of every product its input and gradient."""
-        size = tf.shape(slices[0])[0]
-        transposed = [tf.linalg.matrix_transpose(matrix) for matrix in matrices]
-        constants = [x for x in tensors if is_float(x)]
+    def records(self, size):
+        return arrays([site.y for site in self.sites], size)
 
-        def body(t, d_state, d_tensors, inputs, d_products, d_slices):
-            now, before = [s[t] for s in slices], [s[t] for s in befores]
+    def run_backward(self, d_outputs, d_state, slices, befores, matrices, tensors, products, steps):
+        """Gradients of slices, state and tensors, and what `complete` needs of the products."""
+        size = tf.shape(slices[0])[0]
+        found = d_state, self.zero_totals(tensors), arrays(floats(slices), size)
+        d_state, d_tensors, d_slices, inputs, d_products = self.walk_back(
+            0, steps, size, found, d_outputs, slices, befores, matrices, tensors, products
+        )
+        d_tensors = [tf.cast(d, x.dtype) for d, x in zip(d_tensors, floats(tensors))]
+        return stack(d_slices), d_state, d_tensors, inputs, d_products
+
+    def zero_totals(self, tensors):
+        """Where the gradients of tensors are summed over time: at least in float32."""
+        wide = [tf.float64 if x.dtype == tf.float64 else tf.float32 for x in floats(tensors)]
+        return [tf.zeros_like(x, dtype) for x, dtype in zip(floats(tensors), wide)]
+
+    def walk_back(
+        self, first, end, size, found, d_outputs, slices, befores, matrices, tensors, products
+    ):
+        """Back from step end - 1 to step first, whose records are at index 0 of befores and products.
+
+        found: the gradients so far of the state, the tensors (totals) and the slices (arrays); returned
+        as they are then, with the inputs and gradients of products, (size, batch, ...), that are not
+        to be had elsewhere.
+        """
+        transposed = [tf.linalg.matrix_transpose(matrix) for matrix in matrices]
+        constants = floats(tensors)
+
+        def body(t, d_state, d_tensors, d_slices, inputs, d_products):
+            here = t - first
+            now, before = [s[t] for s in slices], [s[here] for s in befores]
             taps = [tf.zeros_like(y[0]) for y in products]
             read = []
 
@@ -291,7 +336,7 @@ class Program:
 
                 site = len(read)
                 read.append(x)
-                return replay(x, products[site][t], taps[site])
+                return replay(x, products[site][here], taps[site])
 
             watched = [floats(now), floats(before), taps, constants]
             with tf.GradientTape() as tape:
@@ -307,31 +352,36 @@ class Program:
                 t - 1,
                 d_before,
                 [total + tf.cast(d, total.dtype) for total, d in zip(d_tensors, d_used)],
-                write(t, inputs, read),
-                write(t, d_products, d_taps),
                 write(t, d_slices, d_now),
+                write(here, inputs, self.inputs_of(read)),
+                write(here, d_products, self.gradients_of(d_taps)),
             )
 
-        wide = [tf.float64 if x.dtype == tf.float64 else tf.float32 for x in constants]
-        _, d_state, d_tensors, inputs, d_products, d_slices = tf.while_loop(
-            lambda t, *_: t >= 0,
-            body,
-            (
-                steps - 1,
-                d_state,
-                [tf.zeros_like(x, dtype) for x, dtype in zip(constants, wide)],
-                arrays([x for _, _, x in self.sites], size),
-                arrays(products, size),
-                arrays(floats(slices), size),
-            ),
+        inputs = arrays(self.inputs_of([site.x for site in self.sites]), size)
+        d_products = arrays(self.gradients_of([site.y for site in self.sites]), size)
+        _, *found, inputs, d_products = tf.while_loop(
+            lambda t, *_: t >= first, body, (end - 1, *found, inputs, d_products)
         )
-        d_tensors = [tf.cast(d, x.dtype) for d, x in zip(d_tensors, constants)]
-        return stack(d_slices), d_state, d_tensors, stack(inputs), stack(d_products)
+        return *found, stack(inputs), stack(d_products)
+
+    def inputs_of(self, values):
+        """Of values at all sites, those where an input must be recorded."""
+        return [value for value, site in zip(values, self.sites) if site.before is None]
+
+    def gradients_of(self, values):
+        """Of values at all sites, those where a gradient must be recorded."""
+        return [value for value, site in zip(values, self.sites) if site.slice is None]
+
+    def complete(self, inputs, d_products, befores, d_slices):
+        """The inputs and gradients of every product."""
+        x, d = iter(inputs), iter(d_products)
+        inputs = [next(x) if s.before is None else befores[s.before] for s in self.sites]
+        return inputs, [next(d) if s.slice is None else d_slices[s.slice] for s in self.sites]
 
     def weight_gradients(self, matrices, inputs, d_products, steps):
         """One large product per use of a kernel: stacked inputs^T @ stacked gradients."""
         found = [[] for _ in matrices]
-        for (kernel, _, _), x, d in zip(self.sites, inputs, d_products):
+        for (kernel, *_), x, d in zip(self.sites, inputs, d_products, strict=True):
             x, d = (x, d) if steps is None else (x[:steps], d[:steps])
             if len(matrices[kernel].shape) == 3:
                 found[kernel].append(tf.einsum("tbgi,tbgo->gio", x, d))
@@ -339,6 +389,92 @@ class Program:
                 x, d = (tf.reshape(v, (-1, v.shape[-1])) for v in (x, d))
                 found[kernel].append(tf.matmul(x, d, transpose_a=True))
         return [tf.add_n(f) if f else tf.zeros_like(m) for f, m in zip(found, matrices)]
+
+
+class Rematerialised(Program):
+    """Records the states of some steps only, and on the way back runs the steps between them again."""
+
+    def run_forward(self, slices, state, matrices, tensors, steps):
+        """Outputs, final state, and the states after each stride of steps."""
+        stride, strides = self.strides(slices)
+
+        def body(t, state, outputs, marks):
+            weights = self.bind(lambda kernel, x: multiply(x, matrices[kernel]), tensors)
+            output, new = self.advance([s[t] for s in slices], state, weights)
+            return t + 1, new, outputs.write(t, output), write(t // stride, marks, new)
+
+        outputs = tf.TensorArray(self.output.dtype, tf.shape(slices[0])[0])
+        _, final, outputs, marks = tf.while_loop(
+            lambda t, *_: t < steps, body, (0, state, outputs, arrays(state, strides))
+        )
+        marks = [tf.concat([x[None], after[:-1]], 0) for x, after in zip(state, stack(marks))]
+        return outputs.stack(), final, [], marks
+
+    def run_backward(self, d_outputs, d_state, slices, marks, matrices, tensors, _, steps):
+        """Gradients of slices, state and tensors; in place of the products' those of the matrices."""
+        stride, _ = self.strides(slices)
+
+        def body(number, d_matrices, *found):
+            first = number * stride
+            end = tf.minimum(first + stride, steps)
+            state = [mark[number] for mark in marks]
+            _, _, products, befores = self.walk(
+                first, end, stride, state, slices, matrices, tensors
+            )
+            *found, inputs, d_products = self.walk_back(
+                first, end, stride, found, d_outputs, slices, befores, matrices, tensors, products
+            )
+            more = super(Rematerialised, self).weight_gradients(matrices, inputs, d_products, None)
+            return number - 1, [total + d for total, d in zip(d_matrices, more)], *found
+
+        d_slices = arrays(floats(slices), tf.shape(slices[0])[0])
+        _, d_matrices, d_state, d_tensors, d_slices = tf.while_loop(
+            lambda number, *_: number >= 0,
+            body,
+            (
+                (steps - 1) // stride,
+                [tf.zeros_like(x) for x in matrices],
+                d_state,
+                self.zero_totals(tensors),
+                d_slices,
+            ),
+        )
+        d_tensors = [tf.cast(d, x.dtype) for d, x in zip(d_tensors, floats(tensors))]
+        return stack(d_slices), d_state, d_tensors, [], d_matrices
+
+    def inputs_of(self, values):
+        return values
+
+    def gradients_of(self, values):
+        return values
+
+    def complete(self, inputs, d_matrices, *_):
+        return inputs, d_matrices
+
+    def strides(self, slices):
+        """Steps of a stride, about the root of all steps, and the number of strides."""
+        size = tf.shape(slices[0])[0]
+        stride = tf.cast(tf.math.ceil(tf.sqrt(tf.cast(size, tf.float32))), tf.int32)
+        return stride, -(-size // stride)
+
+    def weight_gradients(self, matrices, _, d_matrices, steps):
+        return d_matrices
+
+
+def index(x, tensors):
+    """Where a tensor is among others, or None."""
+    return next((i for i, other in enumerate(tensors) if other is x), None)
+
+
+def partner(y):
+    """What a tensor of a graph is added to, if that is all that is done with either; or None."""
+    uses = y.consumers()
+    if len(uses) != 1 or uses[0].type != "AddV2":
+        return None
+    first, second = uses[0].inputs
+    other = second if first is y else first
+    alike = other.shape.as_list() == y.shape.as_list() and other.dtype == y.dtype
+    return other if alike and other is not y and other.consumers() == uses else None
 
 
 def floats(tensors):

@@ -19,6 +19,8 @@ class RNN(keras.layers.RNN):
     jit_compile: "auto" or True runs the compiled loop (TensorFlow with XLA), except that "auto" takes
     a single step as it is; False runs an ordinary loop, which can be exported and differentiated twice.
     On other backends the ordinary loop always runs.
+    remat: record the states of about the root of all steps only, and compute the steps between them
+    again for the gradient: less memory, for one more pass forward. Not with jit_compile=False.
     memory, memory_mask: arguments of the call for cells in `Attention`, (batch, rows, features) and
     (batch, rows).
 
@@ -27,11 +29,15 @@ class RNN(keras.layers.RNN):
     (2, 5, 4)
     """
 
-    def __init__(self, cell, *args, jit_compile="auto", **kwargs):
+    def __init__(self, cell, *args, jit_compile="auto", remat=False, **kwargs):
         if jit_compile != "auto" and not isinstance(jit_compile, bool):
             raise ValueError(f'jit_compile must be "auto", True or False, got {jit_compile!r}')
+        if not isinstance(remat, bool) or (remat and not jit_compile):
+            allowed = "True or False, and False with jit_compile=False"
+            raise ValueError(f"remat must be {allowed}, got {remat!r}")
         super().__init__(cell, *args, **kwargs)
         self.jit_compile = jit_compile
+        self.remat = remat
         self.supports_masking = True
         cells = unstacked(self.cell)
         self.runs_cells = all(isinstance(each, Cell) for each in cells)
@@ -142,7 +148,8 @@ class RNN(keras.layers.RNN):
             outputs, state = unrolled(step, slices, state, weights, steps)
         elif keras.backend.backend() == "tensorflow":
             key = (cell_key(cell), keep is not None and self.zero_output_for_mask)
-            program = engine.Program.of(key, step, slices, state, weights)
+            kind = engine.Rematerialised if self.remat else engine.Program
+            program = kind.of(key, step, slices, state, weights)
             self.programs[program.key] = program
             run = engine.compiled if self.jit_compile else engine.loop
             outputs, state = run(program, slices, state, weights)
@@ -170,7 +177,7 @@ class RNN(keras.layers.RNN):
                 variable.assign(value)
 
     def get_config(self):
-        return super().get_config() | {"jit_compile": self.jit_compile}
+        return super().get_config() | {"jit_compile": self.jit_compile, "remat": self.remat}
 
 
 def hold(step, zero_output):
