@@ -356,6 +356,18 @@ class LSTM(LanguageModel):
 
         return tfcells.LSTMCell(self.units, forget_bias=self.forget_bias, **initializers)
 
+    def in_numpy(self, data, dtype: str):
+        from tfcells import numpy as networks
+
+        words, units = len(data.vocabulary), self.units
+        widths = [self.embedding_units or units, *[units] * self.layers]
+        network = networks.Network(
+            networks.Embedding(words, widths[0], dtype=dtype),
+            *(networks.LSTM(width, units, dtype=dtype) for width in widths[:-1]),
+            networks.Dense(units, words, dtype=dtype),
+        )
+        return network, networks.SoftmaxCrossEntropy()
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayerNormLSTM(LanguageModel):

@@ -40,6 +40,13 @@ class Numbers(Task):
         x = keras.Input((None, self.features), name="random")
         return keras.Model(x, self.recurrent(x)[:, LEAD:, 0])
 
+    def in_numpy(self, data, dtype: str):
+        from tfcells import numpy as networks
+
+        widths = [self.features, *[self.units] * self.layers]
+        layers = (networks.LSTM(width, self.units, dtype=dtype) for width in widths[:-1])
+        return networks.Network(*layers), FirstUnit(networks.SquaredError())
+
     def losses(self, model, x, y, state, training=False):
         import tensorflow as tf
 
@@ -63,6 +70,25 @@ class Numbers(Task):
         axes.plot(self.predict(model, x)[0], "k+", label="first hidden unit")
         axes.legend()
         return figure
+
+
+class FirstUnit:
+    """The mean of (y - target)² over the numbers, y being a network's first unit after the lead."""
+
+    def __init__(self, squared_error):
+        self.squared_error = squared_error  # half of it
+
+    def forward(self, y, targets):
+        """The losses, (batch,); y: (batch, steps, units); targets: (batch, numbers)."""
+        self.like = y
+        losses = self.squared_error.forward(y[:, LEAD:, :1], targets[..., None])
+        return 2 * losses.mean(axis=1)
+
+    def backward(self, d: float):
+        """The gradient for y, from that for the losses."""
+        dy = np.zeros_like(self.like)
+        dy[:, LEAD:, :1] = self.squared_error.backward(2 * d / (dy.shape[1] - LEAD))
+        return dy
 
 
 TARGETS = {

@@ -6,7 +6,6 @@ import math
 import keras
 import numpy as np
 
-from recipes.language_model import LSTM
 from recipes.recipe import InputError, Recipe
 from tfcells import numpy as networks
 
@@ -16,16 +15,17 @@ HEEDED = """
     epochs batch_size learning_rate steps_per_epoch optimizer decay decay_after warm_up anneal
     clip_norm shards level units layers steps embedding_units unigram_start init_scale loss
     evaluation_batch_size evaluation_steps forget_bias
+    count features data_seed train_examples valid_examples test_examples
 """.split()
 """The fields that may have any value; the others do what these networks can't, unless as they are."""
 
 
 def check(recipe: Recipe, precision: str):
     """Refuse, by name, what these networks can't do."""
-    if type(recipe) is not LSTM:
+    if not hasattr(recipe, "in_numpy"):
         raise InputError(
             f"--engine numpy: must be graph or eager or xla for a {type(recipe).__name__}; "
-            "the networks in NumPy are language models of LSTMs"
+            "the networks in NumPy are of LSTMs, for the targets lstm and numbers"
         )
     if precision not in PRECISIONS:
         raise InputError(
@@ -39,7 +39,7 @@ def check(recipe: Recipe, precision: str):
 
 
 class NumPyLearner:
-    """A language model of LSTMs in NumPy: what `recipes.learner.Learner` does, by hand.
+    """A network of LSTMs in NumPy: what `recipes.learner.Learner` does, by hand.
 
     It starts from the weights of the Keras model that the recipe builds with that seed, and writes
     its own into it when `model` is asked for. A batch is worked on as a whole, whatever `shards`
@@ -52,16 +52,10 @@ class NumPyLearner:
         keras.config.set_dtype_policy(precision)
         self.recipe = recipe
         self.keras_model = recipe.build(data)
-        words, units = len(data.vocabulary), recipe.units
-        widths = [recipe.embedding_units or units, *[units] * recipe.layers]
-        self.network = networks.Network(
-            networks.Embedding(words, widths[0], dtype=precision),
-            *(networks.LSTM(width, units, dtype=precision) for width in widths[:-1]),
-            networks.Dense(units, words, dtype=precision),
-        )
+        self.carries = len(self.keras_model.outputs) > 1
+        self.network, self.loss = recipe.in_numpy(data, precision)
         for weight, variable in self.pairs():
             weight[:] = variable.numpy()
-        self.loss = networks.SoftmaxCrossEntropy()
         optimizer = OPTIMIZERS[recipe.optimizer]
         self.optimizer = optimizer(self.network.weights, recipe.learning_rate)
         self.start()
@@ -87,7 +81,7 @@ class NumPyLearner:
 
     def predict(self, x, y, state):
         """The losses, (batch, steps), and the state after them."""
-        self.network.state = state
+        self.network.state = state if self.carries else self.network.zero_state(len(x))
         losses = self.loss.forward(self.network.forward(x), y)
         return losses, self.network.state
 

@@ -68,6 +68,8 @@ class Recipe:
     decay_all: bool = False
     shards: Count = 2
 
+    loss = "mean"  # of the losses of a batch; or their sum over time, averaged over the sequences
+
     def __post_init__(self):
         for name, hint in fields(self).items():
             if not holds(hint, getattr(self, name)):

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tiny import RUN, call, write_corpus
 
 import tfcells.numpy
+from recipes import TARGETS
 from recipes.corpus import Corpus
 from recipes.language_model import LSTM as Recipe
 from recipes.learner import make_learner
@@ -408,9 +409,9 @@ def corpus():
 def learner(corpus):
     """A function that gives a recipe's learner."""
 
-    def make(recipe, engine, precision):
+    def make(recipe, engine, precision, data=corpus):
         settings = {"seed": 1, "engine": engine, "precision": precision}
-        return make_learner(recipe, corpus, settings)
+        return make_learner(recipe, data, settings)
 
     yield make
     keras.config.set_dtype_policy("float32")
@@ -471,8 +472,28 @@ def test_model_has_the_weights_that_were_learnt(corpus, learner):
     np.testing.assert_allclose(losses, expected, **EXACT)
 
 
+def test_numbers_are_learnt_as_by_keras(learner):
+    """No state goes from one batch to the next, and only the first unit has a loss."""
+    recipe = TARGETS["numbers"]["ten"].recipe.replace(
+        units="4", count="3", features="2", layers="2"
+    )
+    recipe = dataclasses.replace(recipe, optimizer="sgd", clip_norm=0.1)
+    examples, found = recipe.load("auto", None), []
+    for engine in ("numpy", "eager"):
+        one = learner(recipe, engine, "float64", examples)
+        before = list(one.evaluate(recipe.evaluation(examples, "test")))
+        losses, norms = zip(
+            *(one.train(x, y, 0.5) for x, y in list(recipe.batches(examples))[:5]), strict=True
+        )
+        found.append((np.ravel(before), losses, norms, *one.weight_arrays().values()))
+    assert min(found[0][2]) < 0.1 < max(found[0][2])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-8)  # Keras's data are float32
+
+
 def test_heeded_fields_are_fields():
-    assert set(HEEDED) < fields(Recipe).keys()
+    numbers = TARGETS["numbers"]["ten"].recipe
+    assert set(HEEDED) < fields(Recipe).keys() | fields(numbers).keys()
 
 
 ENGINE = f"{RUN} --dropout 0 --layers 2 --engine numpy"

@@ -111,7 +111,8 @@ def test_any_cell(cell, place):
         ("mnist --corpus digits --valid_examples 5000", "valid_examples"),
         ("mnist --corpus mnist --data_dir nowhere", "data_dir"),
         ("sine --wave square", "wave"),
-        ("numbers --engine numpy", "numpy"),
+        ("sine --engine numpy", "numpy"),
+        ("numbers --engine numpy --cell GRUCell", "cell"),
     ],
 )
 def test_bad_values_are_refused_by_name(line, culprit, place):
