@@ -1,6 +1,7 @@
-"""A run of `train.py lstm` beside what others published of Zaremba's small model, epoch by epoch."""
+"""Runs of `train.py lstm` beside what others published of Zaremba's small model, epoch by epoch."""
 
 import argparse
+import json
 import pathlib
 import sys
 
@@ -29,40 +30,51 @@ ZAREMBA = "Zaremba et al. 2014: validation 120.7, test 114.5; TensorFlow's ptb_w
 
 
 def main(arguments: list[str]) -> int:
-    """Write the report of a finished run; the exit code."""
+    """Write the report of finished runs; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks published", description=__doc__)
-    parser.add_argument("run", type=pathlib.Path, metavar="RUN", help="a finished run's folder")
+    help = "a finished run's folder"
+    parser.add_argument("runs", type=pathlib.Path, nargs="+", metavar="RUN", help=help)
     options = parser.parse_args(arguments)
     try:
-        ours = story(Run(options.run))
-        result = Run(options.run).read("result.json")
+        facts = {name: curve for name, curve in map(ours, options.runs)}
     except BAD_INPUT as error:
         print(f"benchmarks published: error: {error}", file=sys.stderr)
         return 2
-    epochs = [(epoch["train_perplexity"], epoch["valid_perplexity"]) for epoch in ours["history"]]
-    curves = {"ours": (epochs, result["test_perplexity"])} | PUBLISHED
-    rows = [("epoch", *(f"{name}: train, valid" for name in curves))]
-    for number in range(max(len(epochs) for epochs, _ in curves.values())):
+    every = facts | PUBLISHED
+    rows = [("epoch", *(f"{name}: train, valid" for name in every))]
+    for number in range(max(len(epochs) for epochs, _ in every.values())):
         cells = (
             "{:.2f}, {:.2f}".format(*epochs[number]) if number < len(epochs) else ""
-            for epochs, _ in curves.values()
+            for epochs, _ in every.values()
         )
         rows.append((number + 1, *cells))
-    rows.append(("test", *(f"{test:.2f}" for _, test in curves.values())))
+    rows.append(("test", *(f"{test:.2f}" for _, test in every.values())))
     title = "Zaremba's small model on Penn Treebank, beside what others published"
-    facts = {"result": result, "epochs": epochs, "published": PUBLISHED}
-    print(report.write("published", title, facts, rows, notes=[ZAREMBA]))
-    draw(curves)
+    path = report.write("published", title, {"curves": every}, rows, notes=[ZAREMBA])
+    draw(every).savefig(path.with_suffix(".png"), dpi=120)
+    print(path)
     return 0
 
 
+def ours(folder: pathlib.Path) -> tuple[str, tuple]:
+    """A run by its engine's name: perplexities of training and validation by epoch, and test."""
+    result, history = Run(folder).read("result.json"), story(Run(folder))["history"]
+    epochs = [(epoch["train_perplexity"], epoch["valid_perplexity"]) for epoch in history]
+    return f"ours, {result['metrics']['engine']}", (epochs, result["test_perplexity"])
+
+
+def curves() -> dict:
+    """What the report has: by name, as in PUBLISHED."""
+    return json.loads((report.RESULTS / "published.json").read_text())["curves"]
+
+
 def draw(curves: dict):
-    """Validation by epoch, and training paler."""
+    """A figure: validation by epoch, and training paler."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.5, 4), layout="constrained")
     axes = figure.add_subplot(xlabel="epoch", ylabel="perplexity", yscale="log")
-    for (name, (epochs, test)), style in zip(curves.items(), ("o-", "s--", "^:")):
+    for (name, (epochs, test)), style in zip(curves.items(), ("o-", "s--", "^:", "v-.")):
         numbers = range(1, len(epochs) + 1)
         train, valid = zip(*epochs)
         (line,) = axes.plot(numbers, valid, style, markersize=4, label=f"{name}; test {test:.1f}")
@@ -70,4 +82,4 @@ def draw(curves: dict):
     axes.set_title("validation; paler: training", fontsize="medium")
     axes.legend()
     axes.grid(which="both", alpha=0.3)
-    figure.savefig(report.RESULTS / "published.png", dpi=120)
+    return figure

@@ -179,6 +179,19 @@ for _ in range(5):
     loss_of(weights, x, y, zeros)
 forward = (time.perf_counter() - started) / 5
 sizes = sum(int(tf.size(weights[name])) for name in ("W", "U", "D"))
-billions = 6 * sizes * BATCH * WINDOW / 1e9  # two operations a weight and word, forward; twice that back
+billions = (
+    6 * sizes * BATCH * WINDOW / 1e9
+)  # two operations a weight and word, forward; twice that back
 print(f"forward {forward * 1e3:.1f} ms, the whole step {np.median(seconds) * 1e3:.1f} ms")
 print(f"that is {billions / np.median(seconds):.1f} billion operations a second in the products")
+
+# %% [markdown]
+# ## At full size
+#
+# The same steps train the network of two layers of 200 units that Zaremba et al. (2014) published, 13 epochs of
+# Penn Treebank: `python train.py lstm --engine eager`. Its curve beside those that others published:
+
+# %%
+from benchmarks import published
+
+published.draw(published.curves())

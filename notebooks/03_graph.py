@@ -202,3 +202,14 @@ plt.xlabel("words/s")
 plt.xlim(0, 1.2 * max(speeds))
 plt.gca().invert_yaxis()
 plt.show()
+
+# %% [markdown]
+# ## At full size
+#
+# `python train.py lstm` trains the network of two layers of 200 units that Zaremba et al. (2014) published, 13
+# epochs of Penn Treebank, as a graph. Its curve beside those that others published:
+
+# %%
+from benchmarks import published
+
+published.draw(published.curves())

@@ -142,7 +142,9 @@ np.testing.assert_allclose(s, deepest.layers[1](embedded[None])[0, -1], atol=1e-
 
 figure, axes = plt.subplots(figsize=(9, 3), layout="constrained")
 image = axes.imshow(opened.mean(-1).T, cmap="Greys", aspect="auto", vmin=0)
-axes.set_xticks(range(len(sentence)), [corpus.vocabulary[n] for n in sentence], rotation=45, ha="right")
+axes.set_xticks(
+    range(len(sentence)), [corpus.vocabulary[n] for n in sentence], rotation=45, ha="right"
+)
 axes.set_yticks(range(cell.cell.depth), range(1, cell.cell.depth + 1))
 axes.set_ylabel("layer")
 figure.colorbar(image, label="transform gate, mean over units")

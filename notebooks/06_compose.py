@@ -178,9 +178,7 @@ print(own(train[0][:4], training=True).shape, len(own.trainable_weights), "weigh
 with tempfile.TemporaryDirectory() as folder:
     model.save(f"{folder}/model.keras")
     again = keras.saving.load_model(f"{folder}/model.keras")
-np.testing.assert_array_equal(
-    model.predict(test[0], verbose=0), again.predict(test[0], verbose=0)
-)
+np.testing.assert_array_equal(model.predict(test[0], verbose=0), again.predict(test[0], verbose=0))
 
 # %% [markdown]
 # ## Exporting

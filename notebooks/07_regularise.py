@@ -129,7 +129,7 @@ show("WeightDrop(0.4)", lambda cell: tfcells.WeightDrop(cell, 0.4))
 # %%
 corpus = load_corpus("pydoc")
 V, BATCH, WINDOW, WIDTH = len(corpus.vocabulary), 20, 25, 128 if FULL else 16
-EPOCHS = 10 if FULL else 2
+EPOCHS = 20 if FULL else 2
 train = windows(corpus.train, BATCH, WINDOW)
 valid = windows(corpus.valid, BATCH, WINDOW)
 train, valid = (part if FULL else part.take(8) for part in (train, valid))
@@ -150,7 +150,9 @@ def curve(wrap, input_rate=0.0):
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(4e-3, clipnorm=1.0), loss)
-    history = model.fit(train, validation_data=valid, epochs=EPOCHS, shuffle=False, verbose=0).history
+    history = model.fit(
+        train, validation_data=valid, epochs=EPOCHS, shuffle=False, verbose=0
+    ).history
     return np.exp(history["loss"]), np.exp(history["val_loss"])
 
 
