@@ -5,14 +5,13 @@ neither.
 """
 
 import hashlib
-import itertools
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from recipes.corpus import Corpus, evaluation_windows, from_vocabulary, load_corpus, windows
+from recipes.generation import generate, written
 from recipes.recipe import Count, Few, InputError, NonNegative, Number, Positive, Rate, Recipe
 from recipes.run import write_text
 
@@ -192,11 +191,7 @@ class LanguageModel(Recipe):
 
     def parameters(self, vocabulary_size: int | None = None) -> int:
         """The number of trainable scalars, tied ones once; without making a single one."""
-        import keras
-
-        with keras.StatelessScope(initialize_variables=False):
-            model = self.network(vocabulary_size or PENN_TREEBANK[self.level])
-        return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+        return self.count(lambda: self.network(vocabulary_size or PENN_TREEBANK[self.level]))
 
     # What train.py asks for, as recipes/__init__.py lists it.
 
@@ -236,15 +231,6 @@ class LanguageModel(Recipe):
             bias = model.get_layer("output_bias" if self.tied else "output").bias
             bias.assign(np.log(counts / counts.sum()))
         return model
-
-    def initial_state(self, model, batch_size: int) -> list:
-        import keras
-
-        layers = [layer for layer in model.layers if isinstance(layer, keras.layers.RNN)]
-        state = [s for layer in layers for s in layer.get_initial_state(batch_size)]
-        return [
-            keras.ops.cast(s, end.dtype) for s, end in zip(state, model.outputs[1:], strict=True)
-        ]
 
     def prompt(self, data, text: str):
         return data.encode(text)
@@ -309,42 +295,10 @@ class LanguageModel(Recipe):
         write_text(run.folder / "sample.txt", sample)
         return f"a sample:\n{sample}"
 
-    def generate(self, model, data, seed: int, temperature=1.0, prompt=()) -> Iterator[str]:
-        """Tokens without end, drawn one by one as if after the end of a sentence and a prompt."""
-        import numpy as np
-        import tensorflow as tf
-
-        step = tf.function(lambda token, state: model([token, *state]))
-        random = np.random.default_rng(seed)
-        state, token = self.initial_state(model, 1), data.eos
-        for following in prompt:
-            _, *state = step(tf.constant([[token]]), state)
-            token = following
-        while True:
-            logits, *state = step(tf.constant([[token]]), state)
-            logits = np.asarray(logits, "float64").ravel()
-            if not np.isfinite(logits).all():
-                raise InputError("the network's outputs are not finite")
-            with np.errstate(over="ignore"):  # a temperature near 0: exp(-inf) is 0
-                chances = np.exp((logits - logits.max()) / temperature)
-            token = int(random.choice(len(chances), p=chances / chances.sum()))
-            yield data.vocabulary[token]
-
     def sample(self, model, data, words: int, seed: int, temperature=1.0, prompt=()) -> str:
         """A prompt, token by token, and so many words of made-up text; a sentence a line."""
-        end, space = data.vocabulary[data.eos], "" if self.level == "char" else " "
-        parts = ["\n" if token == data.eos else space + data.vocabulary[token] for token in prompt]
-        # A model of characters may never care to end a word.
-        for token in itertools.islice(
-            self.generate(model, data, seed, temperature, prompt), 20 * words
-        ):
-            part = "\n" if token == end else space + token
-            if part.strip() and (not parts or parts[-1][-1].isspace() or part[0].isspace()):
-                if not words:
-                    break
-                words -= 1
-            parts.append(part)
-        return "".join(parts).replace("\n ", "\n").strip() + "\n"
+        tokens = generate(model, data, self.initial_state(model, 1), seed, temperature, prompt)
+        return written(tokens, words, data, prompt, "" if self.level == "char" else " ")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
 """What a recipe is: a frozen dataclass whose types say what each field may hold.
 
 A field's type is all of its check: ``Rate`` is a number in [0, 1), and 1.7 is refused by name.
-Neither Keras nor TensorFlow is imported here, so a mistake on the command line is answered at once.
+Neither Keras nor TensorFlow is imported where a recipe is read, so a mistake on the command line is
+answered at once.
 """
 
 import dataclasses
@@ -100,6 +101,22 @@ class Recipe:
             case "cosine":
                 return rate * (1 - math.cos(math.pi * left)) / 2
         return rate
+
+    def count(self, build) -> int:
+        """The trainable scalars of the model that a function builds, without making a single one."""
+        import keras
+
+        with keras.StatelessScope(initialize_variables=False):
+            return sum(math.prod(weight.shape) for weight in build().trainable_weights)
+
+    def initial_state(self, model, batch_size: int) -> list:
+        """The state before the first step of all layers, if the model takes it and gives it."""
+        import keras
+
+        layers = [layer for layer in model.layers if isinstance(layer, keras.layers.RNN)]
+        wanted = model.outputs[1:]
+        state = [s for layer in layers if wanted for s in layer.get_initial_state(batch_size)]
+        return [keras.ops.cast(s, end.dtype) for s, end in zip(state, wanted, strict=True)]
 
 
 class Size(NamedTuple):

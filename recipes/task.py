@@ -4,7 +4,6 @@ Keras and TensorFlow are imported where they are used, as in the language models
 """
 
 import hashlib
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -118,11 +117,7 @@ class Task(Recipe):
 
     def parameters(self) -> int:
         """The number of trainable scalars, without making a single one."""
-        import keras
-
-        with keras.StatelessScope(initialize_variables=False):
-            model = self.build(self.recall(None))
-        return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+        return self.count(lambda: self.build(self.recall(None)))
 
     # What train.py asks for, as recipes/__init__.py lists it.
 
@@ -166,13 +161,6 @@ class Task(Recipe):
 
     def build(self, data):
         return self.network(*(array.shape[1:] for array in data.train))
-
-    def initial_state(self, model, batch_size: int) -> list:
-        import keras
-
-        layers = [layer for layer in model.layers if isinstance(layer, keras.layers.RNN)]
-        carrying = [layer for layer in layers if len(model.outputs) > 1]
-        return [state for layer in carrying for state in layer.get_initial_state(batch_size)]
 
     def batches(self, data, epoch: int = 0):
         rng, count = self.rng(len(SPLITS), epoch), self.train_examples

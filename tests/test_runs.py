@@ -21,6 +21,7 @@ from tiny import RUN, call, write_corpus
 import recipes.learner
 import recipes.run
 from recipes.corpus import from_vocabulary
+from recipes.generation import generate
 from recipes.language_model import LSTM
 from recipes.run import Run, load, save
 
@@ -122,10 +123,10 @@ def test_a_prompt_is_read(randomise):
     for text in ("a", "b", "b c", "d", "e", "f\na"):
         prompt = corpus.encode(text)
         inputs = np.array([[corpus.eos, *prompt]])
-        state = map(np.array, recipe.initial_state(model, 1))
+        state = [np.array(s) for s in recipe.initial_state(model, 1)]
         logits = np.array(model([inputs, *state])[0])[0, -1]
         expected = corpus.vocabulary[logits.argmax()]
-        assert next(recipe.generate(model, corpus, 1, 1e-6, prompt)) == expected
+        assert next(generate(model, corpus, state, 1, 1e-6, prompt)) == expected
         followers.add(expected)
     assert len(followers) > 1
 
