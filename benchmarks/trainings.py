@@ -27,10 +27,8 @@ RUNS = {
     "regularisers": {
         "none": BARE,
         "word dropout": f"{BARE} --word_dropout 0.1",
-        "variational, inputs": f"{BARE} --input_dropout 0.3",
-        "variational, state": f"{BARE} --state_dropout 0.3",
-        "variational, state, untied": f"{BARE} --state_dropout 0.3 --untied_masks true",
-        "variational, outputs": f"{BARE} --output_dropout 0.4",
+        "variational": "lstm --size tied --word_dropout 0",
+        "variational, a mask a gate": "lstm --size tied --word_dropout 0 --untied_masks true",
         "recurrent dropout": f"{BARE} --recurrent_dropout 0.3",
         "zoneout": f"{BARE} --zoneout 0.1",
         "weight drop": f"{BARE} --weight_drop 0.3",

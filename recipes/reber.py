@@ -122,7 +122,7 @@ def right(logits, y):
 
 def size(**more):
     defaults = {
-        "units": 12,
+        "units": 24,
         "train_examples": 256,
         "valid_examples": 256,
         "test_examples": 256,
