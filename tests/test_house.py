@@ -87,7 +87,8 @@ def test_only_the_engine_knows_tensorflow(path):
 def test_the_networks_in_numpy_need_numpy_alone(path):
     assert roots(path) <= {"numpy", "tfcells", *sys.stdlib_module_names}
     mine = [name for name in imported(path) if name.split(".")[0] == "tfcells"]
-    assert all(name.startswith("tfcells.numpy.") for name in mine)
+    assert all(name.startswith(("tfcells.numpy.", "tfcells.checks")) for name in mine)
+    assert roots(ROOT / "tfcells" / "checks.py") <= set(sys.stdlib_module_names)
 
 
 def test_the_engine_is_imported_for_tensorflow_alone():

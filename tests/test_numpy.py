@@ -329,7 +329,7 @@ def test_clipping():
         (lambda: Dense(2.5, 3), "inputs must be a whole number above 0, got 2.5"),
         (lambda: Embedding(True, 3), "words must be a whole number above 0, got True"),
         (lambda: LSTM(3, 4, dtype="float16"), "dtype must be float32 or float64, got 'float16'"),
-        (lambda: LSTM(3, 4, math.nan), "forget_bias must be a number"),
+        (lambda: LSTM(3, 4, math.nan), "forget_bias must be a finite number"),
         (lambda: Network(), "layers must be at least one layer"),
         (lambda: LSTM(3, 4).forward(np.ones((2, 5, 2))), "x's shape must be (any, any, 3)"),
         (lambda: LSTM(3, 4).forward(np.ones((2, 0, 3))), "x's shape must be (any, any, 3)"),
@@ -356,10 +356,10 @@ def test_clipping():
             "targets's shape must be (1, 2, 3)",
         ),
         (lambda: SGD([], 1.0), "weights must be at least one array"),
-        (lambda: SGD([np.ones(2)], 0), "rate must be a number above 0"),
-        (lambda: Adam([np.ones(2)], decay=1), "decay must be a number above 0 and below 1"),
+        (lambda: SGD([np.ones(2)], 0), "rate must be a finite number above 0"),
+        (lambda: Adam([np.ones(2)], decay=1), "decay must be a finite number above 0 and below 1"),
         (lambda: Adam([np.ones(2)], amsgrad=1), "amsgrad must be True or False"),
-        (lambda: clip([np.ones(2)], 0), "largest must be a number above 0"),
+        (lambda: clip([np.ones(2)], 0), "largest must be a finite number above 0"),
     ],
 )
 def test_bad_input_is_named(make, message):

@@ -3,7 +3,8 @@
 import keras
 from keras import ops, tree
 
-from tfcells.cells.base import Kernel, Weights, positive
+from tfcells.cells.base import Kernel, Weights
+from tfcells.checks import positive
 from tfcells.wrappers import Wrapper
 
 NEVER = -1e9  # the score of what the mask hides

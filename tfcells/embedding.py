@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from tfcells import masks
-from tfcells.cells.base import positive, probability
+from tfcells.checks import positive, probability
 
 
 @keras.saving.register_keras_serializable("tfcells")

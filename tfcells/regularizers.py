@@ -6,7 +6,7 @@ They add up over the batch, by whose size Keras divides: what a layer adds to th
 import keras
 from keras import ops
 
-from tfcells.cells.base import number, require
+from tfcells.checks import number, require
 
 
 class ActivityRegularizer(keras.Regularizer):

@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from tfcells import masks
-from tfcells.cells.base import Cell, Kernel, Weights, flag, probability, require
+from tfcells.cells.base import Cell, Kernel, Weights
+from tfcells.checks import flag, probability, require
 
 
 class Wrapper(Cell):

@@ -1,11 +1,11 @@
 """The contract of a cell: `prepare` sees the whole sequence once, `step` one moment of it."""
 
 import inspect
-import math
-import numbers
 
 import keras
 from keras import ops
+
+from tfcells.checks import flag, positive
 
 
 def multiply(x, matrix):
@@ -207,37 +207,6 @@ class Cell(keras.layers.Layer):
         return super().get_config() | {
             name: keras.saving.serialize_keras_object(value) for name, value in config.items()
         }
-
-
-def require(name, value, allowed, holds):
-    """Raise a ValueError that names the argument and what it may be, unless `holds`."""
-    if not holds:
-        raise ValueError(f"{name} must be {allowed}, got {value!r}")
-    return value
-
-
-def positive(name, value):
-    """`value`, if it is a whole number above zero."""
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    return int(require(name, value, "a whole number above 0", whole and value > 0))
-
-
-def number(name, value, low=-math.inf):
-    """`value`, if it is a finite number above `low`."""
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    allowed = "a finite number" + (f" above {low}" if low > -math.inf else "")
-    return float(require(name, value, allowed, real and low < value < math.inf))
-
-
-def probability(name, value):
-    """`value`, if it is a probability below one."""
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return float(require(name, value, "a number in [0, 1)", real and 0 <= value < 1))
-
-
-def flag(name, value):
-    """`value`, if it is a truth value."""
-    return require(name, value, "True or False", isinstance(value, bool))
 
 
 class KernelCell(Cell):

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from tfcells.cells.base import Kernel, KernelCell, Weights, require
+from tfcells.cells.base import Kernel, KernelCell, Weights
+from tfcells.checks import require
 
 
 class ClockworkRNNCell(KernelCell):

@@ -2,8 +2,9 @@
 
 from keras import ops
 
-from tfcells.cells.base import Kernel, KernelCell, Weights, number
+from tfcells.cells.base import Kernel, KernelCell, Weights
 from tfcells.cells.normalization import layer_norm
+from tfcells.checks import number
 
 
 class ElmanCell(KernelCell):

@@ -2,8 +2,9 @@
 
 from keras import ops
 
-from tfcells.cells.base import GatedCell, Kernel, Weights, flag, number
+from tfcells.cells.base import GatedCell, Kernel, Weights
 from tfcells.cells.normalization import layer_norm
+from tfcells.checks import flag, number
 
 
 class GRUCell(GatedCell):

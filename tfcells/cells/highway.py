@@ -2,7 +2,8 @@
 
 from keras import ops
 
-from tfcells.cells.base import GatedCell, Kernel, Weights, flag, number, positive
+from tfcells.cells.base import GatedCell, Kernel, Weights
+from tfcells.checks import flag, number, positive
 
 
 class RHNCell(GatedCell):

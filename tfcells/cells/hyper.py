@@ -3,17 +3,9 @@
 import keras
 from keras import ops
 
-from tfcells.cells.base import (
-    GatedCell,
-    Kernel,
-    Weights,
-    flag,
-    identity,
-    number,
-    positive,
-    raise_block,
-)
+from tfcells.cells.base import GatedCell, Kernel, Weights, identity, raise_block
 from tfcells.cells.normalization import layer_norm
+from tfcells.checks import flag, number, positive
 
 
 class HyperLSTMCell(GatedCell):

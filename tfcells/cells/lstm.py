@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from tfcells.cells.base import GatedCell, Kernel, Weights, fresh, number, raise_block, require
+from tfcells.cells.base import GatedCell, Kernel, Weights, fresh, raise_block
 from tfcells.cells.normalization import layer_norm
+from tfcells.checks import number, require
 
 
 class LSTMCell(GatedCell):

@@ -1,29 +1,8 @@
-"""Bad input raises a ValueError that names the argument and what it may be."""
-
-import math
-import numbers
+"""Arrays as arguments: bad ones raise a ValueError that names them and what they may be."""
 
 import numpy as np
 
-
-def require(name: str, value, allowed: str, holds: bool):
-    """The value, if `holds`."""
-    if not holds:
-        raise ValueError(f"{name} must be {allowed}, got {value!r}")
-    return value
-
-
-def positive(name: str, value) -> int:
-    """The value, if it is a whole number above zero."""
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    return int(require(name, value, "a whole number above 0", whole and value > 0))
-
-
-def number(name: str, value, low=-math.inf, high=math.inf) -> float:
-    """The value, if it is a number within these bounds, themselves excluded."""
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    bounds = f"above {low} and below {high}".replace("above -inf and below inf", "that is finite")
-    return float(require(name, value, f"a number {bounds}", real and low < value < high))
+from tfcells.checks import require
 
 
 def floating(name: str, value) -> np.dtype:

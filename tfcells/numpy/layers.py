@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfcells.numpy.checks import floating, indices, positive, require, shaped
+from tfcells.checks import positive, require
+from tfcells.numpy.checks import floating, indices, shaped
 
 
 class Layer:

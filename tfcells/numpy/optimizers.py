@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tfcells.numpy.checks import number, require
+from tfcells.checks import number, require
 from tfcells.numpy.layers import Rows
 
 

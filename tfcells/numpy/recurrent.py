@@ -7,7 +7,8 @@ the loss: da is dL/da. A ' marks the value after a step; time is the first axis 
 
 import numpy as np
 
-from tfcells.numpy.checks import floating, number, positive, shaped
+from tfcells.checks import number, positive
+from tfcells.numpy.checks import floating, shaped
 from tfcells.numpy.layers import Affine, Layer, glorot, orthogonal, rows, with_ones
 
 
