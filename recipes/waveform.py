@@ -105,7 +105,7 @@ class Waveform(Task):
         axes = figure.add_subplot(xlabel="sample", ylabel="signal")
         axes.plot(truth, color="0.6", linewidth=3, label="truth")
         axes.plot(found, color="black", linewidth=1, label="output")
-        axes.set_title(f"{self.layers} x {self.units} {self.cell}: normalised MSE {error:.4f}")
+        axes.set_title(f"{self.layers} x {self.units} {self.cell}: normalised MSE {error:.2g}")
         axes.legend()
         return figure
 

@@ -59,12 +59,31 @@ class Odd(tfcells.KernelCell):
         return h, (h, count + 1)
 
 
+class Handing(tfcells.KernelCell):
+    """A product and the slice it is added to, of which one is a new state as well."""
+
+    states = ("h", "before")
+    state_size = property(lambda self: [self.units, self.units])
+
+    def __init__(self, units, handed, **kwargs):
+        super().__init__(units, **kwargs)
+        self.handed = handed
+
+    def step(self, x, state, w):
+        h, before = state
+        y = w.recurrent_kernel(h)
+        h = ops.tanh(x + y)
+        return h + 0.5 * before, (h, {"product": y, "slice": x}[self.handed])
+
+
 CELLS = {
     "lstm": lambda: tfcells.LSTMCell(3),
     "rhn": lambda: tfcells.RHNCell(3, depth=2),
     "hyper": lambda: tfcells.HyperLSTMCell(3, hyper_units=2, embedding_units=2),
     "stack": lambda: [tfcells.GRUCell(3, reset_after=False), tfcells.ElmanCell(2)],
     "odd": lambda: Odd(4),
+    "product": lambda: Handing(3, "product"),
+    "slice": lambda: Handing(3, "slice"),
 }
 
 
@@ -141,6 +160,8 @@ def assert_equal(found, wanted, tolerance=1e-12):
         ("hyper", False),
         ("stack", True),
         ("odd", False),
+        ("product", False),
+        ("slice", False),
     ],
 )
 def test_gradients_in_eager_mode(pairs, name, masked):
