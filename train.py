@@ -250,8 +250,13 @@ def restore_best(run, learner, progress):
         return  # it has them
     try:
         arrays, facts = load(run.best)
-    except InputError as error:
-        raise InputError(f"{error}; {previous(run.best)} has earlier ones") from error
+    except (InputError, FileNotFoundError) as error:
+        fault = f"{run.best}: missing" if isinstance(error, FileNotFoundError) else str(error)
+        earlier = previous(run.best)
+        left = (
+            f"{earlier} has earlier ones" if earlier.exists() else "there are no others: start anew"
+        )
+        raise InputError(f"{fault}; {left}") from error
     if facts.get("epoch") != progress.best_epoch:
         raise InputError(f"{run.best}: not the weights of epoch {progress.best_epoch}")
     check_arrays(arrays, learner.weight_arrays(), run.best)
@@ -278,6 +283,9 @@ def restore(recipe, data, run, learner) -> Progress:
         progress = Progress(**facts["progress"], step_seconds=seconds)
         keys = {f"{split}_{recipe.score_name}" for split in ("train", "valid")} | {"train_loss"}
         progress.check(recipe.epochs, len(recipe.batches(data)), keys)
+        losses = [epoch["train_loss"] for epoch in progress.history] + [progress.best_loss or 0.0]
+        if not all(math.isfinite(recipe.score(loss)) for loss in losses):
+            raise InputError(f"a loss of {max(losses)} can't be")
         changed = differing(run.about(), facts["about"])
     except (AttributeError, KeyError, TypeError, InputError) as error:
         raise InputError(f"{run.checkpoint}: damaged ({error})") from error

@@ -58,7 +58,8 @@ def main(arguments: list[str]) -> int:
         *failed,
         "keras.RNN is keras.layers.RNN with a copy of the same cell: in a graph, as Keras runs it on "
         "a CPU by default, or all of it under XLA.",
-        "The limit is the sum of the matrix products' times, each at the rate of its own shape.",
+        "The limit is the sum of the matrix products' times, each at the rate of its own shape; "
+        "HyperLSTM's block-diagonal and Clockwork's masked kernels count as full ones.",
         "Outputs and all gradients were compared first.",
         f"The picture shows {settings[0]}.",
     ]

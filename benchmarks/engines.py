@@ -80,7 +80,7 @@ def train(recipe, data, settings: dict, steps: int) -> tuple[np.ndarray, float]:
         losses.append(loss / size)
     if len(losses) < steps:
         raise ValueError(f"this text has only {len(losses)} steps of {steps}")
-    return np.array(losses), size / statistics.median(seconds[WARM_UP_STEPS:])
+    return np.array(losses), size / statistics.median(seconds[WARM_UP_STEPS:] or seconds)
 
 
 def apart(losses: dict[str, np.ndarray], steps: int) -> float:

@@ -172,7 +172,8 @@ def _read_folder(folder, level):
     if not paths:
         raise CorpusError(f"{folder}: holds neither {', '.join(data.FILES.values())} nor ptb.*.txt")
     texts = {split: data.to_lines(data.read_file(path), path) for split, path in paths.items()}
-    return path.resolve().name, _split(texts, level)
+    name = path.resolve().name
+    return (str(path) if name in ("ptb", "pydoc") else name), _split(texts, level)
 
 
 def _split(texts, level):

@@ -23,12 +23,13 @@ class Digits(Task):
     `--corpus mnist`: the IDX files of `--data_dir`, else what Keras downloads. Where there are only
     the 10,000 digits of MNIST's test, the first 9,000 are trained on, and tested on the others.
     `--corpus digits`: the 8 x 8 digits of scikit-learn, every tenth for the test. `--corpus auto`: the
-    first of these that can be had. The last ``valid_examples`` of training are for validation. In
-    training every image is moved by up to ``shift`` pixels along both sides.
+    first of these that can be had. The last ``valid_examples`` of training are for validation. An epoch
+    is ``train_examples`` digits, drawn without putting back until there is none left. Each is moved by
+    up to ``shift`` hundredths of its size along both sides.
     """
 
-    shift: Whole = 2
-    train_examples: Count = 1_000_000
+    shift: Whole = 8
+    train_examples: Count = 9000
 
     name, unit, speed_name, score_name = "mnist", "digits", "digits_per_second", "cross_entropy"
 
@@ -40,8 +41,12 @@ class Digits(Task):
                 f"valid_examples={self.valid_examples}: leaves {max(cut, 0)} of {name}'s "
                 f"{len(train[0])} digits for training, fewer than batch_size, {self.batch_size}"
             )
-        first = slice(min(cut, self.train_examples))
-        split = [[array[first] for array in train], [array[cut:] for array in train]]
+        if self.train_examples < self.batch_size:
+            raise InputError(
+                f"train_examples={self.train_examples}: must be at least batch_size, "
+                f"{self.batch_size}"
+            )
+        split = [[array[:cut] for array in train], [array[cut:] for array in train]]
         test = tuple(array[: self.test_examples] for array in test)
         return Examples(name, tuple(split[0]), tuple(split[1]), test)
 
@@ -57,9 +62,13 @@ class Digits(Task):
 
     def batches(self, data, epoch=0):
         rng, (x, y) = self.rng(len(data.train), epoch), data.train
-        if self.shift:
-            wide = np.pad(x, [(0, 0), *[(self.shift, self.shift)] * 2])
-            moves = rng.integers(0, 2 * self.shift + 1, (2, len(x), 1))
+        rounds = -(-self.train_examples // len(x))
+        chosen = np.concatenate([rng.permutation(len(x)) for _ in range(rounds)])
+        x, y = (array[chosen[: self.train_examples]] for array in (x, y))
+        shift = round(self.shift / 100 * x.shape[1])
+        if shift:
+            wide = np.pad(x, [(0, 0), *[(shift, shift)] * 2])
+            moves = rng.integers(0, 2 * shift + 1, (2, len(x), 1))
             down, right = (moves[axis] + np.arange(x.shape[1 + axis]) for axis in (0, 1))
             x = wide[np.arange(len(x))[:, None, None], down[:, :, None], right[:, None]]
         return self.shuffled(rng, x, y)
@@ -99,7 +108,8 @@ class Digits(Task):
         axes.set_yticks(range(10))
         chances = np.exp(logits - logits.max(-1, keepdims=True))
         chances /= chances.sum(-1, keepdims=True)
-        for column, n in enumerate([int(np.flatnonzero(y == digit)[0]) for digit in (2, 4, 7, 9)]):
+        kinds = np.unique(y, return_index=True)[1]  # the first of every digit that there is
+        for column, n in enumerate(kinds[np.linspace(0, len(kinds) - 1, 4).astype(int)]):
             picture = figure.add_subplot(grid[0, 2 + column])
             picture.imshow(x[n], cmap="Greys")
             picture.set_axis_off()

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recipes.recipe import Count, NonNegative, Size
+from recipes.recipe import Count, InputError, NonNegative, Size
 from recipes.transduction import Transducer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 HEIGHT, WIDTH, COLUMN = 32, 160, 4  # pixels; COLUMN: how many make one row of the memory
+LONGEST = 8  # letters that fit
 FONTS = (  # of those that come with matplotlib
     *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSansMono"),
     *("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSansMono-Bold", "DejaVuSerif-Italic"),
@@ -30,7 +31,7 @@ class TextRecognition(Transducer):
 
     symbols: Count = len(LETTERS)
     shortest: Count = 3
-    longest: Count = 8
+    longest: Count = LONGEST
     filters: Count = 16
     shear: NonNegative = 0.25
     noise: NonNegative = 0.15
@@ -38,6 +39,13 @@ class TextRecognition(Transducer):
     fresh = True
 
     name, unit, speed_name = "ocr", "strings", "strings_per_second"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.symbols != len(LETTERS):
+            raise InputError(f"symbols={self.symbols}: must be {len(LETTERS)}, of {LETTERS}")
+        if self.longest > LONGEST:
+            raise InputError(f"longest={self.longest}: must be at most {LONGEST}, to fit the image")
 
     def examples(self, rng, count, split, fonts=FONTS):
         fonts = [font(name, size) for name in fonts for size in (18, 20, 22)]

@@ -4,6 +4,7 @@ import argparse
 import os
 import pathlib
 import shlex
+import sys
 from typing import Annotated, Literal
 
 from recipes import TARGETS, InputError
@@ -223,7 +224,7 @@ def continuation(arguments: list[str], folder: pathlib.Path) -> str:
             next(rest)
         elif argument != "--resume" and not argument.startswith("--out="):
             kept.append(argument)
-    return shlex.join(["python", "train.py", *kept, "--resume", "--out", str(folder)])
+    return shlex.join([sys.executable, sys.argv[0], *kept, "--resume", "--out", str(folder)])
 
 
 def table() -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.reber import source
-from recipes.recipe import Size
+from recipes.recipe import Count, InputError, Size
 from recipes.task import CellName, Examples, Task
 
 PADDING = -1
@@ -21,8 +21,15 @@ class Reber(Task):
     """
 
     cell: CellName = "PeepholeLSTMCell"
+    valid_examples: Count = 1
 
     name, unit, speed_name = "reber", "strings", "strings_per_second"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.valid_examples != 1:
+            text = f"valid_examples={self.valid_examples}"
+            raise InputError(f"{text}: must be 1, as validation is by the test strings")
 
     def load(self, corpus, data_dir, like=None) -> Examples:
         super().load(corpus, data_dir, like)
@@ -124,7 +131,6 @@ def size(**more):
     defaults = {
         "units": 24,
         "train_examples": 256,
-        "valid_examples": 256,
         "test_examples": 256,
         "optimizer": "adam",
     }

@@ -126,10 +126,12 @@ class Run:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(6, 4), layout="constrained")
-        axes = figure.add_subplot(xlabel="epoch", ylabel=score, yscale="log")
-        for split in ("train", "valid"):
+        label = score.replace("_", " ")
+        axes = figure.add_subplot(xlabel="epoch", ylabel=label, yscale="log")
+        for split, style in (("train", "o--"), ("valid", "s-")):
             values = [epoch[f"{split}_{score}"] for epoch in history]
-            axes.plot(range(1, len(values) + 1), values, marker=".", label=split)
+            axes.plot(range(1, len(values) + 1), values, style, markersize=3, label=split)
+        axes.set_title(f"{label} by epoch")
         axes.legend()
         axes.grid(which="both", alpha=0.3)
         with replacing(self.folder / "learning_curve.png") as path:

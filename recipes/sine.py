@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from recipes.recipe import Count, Size
+from recipes.recipe import Count, InputError, Size
 from recipes.task import Task
 
 PERIOD = 25  # samples
@@ -29,6 +29,11 @@ class Sine(Task):
 
     name, unit, speed_name = "sine", "sequences", "sequences_per_second"
     score_name = "squared_error"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.steps <= PERIOD:
+            raise InputError(f"steps={self.steps}: must be more than a period, {PERIOD}")
 
     def at(self, t):
         """The wave at those samples."""

@@ -26,6 +26,7 @@ CellName = Literal[
     "RHNCell",
 ]
 SPLITS = "train", "valid", "test"
+PERIODS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # of a Clockwork RNN, as many as divide the units
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,9 @@ class Task(Recipe):
         """A cell as the recipe names it."""
         import tfcells
 
+        if self.cell == "ClockworkRNNCell":
+            fit = [n for n in range(1, len(PERIODS) + 1) if self.units % n == 0]
+            more["periods"] = PERIODS[: max(fit)]
         try:
             return getattr(tfcells, self.cell)(self.units, **more)
         except ValueError as error:

@@ -20,12 +20,19 @@ class Transducer(Task):
     """
 
     symbols: Count
+    shortest: Count
+    longest: Count
     embedding_units: Count = 64
     attention_units: Count = 64
     beam: Count = 1
     fresh = True
 
     unit, speed_name, score_name = "sequences", "sequences_per_second", "cross_entropy"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.shortest > self.longest:
+            raise InputError(f"shortest={self.shortest}: must be at most longest, {self.longest}")
 
     def encoder(self):
         """A model from x to [memory, its mask]."""
@@ -124,11 +131,6 @@ class Transduction(Transducer):
     def name(self):
         return self.kind
 
-    def __post_init__(self):
-        super().__post_init__()
-        if self.shortest > self.longest:
-            raise InputError(f"shortest={self.shortest}: must be at most longest, {self.longest}")
-
     def examples(self, rng, count, split):
         return self.draw(rng, count, self.shortest, self.longest)
 
@@ -194,6 +196,11 @@ class Adding(Task):
     fresh = True
 
     name, unit, speed_name, score_name = "add", "sequences", "sequences_per_second", "squared_error"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.steps < 2:
+            raise InputError(f"steps={self.steps}: must be at least 2, one for either number")
 
     def examples(self, rng, count, split):
         return self.draw(

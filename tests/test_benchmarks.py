@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import limits, peers, report, rounds, trainings
+from benchmarks import engines, limits, peers, report, rounds, trainings
 
 QUICK = "--rounds 2 --seconds 0.001 --units 10"
 LINES = [
@@ -38,6 +38,20 @@ def test_a_benchmark_writes_its_report(line, tmp_path, monkeypatch, capsys):
         assert "| never below |" in text
     if not {"lengths", "first_call", "masked"} & set(line):
         assert '"differences"' in json.dumps(result)
+
+
+def test_engines_agree(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    for name, value in {"ENGINES": ("numpy", "graph"), "EXACT": 5, "CLOSE": 4, "MANY": 25}.items():
+        monkeypatch.setattr(engines, name, value)
+    tiny.write_corpus(tmp_path / "text")
+    line = f"lstm --corpus {tmp_path / 'text'} --units 4 --batch_size 2 --steps 2"
+    assert benchmarks.main(["engines", "--line", line]) == 0
+    result = json.loads((tmp_path / "engines.json").read_text())
+    assert {*result["words_per_second"]} == {"numpy", "graph"}
+    assert all(len(losses) == 25 for losses in result["losses"]["float32"].values())
+    monkeypatch.setattr(engines, "LIMITS", {"exact": 1e-8, "close": 0.0, "mean": 0.005})
+    assert benchmarks.main(["engines", "--line", line]) == 1
 
 
 def test_a_wrong_gradient_is_refused():

@@ -145,6 +145,7 @@ def damages(draw):
     return damage
 
 
+SPLITS = "train", "valid", "test"
 JSON = st.recursive(
     st.none()
     | st.booleans()
@@ -180,7 +181,7 @@ def test_files(place, tmp_path_factory, line, data):
     for name in ("done", "text"):
         shutil.copytree(place / name, folder / name)
     files = [f"done/{n}" for n in ("recipe.json", "vocabulary.json", "checkpoint.npz", "best.npz")]
-    path = folder / data.draw(st.sampled_from([*files, "text/train.txt", "text/valid.txt"]))
+    path = folder / data.draw(st.sampled_from([*files, *(f"text/{n}.txt" for n in SPLITS)]))
     if path.suffix == ".txt" or data.draw(st.booleans()):
         path.write_bytes(data.draw(damages())(path.read_bytes()))
     elif path.suffix == ".json":

@@ -8,6 +8,7 @@ import os
 import pathlib
 import pkgutil
 import re
+import shlex
 import subprocess
 import sys
 
@@ -15,13 +16,24 @@ import keras
 import numpy as np
 import pytest
 
+import data
 import tfcells
+from benchmarks.__main__ import NAMES
+from recipes import TARGETS
+from recipes.options import parse, settle
 
 ROOT = pathlib.Path(__file__).parents[1]
 LIBRARY = sorted((ROOT / "tfcells").rglob("*.py"))
 LAB = [*sorted((ROOT / "recipes").rglob("*.py")), *(ROOT.glob("train.py"))]
 DATA = sorted((ROOT / "data").rglob("*.py"))
-MODULES = ["tfcells", *(m.name for m in pkgutil.walk_packages(tfcells.__path__, "tfcells."))]
+MODULES = [
+    package.__name__ if name is None else name
+    for package in (tfcells, data)
+    for name in (
+        None,
+        *(m.name for m in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")),
+    )
+]
 
 
 def imported(path):
@@ -209,7 +221,24 @@ def test_there_are_doctests():
     assert len(found) >= len(tfcells.CELLS) + 3
 
 
-@pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="README.md is not written yet")
+def test_readme_names_every_cell_and_target():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in [*tfcells.CELLS, *TARGETS]:
+        assert f"`{name}`" in text or f"train.py {name}" in text, name
+
+
+def test_commands_of_the_readme_can_be_given():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = re.findall(r"python train\.py ((?!TARGET)[\w .-]+)", text)
+    assert len(lines) > 5
+    for line in lines:
+        options, overrides = parse(shlex.split(line))
+        if options.command == "train":
+            settle(options, overrides)
+    for name in re.findall(r"python -m benchmarks (\w+)", text):
+        assert name in NAMES
+
+
 def test_readme_runs(tmp_path, monkeypatch):
     """Its blocks of Python, one after the other, as a reader would type them."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")

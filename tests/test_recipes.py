@@ -13,7 +13,7 @@ import tfcells
 from recipes import InputError
 from recipes.corpus import Corpus
 from recipes.language_model import LSTM
-from recipes.learner import Learner
+from recipes.learner import NOT_DECAYED, Learner
 from recipes.penn_treebank import TARGETS
 from recipes.recipe import differences
 from recipes.run import Run, load, load_newest, save
@@ -76,6 +76,38 @@ def test_rates_of_the_papers(target, size, rates):
         for step in (0, 500, 999):
             found = recipe(target, size).rate(epoch - 1, step, 1000)
             assert found == pytest.approx(rate, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "target, size, fields",
+    [
+        ("lstm", "small", {"clip_norm": 5, "dropout": 0, "init_scale": 0.1, "steps": 20}),
+        ("lstm", "medium", {"clip_norm": 5, "dropout": 0.5, "init_scale": 0.05, "steps": 35}),
+        ("lstm", "large", {"clip_norm": 10, "dropout": 0.65, "init_scale": 0.04, "steps": 35}),
+        (
+            "rhn",
+            "paper",
+            {"depth": 10, "transform_bias": -2, "weight_decay": 1e-7, "clip_norm": 10}
+            | {"word_dropout": 0.25, "input_dropout": 0.75, "state_dropout": 0.25}
+            | {"output_dropout": 0.75, "init_scale": 0.04, "tied": True, "epochs": 500},
+        ),
+        (
+            "hsg",
+            "paper",
+            {"depth": 40, "transform_bias": -2.5, "gate_bias": -2.5, "weight_decay": 1e-9},
+        ),
+        (
+            "hypernets",
+            "paper",
+            {"units": 1000, "hyper_units": 128, "signal_units": 4, "layer_norm": True}
+            | {"dropout": 0.1, "recurrent_dropout": 0.1, "clip_norm": 1, "batch_size": 128}
+            | {"steps": 100, "level": "char"},
+        ),
+    ],
+)
+def test_fields_of_the_papers(target, size, fields):
+    found = dataclasses.asdict(recipe(target, size))
+    assert {name: found[name] for name in fields} == fields
 
 
 @pytest.mark.parametrize("anneal", ["linear", "cosine"])
@@ -142,6 +174,16 @@ def test_dropout_acts_in_training_alone(field, corpus):
     assert not np.array_equal(model(inputs, training=True)[0], still)
 
 
+def test_dropout_acts_when_the_learner_trains(corpus):
+    one = learner(dataclasses.replace(TINY, output_dropout=0.5, epochs=1), corpus)
+    x, y = next(iter(TINY.batches(corpus)))
+    first, second = (one.train(x, y, 1e-30)[0] for _ in range(2))
+    assert first != second
+    weight = np.ones(y.shape, "float32")
+    first, second = (next(one.evaluate([(x, y, weight)]))[0] for _ in range(2))
+    assert first == second
+
+
 @pytest.mark.parametrize("target, size", ALL)
 def test_no_weight_starts_as_a_copy_of_another(target, size, corpus):
     model = dataclasses.replace(recipe(target, size), units=6).build(corpus)
@@ -182,6 +224,16 @@ def test_weight_decay_shrinks_weights_and_is_in_no_score(corpus, optimizer, deca
         wanted = 0.5 * 0.25 * old if decayed else 0 * old
         np.testing.assert_allclose(one.numpy() - other.numpy(), wanted, atol=1e-6)
     assert len(spared) == (0 if decay_all else 2)  # the cell's and the softmax's
+
+
+@pytest.mark.parametrize("cell", tfcells.CELLS)
+def test_only_matrices_decay(cell):
+    """Biases, gains, shifts and peepholes are excluded by name, all vectors among them."""
+    layer = tfcells.RNN(tfcells.CELLS[cell](8))
+    layer.build((None, None, 3))
+    for weight in layer.trainable_variables:
+        spared = any(part in weight.name for part in NOT_DECAYED)
+        assert spared == (len(weight.shape) == 1), weight.name
 
 
 def test_shards_of_a_batch_give_its_gradients(corpus):

@@ -187,7 +187,7 @@ def test_signal_stops_a_run_that_can_go_on(place, monkeypatch, where, number):
         patch.setattr(recipes.learner.Learner, name, send)
         code, out, err = call(f"{RUN} --out new")
     assert code == (0 if name == "parameters" else 128 + number), err
-    assert (f"to go on: python train.py {RUN} --resume --out new" in out) == bool(code)
+    assert (f"{RUN} --resume --out new" in out.partition("to go on: ")[2]) == bool(code)
     assert call("lstm --resume --out new")[0] == 0
     for key in ("train_perplexity", "valid_perplexity", "test_perplexity"):
         assert result_of(place / "new")[key] == result_of(place / "done")[key]
@@ -296,7 +296,41 @@ def test_damaged_best_weights_are_named(place):
     arrays, facts = load(place / "done" / "checkpoint.npz")
     facts["progress"]["best_epoch"] = 1
     save(place / "done" / "checkpoint.npz", arrays, facts)
-    refused("lstm --resume --out done", "best.npz: damaged")
+    refused("lstm --resume --out done", "best.npz: damaged", "best.previous.npz has earlier ones")
+    path.unlink()
+    refused("lstm --resume --out done", "best.npz: missing", "best.previous.npz has earlier ones")
+    (place / "done" / "best.previous.npz").unlink()
+    refused("lstm --resume --out done", "best.npz: missing", "start anew")
+
+
+def test_scores_and_model_are_of_the_weights_best_on_validation(place):
+    """The second epoch's rate ruins what the first has learnt."""
+    assert call(f"{RUN} --decay 1000 --decay_after 1 --out worse")[0] == 0
+    result, history = result_of(place / "worse"), history_of(place / "worse")
+    assert result["metrics"]["best_epoch"] == 1 and result["epochs"] == 2
+    assert history[0]["valid_perplexity"] == result["valid_perplexity"]
+    assert history[1]["valid_perplexity"] > 1.5 * result["valid_perplexity"]
+    found = json.loads(call("evaluate worse")[1])
+    for split in ("valid", "test"):
+        name = f"{split}_perplexity"
+        assert found[name] == pytest.approx(result[name], rel=1e-6)
+    model = keras.saving.load_model(place / "worse" / "model.keras")
+    learnt, _ = load(place / "worse" / "best.npz")
+    for number, variable in enumerate(model.trainable_variables):
+        np.testing.assert_array_equal(variable.numpy(), learnt[f"weight {number}"])
+
+
+def history_of(folder):
+    return load(folder / "checkpoint.npz")[1]["progress"]["history"]
+
+
+def test_every_epoch_begins_with_the_text(place, monkeypatch):
+    begun, before = [], recipes.learner.Learner.start
+    monkeypatch.setattr(
+        recipes.learner.Learner, "start", lambda self: (begun.append(1), before(self))
+    )
+    assert call(f"{RUN} --out new")[0] == 0
+    assert len(begun) == 3  # when it is made, and for two epochs
 
 
 def test_recipe_that_is_not_the_checkpoints(place):

@@ -74,6 +74,20 @@ def test_config_of_cells(name):
     assert {"name", "dtype", "trainable"} <= set(config["config"])
 
 
+def test_every_cell_in_one_model(tmp_path):
+    """Saved, loaded: the same outputs, from weights that are not their first ones."""
+    x = keras.Input((STEPS, FEATURES))
+    model = keras.Model(x, [tfcells.RNN(cell(8))(x) for cell in tfcells.CELLS.values()])
+    random = np.random.default_rng(1)
+    for weight in model.trainable_variables:
+        weight.assign_add(random.normal(scale=0.1, size=weight.shape))
+    expected = model.predict(X, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    for one, other in zip(again.predict(X, verbose=0), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_config_keeps_values():
     again = tfcells.LSTMCell.from_config(lstm().get_config())
     assert (again.units, again.forget_bias) == (4, 0.5)

@@ -3,6 +3,8 @@
 import gzip
 import itertools
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -14,6 +16,10 @@ import tfcells
 from data.reber import reber_dataset_builder
 from data.reber import source as reber_source
 from recipes import TARGETS, TASKS, InputError, digits, ocr, reber, sine, transduction, waveform
+from recipes.learner import Learner
+from recipes.options import parse, settle
+from recipes.recipe import fields
+from recipes.run import load
 from recipes.task import CellName
 
 SMALL = {
@@ -102,7 +108,13 @@ def test_any_cell(cell, place):
         ("reber --cell LSTM", "cell"),
         ("reber --corpus ptb", "corpus"),
         ("reber --batch_size 300", "batch_size"),
-        ("reber --cell ClockworkRNNCell --units 5", "periods"),
+        ("reber --valid_examples 2", "valid_examples"),
+        ("add --steps 1", "steps"),
+        ("sine --steps 25", "steps"),
+        ("ocr --symbols 5", "symbols"),
+        ("ocr --longest 9", "longest"),
+        ("ocr --shortest 9", "shortest"),
+        ("mnist --corpus digits --train_examples 10", "train_examples"),
         ("waveform --samples 100 --steps 30", "steps"),
         ("waveform --batch_size 2", "batch_size"),
         ("copy --shortest 9 --longest 3", "shortest"),
@@ -119,6 +131,55 @@ def test_bad_values_are_refused_by_name(line, culprit, place):
     code, _, err = call(line)
     assert code == 2 and culprit in err.splitlines()[-1]
     assert not (place / "runs").exists()
+
+
+@pytest.mark.parametrize("target", SMALL)
+def test_any_small_value_will_do_or_is_refused_by_name(target):
+    options, overrides = parse(f"{target} {SMALL[target]}".split())
+    for field in fields(recipe(target)):
+        for value in ("1", "2", "30"):
+            try:
+                task, settings, _ = settle(options, overrides | {field: value})
+                data = task.load(settings["corpus"], None)
+            except InputError as error:
+                assert field in str(error)
+            else:
+                assert len(task.batches(data)) > 0 and len(task.evaluation(data, "valid")) > 0
+
+
+@pytest.mark.parametrize("target", SMALL)
+def test_any_cell_has_its_network(target):
+    """With all its units, of which a Clockwork RNN's periods have to be a divisor."""
+    for cell in tfcells.CELLS:
+        task = recipe(target, cell=cell)
+        model = task.build(task.recall(None))
+        layers = [layer for layer in model._flatten_layers() if isinstance(layer, tfcells.RNN)]
+        for layer in layers:
+            inner = getattr(layer.cell, "cell", layer.cell)
+            assert type(inner).__name__ == cell and inner.units == task.units
+        assert layers
+
+
+@pytest.mark.parametrize("target", ["waveform", "sine"])
+def test_a_stopped_task_ends_like_the_unbroken_one(target, place, monkeypatch):
+    """Within its second epoch, with a state that is carried, or examples of that epoch's own."""
+    line, steps, before = f"{target} {SMALL[target]}", [], Learner.train
+
+    def train(*arguments):
+        steps.append(1)
+        if len(steps) == (10 if target == "waveform" else 3):
+            os.kill(os.getpid(), signal.SIGINT)
+        return before(*arguments)
+
+    assert call(f"{line} --out unbroken")[0] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "train", train)
+        assert call(f"{line} --out broken")[0] == 130
+    assert call(f"{target} --resume --out broken")[0] == 0
+    one, other = (load(place / name / "checkpoint.npz")[0] for name in ("broken", "unbroken"))
+    assert one.keys() == other.keys()
+    for key in one.keys() - {"step_seconds"}:
+        np.testing.assert_array_equal(one[key], other[key])
 
 
 # The embedded Reber grammar.
@@ -277,7 +338,7 @@ def test_a_damaged_idx_file_is_named(tmp_path, content):
 
 
 def test_digits_move_within_their_frame():
-    task = recipe("mnist", batch_size=5, valid_examples=5, shift=1)
+    task = recipe("mnist", batch_size=5, valid_examples=5, shift=12, train_examples=10)
     image = np.zeros((10, 8, 8), "float32")
     image[:, 4, 4] = 1
     data = digits.Examples("x", (image, np.arange(10)), None, None)
@@ -285,6 +346,13 @@ def test_digits_move_within_their_frame():
     where = {tuple(int(n) - 4 for n in np.argwhere(x)[0]) for x in moved}
     assert all(x.sum() == 1 for x in moved)
     assert where <= set(itertools.product((-1, 0, 1), repeat=2)) and len(where) > 3
+
+
+def test_an_epoch_of_digits_goes_round():
+    task = recipe("mnist", batch_size=5, train_examples=25, shift=0)
+    data = digits.Examples("x", (np.zeros((10, 8, 8), "float32"), np.arange(10)), None, None)
+    drawn = np.concatenate([y for _, y in task.batches(data)])
+    assert len(drawn) == 25 and set(np.bincount(drawn, minlength=10)) == {2, 3}
 
 
 # Sequence to sequence.

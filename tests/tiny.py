@@ -43,4 +43,8 @@ def call(line: str | list[str]) -> tuple[int, str, str]:
 
 
 def out_of_patience(*_):
-    raise TimeoutError(f"no end in {PATIENCE} s")
+    raise Hangs(f"no end in {PATIENCE} s")
+
+
+class Hangs(BaseException):
+    """What train.py can't take for an error of its user's."""

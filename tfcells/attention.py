@@ -7,7 +7,7 @@ from tfcells.cells.base import Kernel, Weights
 from tfcells.checks import positive
 from tfcells.wrappers import Wrapper
 
-NEVER = -1e9  # the score of what the mask hides
+NEVER = -6e4  # the score of what the mask hides; float16 has it, too
 
 
 class Attention(Wrapper):

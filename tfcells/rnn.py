@@ -20,7 +20,7 @@ class RNN(keras.layers.RNN):
     a single step as it is; False runs an ordinary loop, which can be exported and differentiated twice.
     On other backends the ordinary loop always runs.
     remat: record the states of about the root of all steps only, and compute the steps between them
-    again for the gradient: less memory, for one more pass forward. Not with jit_compile=False.
+    again for the gradient: less memory, for one more pass forward. Needs the compiled loop.
     memory, memory_mask: arguments of the call for cells in `Attention`, (batch, rows, features) and
     (batch, rows).
 
@@ -32,19 +32,30 @@ class RNN(keras.layers.RNN):
     def __init__(self, cell, *args, jit_compile="auto", remat=False, **kwargs):
         if jit_compile != "auto" and not isinstance(jit_compile, bool):
             raise ValueError(f'jit_compile must be "auto", True or False, got {jit_compile!r}')
-        if not isinstance(remat, bool) or (remat and not jit_compile):
-            allowed = "True or False, and False with jit_compile=False"
-            raise ValueError(f"remat must be {allowed}, got {remat!r}")
         super().__init__(cell, *args, **kwargs)
         self.jit_compile = jit_compile
         self.remat = remat
         self.supports_masking = True
         cells = unstacked(self.cell)
         self.runs_cells = all(isinstance(each, Cell) for each in cells)
+        if not isinstance(remat, bool) or (remat and not self.compiles):
+            allowed = "True or False, and False where no loop is compiled: for jit_compile=False"
+            allowed += ", unroll=True, cells that are not tfcells', backends besides TensorFlow"
+            raise ValueError(f"remat must be {allowed}; got {remat!r}")
         if self.runs_cells:
             for each in cells:
                 each.adopt_dtype(self.dtype_policy)
         self.programs = {}
+
+    @property
+    def compiles(self):
+        """Whether a loop of more than one step is a compiled one."""
+        return (
+            bool(self.jit_compile)
+            and not self.unroll
+            and self.runs_cells
+            and keras.backend.backend() == "tensorflow"
+        )
 
     def call(
         self,

@@ -185,7 +185,7 @@ class Cell(keras.layers.Layer):
         if self.dtype_is_explicit and self.dtype_policy != policy:
             raise ValueError(
                 f"dtype: the layer's policy is {policy.name}, its cell's {self.dtype_policy.name}; "
-                "give one of the two, or the same to both"
+                "give the layer the cell's dtype, or neither"
             )
         if self.built and self.dtype_policy != policy:
             raise ValueError(f"dtype: the cell is already built with {self.dtype_policy.name}")
