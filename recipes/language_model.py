@@ -39,6 +39,9 @@ class LanguageModel(Recipe):
     ``activation_penalty`` and ``temporal_penalty``, AR and TAR (Merity et al., 1708.01009), added to
     the mean loss of a prediction; both after ``output_dropout``, unlike the authors' TAR.
 
+    ``restart`` is the share of a batch's rows that begin a window with the zero state; the others carry
+    theirs on.
+
     ``embedding_units`` is the width of the embedding, if not ``units``; a linear map leads back to
     it before a tied softmax. ``one_hot`` does without an embedding. ``init_scale`` draws weights
     uniformly within plus and minus that; without it, Keras's own initialisers do.
@@ -66,6 +69,7 @@ class LanguageModel(Recipe):
     weight_drop: Rate = 0.0
     activation_penalty: NonNegative = 0.0
     temporal_penalty: NonNegative = 0.0
+    restart: Rate = 0.0
     loss: Literal["sum", "mean"] = "sum"
     evaluation_batch_size: Count = 20
     evaluation_steps: Count = 100
@@ -126,6 +130,7 @@ class LanguageModel(Recipe):
         import keras
 
         import tfcells
+        from recipes.restart import Restart
 
         def drop(x):
             return keras.layers.Dropout(self.dropout)(x) if self.dropout else x
@@ -145,8 +150,10 @@ class LanguageModel(Recipe):
                     for name, size in zip(cell.states, cell.state_size, strict=True)
                 ]
                 layer = tfcells.RNN(cell, return_state=True, **options)
-                x, *end = layer(drop(x), initial_state=start)
                 before += start
+                if self.restart:
+                    start = Restart(self.restart, name=f"restart_{number}")(start)
+                x, *end = layer(drop(x), initial_state=start)
                 after += end
             else:
                 x = tfcells.RNN(cell, **options)(drop(x))

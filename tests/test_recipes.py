@@ -16,6 +16,7 @@ from recipes.language_model import LSTM
 from recipes.learner import NOT_DECAYED, Learner
 from recipes.penn_treebank import TARGETS
 from recipes.recipe import differences
+from recipes.restart import Restart
 from recipes.run import Run, load, load_newest, save
 
 ALL = [(target, size) for target, sizes in TARGETS.items() for size in sizes]
@@ -174,6 +175,34 @@ def test_dropout_acts_in_training_alone(field, corpus):
     assert not np.array_equal(model(inputs, training=True)[0], still)
 
 
+def test_some_rows_begin_with_the_zero_state(corpus):
+    """All states of a row together, others anew at each call, none outside training."""
+    random = np.random.default_rng(0)
+    states = [random.normal(size=(300, size)).astype("float32") for size in (3, 2)]
+    layer, drawn = Restart(0.3, seed=1), []
+    for _ in range(2):
+        found = [np.array(state) for state in layer(states, training=True)]
+        zero = np.all(found[0] == 0, axis=1)
+        for new, old in zip(found, states, strict=True):
+            np.testing.assert_array_equal(new, np.where(zero[:, None], 0, old))
+        assert 0.2 < zero.mean() < 0.4
+        drawn.append(zero)
+    assert not np.array_equal(*drawn)
+    for new, old in zip(layer(states), states, strict=True):
+        np.testing.assert_array_equal(new, old)
+
+    model = dataclasses.replace(TINY, restart=0.9).build(corpus)
+    x, far = np.array(next(iter(TINY.batches(corpus)))[0]), [np.full((2, 6), 0.9, "float32")] * 2
+    trained = [np.array(model([x, *far], training=True)[0]) for _ in range(5)]
+    fresh = np.array(model([x, *np.zeros_like(far)])[0])
+    carried = np.array(model([x, *far])[0])
+    rows = [row for batch in trained for row in zip(batch, fresh, carried)]
+    began = [np.array_equal(row, new) for row, new, _ in rows]
+    assert 5 < sum(began) and all(
+        b or np.array_equal(row, old) for b, (row, _, old) in zip(began, rows)
+    )
+
+
 def test_dropout_acts_when_the_learner_trains(corpus):
     one = learner(dataclasses.replace(TINY, output_dropout=0.5, epochs=1), corpus)
     x, y = next(iter(TINY.batches(corpus)))
@@ -233,7 +262,7 @@ def test_only_matrices_decay(cell):
     layer.build((None, None, 3))
     for weight in layer.trainable_variables:
         spared = any(part in weight.name for part in NOT_DECAYED)
-        assert spared == (len(weight.shape) == 1), weight.name
+        assert spared == (len(weight.shape) == 1 or "bias" in weight.name), weight.name
 
 
 def test_shards_of_a_batch_give_its_gradients(corpus):
