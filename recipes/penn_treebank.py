@@ -126,6 +126,7 @@ TARGETS = {
             paper="Inan et al. 2017, arXiv 1611.01462",
             source="not theirs but ours; the score is of their small VD-LSTM with tied embeddings",
             published="89.9 / 85.1",
+            own="87.8 / 82.2",
         ),
     },
     "lnlstm": {
