@@ -13,6 +13,9 @@
 #
 # A language model that reads words and predicts the next one: every equation beside its code, gradients
 # worked out by hand and checked here. Notebooks 2 and 3 do the same with TensorFlow, from the same weights.
+#
+# The outputs below are of the full setting; with the environment variable
+# `TFCELLS_NOTEBOOKS=small` it all ends within a minute, as in the tests.
 
 # %%
 import subprocess
@@ -286,7 +289,8 @@ print(sample(40))
 # ## At full size
 #
 # These steps, made faster, are `tfcells.numpy`; `python train.py lstm --engine numpy` trains with them the
-# network of two layers of 200 units that Zaremba et al. (2014) published, 13 epochs of Penn Treebank. Its curve beside those that others published:
+# network of two layers of 200 units that Zaremba et al. (2014) published, 13 epochs of Penn Treebank. Our curve, of the engine that trains
+# by default, beside those that others published:
 
 # %%
 from benchmarks import published

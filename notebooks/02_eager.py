@@ -13,6 +13,9 @@
 #
 # Eager TensorFlow computes at once, line by line, like NumPy. What it adds: a tape that writes down what was
 # computed, and works out the gradients from that. So notebook 1's backward pass is gone.
+#
+# The outputs below are of the full setting; with the environment variable
+# `TFCELLS_NOTEBOOKS=small` it all ends within a minute, as in the tests.
 
 # %%
 import subprocess
@@ -189,7 +192,8 @@ print(f"that is {billions / np.median(seconds):.1f} billion operations a second 
 # ## At full size
 #
 # The same steps train the network of two layers of 200 units that Zaremba et al. (2014) published, 13 epochs of
-# Penn Treebank: `python train.py lstm --engine eager`. Its curve beside those that others published:
+# Penn Treebank: `python train.py lstm --engine eager`. Our curve, of
+# the engine that trains by default, beside those that others published:
 
 # %%
 from benchmarks import published

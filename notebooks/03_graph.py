@@ -13,6 +13,9 @@
 #
 # `tf.function` runs a Python function once, to *trace* it: what TensorFlow was asked to do becomes a graph.
 # From then on the graph runs, and the Python code does not.
+#
+# The outputs below are of the full setting; with the environment variable
+# `TFCELLS_NOTEBOOKS=small` it all ends within a minute, as in the tests.
 
 # %%
 import subprocess

@@ -13,6 +13,9 @@
 #
 # In a HyperLSTM (Ha, Dai & Le, 2016) a small LSTM looks at what the main one reads and does, and at every step scales
 # the rows of its weights. Here one reads characters, and the weights that it generates are drawn along the text.
+#
+# The outputs below are of the full setting; with the environment variable
+# `TFCELLS_NOTEBOOKS=small` it all ends within a minute, as in the tests.
 
 # %%
 import subprocess
@@ -45,9 +48,12 @@ EPOCHS, UNITS, HYPER, SIGNAL = (6, 192, 48, 4) if FULL else (1, 24, 8, 2)
 # The small LSTM reads $[x_t, h_{t-1}]$; its output $\hat h_t$ is turned into a short signal $z$ for each gate
 # $y$, and that into a vector as wide as the main LSTM, one for each of $W$, $U$ and $b$:
 #
-# $$z^y_h = Z^y_h \hat h_t, \qquad d^y_h = A^y_h z^y_h$$
+# $$z^y_k = Z^y_k \hat h_t + e^y_k, \qquad d^y_k = A^y_k z^y_k \qquad (k = x, h, b; \; e_b = 0)$$
 #
-# $$a^y = d^y_x \odot W^y x_t + d^y_h \odot U^y h_{t-1} + d^y_b$$
+# $$a^y = d^y_x \odot W^y x_t + d^y_h \odot U^y h_{t-1} + d^y_b + b^y$$
+#
+# With layer normalisation, as here, each $a^y$ is brought to mean 0 and variance 1 over its units, then scaled and
+# shifted by vectors that are learnt; and so is the memory on its way to the output.
 #
 # So each row of $U$ is scaled anew at each step: a weight that changes, at the price of a vector.
 

@@ -13,6 +13,9 @@
 #
 # A cell is a layer of Keras, so it goes wherever Keras lets a recurrent layer go. One model a cell of this
 # notebook.
+#
+# The outputs below are of the full setting; with the environment variable
+# `TFCELLS_NOTEBOOKS=small` it all ends within a minute, as in the tests.
 
 # %%
 import subprocess
