@@ -198,7 +198,7 @@ class LanguageModel(Recipe):
 
     def parameters(self, vocabulary_size: int | None = None) -> int:
         """The number of trainable scalars, tied ones once; without making a single one."""
-        return self.count(lambda: self.network(vocabulary_size or PENN_TREEBANK[self.level]))
+        return self.scalars(lambda: self.network(vocabulary_size or PENN_TREEBANK[self.level]))
 
     # What train.py asks for, as recipes/__init__.py lists it.
 

@@ -102,7 +102,7 @@ class Recipe:
                 return rate * (1 - math.cos(math.pi * left)) / 2
         return rate
 
-    def count(self, build) -> int:
+    def scalars(self, build) -> int:
         """The trainable scalars of the model that a function builds, without making a single one."""
         import keras
 

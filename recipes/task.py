@@ -121,7 +121,7 @@ class Task(Recipe):
 
     def parameters(self) -> int:
         """The number of trainable scalars, without making a single one."""
-        return self.count(lambda: self.build(self.recall(None)))
+        return self.scalars(lambda: self.build(self.recall(None)))
 
     # What train.py asks for, as recipes/__init__.py lists it.
 

@@ -87,7 +87,7 @@ def test_a_run_leaves_everything(target, place):
     assert code == 2 and "language model" in err
 
 
-@pytest.mark.parametrize("target", ["reber", "sine", "copy"])
+@pytest.mark.parametrize("target", ["reber", "sine"])
 def test_a_seed_decides_everything(target, place):
     first, second, other = (
         run(f"{target} {SMALL[target]} --seed {seed} --out {number}")
@@ -97,7 +97,7 @@ def test_a_seed_decides_everything(target, place):
     assert first[name] == second[name] != other[name]
 
 
-@pytest.mark.parametrize("cell", tfcells.CELLS)
+@pytest.mark.parametrize("cell", ["ClockworkRNNCell", "GRUCell", "HyperLSTMCell"])
 def test_any_cell(cell, place):
     run(f"reber {SMALL['reber']} --epochs 1 --cell {cell}")
 
