@@ -6,8 +6,7 @@ import pathlib
 import sys
 
 from benchmarks import report
-from recipes import BAD_INPUT
-from recipes.compare import story
+from recipes import BAD_INPUT, compare
 from recipes.run import Run
 
 PUBLISHED = {  # training and validation perplexity by epoch; the last: test
@@ -36,11 +35,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("runs", type=pathlib.Path, nargs="+", metavar="RUN", help=help)
     options = parser.parse_args(arguments)
     try:
-        facts = {name: curve for name, curve in map(ours, options.runs)}
+        every = dict(map(ours, options.runs)) | PUBLISHED
     except BAD_INPUT as error:
         print(f"benchmarks published: error: {error}", file=sys.stderr)
         return 2
-    every = facts | PUBLISHED
     rows = [("epoch", *(f"{name}: train, valid" for name in every))]
     for number in range(max(len(epochs) for epochs, _ in every.values())):
         cells = (
@@ -51,14 +49,14 @@ def main(arguments: list[str]) -> int:
     rows.append(("test", *(f"{test:.2f}" for _, test in every.values())))
     title = "Zaremba's small model on Penn Treebank, beside what others published"
     path = report.write("published", title, {"curves": every}, rows, notes=[ZAREMBA])
-    draw(every).savefig(path.with_suffix(".png"), dpi=120)
+    compare.write(draw(every), path.with_suffix(".png"))
     print(path)
     return 0
 
 
 def ours(folder: pathlib.Path) -> tuple[str, tuple]:
     """A run by its engine's name: perplexities of training and validation by epoch, and test."""
-    result, history = Run(folder).read("result.json"), story(Run(folder))["history"]
+    result, history = Run(folder).read("result.json"), compare.story(Run(folder))["history"]
     epochs = [(epoch["train_perplexity"], epoch["valid_perplexity"]) for epoch in history]
     return f"ours, {result['metrics']['engine']}", (epochs, result["test_perplexity"])
 
@@ -69,17 +67,14 @@ def curves() -> dict:
 
 
 def draw(curves: dict):
-    """A figure: validation by epoch, and training paler."""
-    from matplotlib.figure import Figure
+    """A figure of them."""
+    return compare.draw([as_story(name, *curve) for name, curve in curves.items()], "perplexity")
 
-    figure = Figure(figsize=(6.5, 4), layout="constrained")
-    axes = figure.add_subplot(xlabel="epoch", ylabel="perplexity", yscale="log")
-    for (name, (epochs, test)), style in zip(curves.items(), ("o-", "s--", "^:", "v-.")):
-        numbers = range(1, len(epochs) + 1)
-        train, valid = zip(*epochs)
-        (line,) = axes.plot(numbers, valid, style, markersize=4, label=f"{name}; test {test:.1f}")
-        axes.plot(numbers, train, style, markersize=3, color=line.get_color(), alpha=0.35)
-    axes.set_title("validation; paler: training", fontsize="medium")
-    axes.legend()
-    axes.grid(which="both", alpha=0.3)
-    return figure
+
+def as_story(name: str, epochs: list, test: float) -> dict:
+    """A curve as `recipes.compare` tells of a run."""
+    history = [
+        {"epoch": number, "train_perplexity": train, "valid_perplexity": valid}
+        for number, (train, valid) in enumerate(epochs, 1)
+    ]
+    return {"name": name, "changed": f"test {test:.1f}", "history": history}

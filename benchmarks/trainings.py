@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 from benchmarks import report
-from recipes.compare import draw, story
+from recipes.compare import draw, story, write
 from recipes.options import parse, recall, settle
 from recipes.run import ROOT, Run
 
@@ -66,8 +66,9 @@ def main(name: str, arguments: list[str]) -> int:
             best = result["metrics"]["best_epoch"]
             rows.append((label, command, f"{result['parameters']:,}", *scores, best))
             run |= {"name": label, "changed": f"test {result['test_perplexity']:.1f}"}
-        print(report.write(name, TITLES[name], {"runs": finished}, rows))
-        draw(list(finished.values()), "perplexity", report.RESULTS / f"{name}.png")
+        path = report.write(name, TITLES[name], {"runs": finished}, rows)
+        write(draw(list(finished.values()), "perplexity"), path.with_suffix(".png"))
+        print(path)
     for label in missing:
         print(f"not finished: {label}", file=sys.stderr)
     return 1 if missing else 0

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
         if len(scores) > 1:
             raise InputError(f"RUN: must have one score, not {' and '.join(sorted(scores))}")
         print(table(stories))
-        draw(stories, scores.pop(), options.out)
+        write(draw(stories, scores.pop()), options.out)
     except BAD_INPUT as error:
         print(f"recipes.compare: error: {error}", file=sys.stderr)
         return 2
@@ -88,8 +88,8 @@ def table(stories: list[dict]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def draw(stories: list[dict], score: str, path: pathlib.Path):
-    """Validation by epoch, and training paler; lines and marks differ, so that grey will do."""
+def draw(stories: list[dict], score: str):
+    """A figure: validation by epoch, training paler; lines and marks differ, so that grey will do."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 5), layout="constrained")
@@ -106,6 +106,11 @@ def draw(stories: list[dict], score: str, path: pathlib.Path):
     axes.set_title("validation; paler: training", fontsize="medium")
     figure.legend(fontsize="small", loc="outside lower center")
     axes.grid(which="both", alpha=0.3)
+    return figure
+
+
+def write(figure, path: pathlib.Path):
+    """The figure as a file of the kind that its name says, or PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, format=path.suffix.lstrip(".") or "png")

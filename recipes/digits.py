@@ -41,11 +41,6 @@ class Digits(Task):
                 f"valid_examples={self.valid_examples}: leaves {max(cut, 0)} of {name}'s "
                 f"{len(train[0])} digits for training, fewer than batch_size, {self.batch_size}"
             )
-        if self.train_examples < self.batch_size:
-            raise InputError(
-                f"train_examples={self.train_examples}: must be at least batch_size, "
-                f"{self.batch_size}"
-            )
         split = [[array[:cut] for array in train], [array[cut:] for array in train]]
         test = tuple(array[: self.test_examples] for array in test)
         return Examples(name, tuple(split[0]), tuple(split[1]), test)

@@ -130,7 +130,6 @@ class LanguageModel(Recipe):
         import keras
 
         import tfcells
-        from recipes.restart import Restart
 
         def drop(x):
             return keras.layers.Dropout(self.dropout)(x) if self.dropout else x
@@ -152,7 +151,7 @@ class LanguageModel(Recipe):
                 layer = tfcells.RNN(cell, return_state=True, **options)
                 before += start
                 if self.restart:
-                    start = Restart(self.restart, name=f"restart_{number}")(start)
+                    start = tfcells.Restart(self.restart, name=f"restart_{number}")(start)
                 x, *end = layer(drop(x), initial_state=start)
                 after += end
             else:

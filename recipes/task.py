@@ -62,6 +62,14 @@ class Task(Recipe):
     name = "task"
     fresh = False  # whether each epoch has examples of its own
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.batch_size > self.train_examples:
+            raise InputError(
+                f"batch_size={self.batch_size}: must be at most train_examples, "
+                f"{self.train_examples}"
+            )
+
     def examples(self, rng, count: int, split: str) -> tuple:
         """So many pairs (x, y) as two arrays."""
         raise NotImplementedError
@@ -135,11 +143,6 @@ class Task(Recipe):
     def load(self, corpus: str, data_dir: str | None, like=None) -> Examples:
         if corpus not in ("auto", self.name):
             raise InputError(f"--corpus {corpus}: must be auto, as {self.name} makes its own data")
-        if self.batch_size > self.train_examples:
-            raise InputError(
-                f"batch_size={self.batch_size}: must be at most train_examples, "
-                f"{self.train_examples}"
-            )
         counts = (getattr(self, f"{split}_examples") for split in SPLITS)
         parts = (
             self.examples(self.rng(stream), count, split)

@@ -135,9 +135,8 @@ TARGETS = {
     "waveform": {
         "short": size(samples=320, units=15),
         "deep_short": size(samples=320, units=7, layers=3),
-        "long": size(
-            samples=960, units=50, init_scale=0.05
-        ),  # larger, its first gradients overflow
+        # From larger weights the first gradients of 50 units overflow.
+        "long": size(samples=960, units=50, init_scale=0.05),
         "deep_long": size(samples=960, units=23, layers=3),
         "clockwork": size(samples=320, units=36, cell="ClockworkRNNCell"),
     }

@@ -486,7 +486,7 @@ def test_fifty_lengths_make_few_programs_in_a_graph():
 
     @tf.function(input_signature=[tf.TensorSpec([None, 2, 3])])
     def padded(x):
-        found, steps, _ = engine.to_bucket({"x": x})
+        found, steps, _ = engine.loops.to_bucket({"x": x})
         return tf.shape(found["x"])[0], steps, found["x"]
 
     sizes = set()

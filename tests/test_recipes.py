@@ -16,7 +16,6 @@ from recipes.language_model import LSTM
 from recipes.learner import NOT_DECAYED, Learner
 from recipes.penn_treebank import TARGETS
 from recipes.recipe import differences
-from recipes.restart import Restart
 from recipes.run import Run, load, load_newest, save
 
 ALL = [(target, size) for target, sizes in TARGETS.items() for size in sizes]
@@ -179,7 +178,7 @@ def test_some_rows_begin_with_the_zero_state(corpus):
     """All states of a row together, others anew at each call, none outside training."""
     random = np.random.default_rng(0)
     states = [random.normal(size=(300, size)).astype("float32") for size in (3, 2)]
-    layer, drawn = Restart(0.3, seed=1), []
+    layer, drawn = tfcells.Restart(0.3, seed=1), []
     for _ in range(2):
         found = [np.array(state) for state in layer(states, training=True)]
         zero = np.all(found[0] == 0, axis=1)
@@ -188,6 +187,11 @@ def test_some_rows_begin_with_the_zero_state(corpus):
         assert 0.2 < zero.mean() < 0.4
         drawn.append(zero)
     assert not np.array_equal(*drawn)
+    again = tfcells.Restart.from_config(layer.get_config())
+    compiled = tf.function(lambda: again(states, training=True), jit_compile=True)
+    np.testing.assert_array_equal(np.all(compiled()[0] == 0, axis=1), drawn[0])
+    with pytest.raises(ValueError, match="rate must be a number in .0, 1."):
+        tfcells.Restart(1)
     for new, old in zip(layer(states), states, strict=True):
         np.testing.assert_array_equal(new, old)
 

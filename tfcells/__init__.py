@@ -5,6 +5,7 @@ from tfcells.attention import Attention
 from tfcells.cells import *
 from tfcells.embedding import Bias, WordDropout
 from tfcells.regularizers import ActivationRegularizer, TemporalActivationRegularizer
+from tfcells.restart import Restart
 from tfcells.rnn import RNN
 from tfcells.version import __version__
 from tfcells.wrappers import RecurrentDropout, Variational, WeightDrop, Wrapper, Zoneout
@@ -16,6 +17,7 @@ __all__ = [
     "Bias",
     "RNN",
     "RecurrentDropout",
+    "Restart",
     "TemporalActivationRegularizer",
     "Variational",
     "WeightDrop",

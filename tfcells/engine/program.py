@@ -1,10 +1,4 @@
-"""The loop over time in TensorFlow, compiled: products recorded on the way, replayed on the way back.
-
-Forward, one XLA loop: each `w.kernel(x)` multiplies and records its result. Backward, one XLA loop:
-each `w.kernel(x)` replays the recorded result, so that only element-wise work is done again; its
-gradient is dy @ kernel^T, with the transpose taken once, and dy is stacked over time. Weight gradients
-are one large product per kernel after the loop. Only this module knows TensorFlow.
-"""
+"""The compiled pair: forward, which records the products; backward, which replays them."""
 
 import functools
 import threading
@@ -15,131 +9,6 @@ import tensorflow as tf
 from keras import tree
 
 from tfcells.cells.base import Kernel, multiply
-
-BUCKETS = [2**power for power in range(31)]
-
-
-def loop(program, slices, state, weights):
-    """The ordinary loop: TensorFlow differentiates it as often as wanted.
-
-    slices: a structure of (steps, ...) tensors; state: a tuple of tensors; weights: `Weights`. Returns
-    the outputs, (steps, batch, features), and the final state.
-    """
-    check(slices, state)
-    first = tree.flatten(slices)[0]
-    steps = first.shape[0] or tf.shape(first)[0]
-    output = program.output
-    outputs = tf.TensorArray(output.dtype, steps, element_shape=first.shape[1:2] + output.shape[1:])
-
-    def body(t, state, outputs):
-        output, new = program.step(tree.map_structure(lambda s: s[t], slices), state, weights)
-        return t + 1, tuple(new), outputs.write(t, output)
-
-    _, state, outputs = tf.while_loop(
-        lambda t, *_: t < steps, body, (0, tuple(state), outputs), maximum_iterations=steps
-    )
-    return outputs.stack(), state
-
-
-def compiled(program, slices, state, weights):
-    """The compiled loop: arguments and results are those of `loop`.
-
-    Raises NotImplementedError when differentiated twice.
-    """
-    check(slices, state)
-    known = tree.flatten(slices)[0].shape[:2]
-    slices, steps, padded = to_bucket(slices)
-    kernels, tensors = split(weights)
-    groups = [tree.flatten(slices), list(state), [kernel.matrix for kernel in kernels], tensors]
-
-    def regroup(flat):
-        flat = iter([tf.stop_gradient(x) for x in flat])
-        return [[next(flat) for _ in group] for group in groups]
-
-    @tf.custom_gradient
-    def run(*flat):
-        outputs, final, products, befores = program.forward(*regroup(flat), steps)
-
-        @tf.custom_gradient
-        def backward(*given):
-            d_outputs, *d_final = (tf.stop_gradient(d) for d in given[: 1 + len(final)])
-            now, _, matrices, tensors = regroup(given[1 + len(final) :])
-            d_final = [d for d, x in zip(d_final, final) if is_float(x)]
-            d_now, d_state, d_tensors, inputs, d_products = program.backward(
-                d_outputs, d_final, now, befores, matrices, tensors, products, steps
-            )
-            inputs, d_products = program.complete(inputs, d_products, befores, d_now)
-            count = steps if padded else None
-            d_matrices = program.weight_gradients(matrices, inputs, d_products, count)
-            return (*d_now, *d_state, *d_matrices, *d_tensors), once
-
-        def gradient(*d):
-            d = [d[0], *(x if g is None else g for g, x in zip(d[1:], final))]
-            found = iter(backward(*d, *flat))
-            return tuple(next(found) if is_float(x) else None for x in flat)
-
-        return (outputs, *final), gradient
-
-    outputs, *final = run(*(tf.convert_to_tensor(x) for group in groups for x in group))
-    outputs = outputs[:steps] if padded else outputs
-    return tf.ensure_shape(outputs, known + program.output.shape[1:]), tuple(final)
-
-
-def once(*_):
-    raise NotImplementedError(
-        "the compiled loop of tfcells.RNN can be differentiated once; for second derivatives use "
-        "tfcells.RNN(..., jit_compile=False)"
-    )
-
-
-def check(slices, state):
-    """Assert, when the program runs, the agreement of sizes that were unknown when it was traced."""
-    first, *others = tree.flatten(slices)
-    steps, batch = tf.unstack(tf.shape(first)[:2])
-    if None not in first.shape[:2]:
-        return
-    tf.debugging.assert_positive(steps, "sequences must have at least one step")
-    for x in others:
-        message = "mask and slices must have the steps and batch size of sequences"
-        tf.debugging.assert_equal(tf.shape(x)[:2], [steps, batch], message)
-    for x in state:
-        message = "initial_state, or the state remembered, must have the batch size of sequences"
-        tf.debugging.assert_equal(tf.shape(x)[0], batch, message)
-
-
-def to_bucket(slices):
-    """Pad the steps to a power of two unless the graph knows them, so that few programs serve all.
-
-    Returns the slices, the true number of steps, and whether they were padded.
-    """
-    flat = tree.flatten(slices)
-    known = flat[0].shape[0]
-    if known is not None and not tf.executing_eagerly():
-        return slices, tf.constant(known), False
-    steps = tf.shape(flat[0])[0]
-    if known is not None:
-        size = next(bucket for bucket in BUCKETS if bucket >= known)
-        if size == known:
-            return slices, steps, False
-    else:
-        buckets = tf.constant(BUCKETS)
-        size = tf.reduce_min(tf.where(buckets >= steps, buckets, BUCKETS[-1]))
-
-    def pad(x):
-        return tf.pad(x, [[0, size - steps]] + [[0, 0]] * (len(x.shape) - 1))
-
-    return tree.map_structure(pad, slices), steps, True
-
-
-def split(weights):
-    """The kernels and the tensors of `Weights`."""
-    leaves = weights.leaves()
-    kernels = [leaf for leaf in leaves if isinstance(leaf, Kernel)]
-    return kernels, [leaf for leaf in leaves if not isinstance(leaf, Kernel)]
-
-
-def is_float(x):
-    return x.dtype.is_floating
 
 
 class Site(NamedTuple):
@@ -298,11 +167,12 @@ class Program:
         return arrays([site.y for site in self.sites], size)
 
     def run_backward(self, d_outputs, d_state, slices, befores, matrices, tensors, products, steps):
-        """Gradients of slices, state and tensors, and what `complete` needs of the products."""
+        """Gradients of slices, state and tensors, and what `weight_gradients` needs besides."""
         size = tf.shape(slices[0])[0]
         found = d_state, self.zero_totals(tensors), arrays(floats(slices), size)
+        transposed = transposes(matrices)
         d_state, d_tensors, d_slices, inputs, d_products = self.walk_back(
-            0, steps, size, found, d_outputs, slices, befores, matrices, tensors, products
+            0, steps, size, found, d_outputs, slices, befores, transposed, tensors, products
         )
         d_tensors = [tf.cast(d, x.dtype) for d, x in zip(d_tensors, floats(tensors))]
         return stack(d_slices), d_state, d_tensors, inputs, d_products
@@ -313,7 +183,7 @@ class Program:
         return [tf.zeros_like(x, dtype) for x, dtype in zip(floats(tensors), wide)]
 
     def walk_back(
-        self, first, end, size, found, d_outputs, slices, befores, matrices, tensors, products
+        self, first, end, size, found, d_outputs, slices, befores, transposed, tensors, products
     ):
         """Back from step end - 1 to step first, whose records are at index 0 of befores and products.
 
@@ -321,7 +191,6 @@ class Program:
         as they are then, with the inputs and gradients of products, (size, batch, ...), that are not
         to be had elsewhere.
         """
-        transposed = [tf.linalg.matrix_transpose(matrix) for matrix in matrices]
         constants = floats(tensors)
 
         def body(t, d_state, d_tensors, d_slices, inputs, d_products):
@@ -373,93 +242,30 @@ class Program:
         """Of values at all sites, those where a gradient must be recorded."""
         return [value for value, site in zip(values, self.sites) if site.slice is None]
 
-    def complete(self, inputs, d_products, befores, d_slices):
-        """The inputs and gradients of every product."""
-        x, d = iter(inputs), iter(d_products)
-        inputs = [next(x) if s.before is None else befores[s.before] for s in self.sites]
-        return inputs, [next(d) if s.slice is None else d_slices[s.slice] for s in self.sites]
-
-    def weight_gradients(self, matrices, inputs, d_products, steps):
+    def weight_gradients(self, matrices, inputs, d_products, befores, d_slices, steps):
         """One large product per use of a kernel: stacked inputs^T @ stacked gradients."""
-        found = [[] for _ in matrices]
-        for (kernel, *_), x, d in zip(self.sites, inputs, d_products, strict=True):
+        found, inputs, d_products = [[] for _ in matrices], iter(inputs), iter(d_products)
+        for site in self.sites:
+            x = next(inputs) if site.before is None else befores[site.before]
+            d = next(d_products) if site.slice is None else d_slices[site.slice]
             x, d = (x, d) if steps is None else (x[:steps], d[:steps])
-            if len(matrices[kernel].shape) == 3:
-                found[kernel].append(tf.einsum("tbgi,tbgo->gio", x, d))
+            if len(matrices[site.kernel].shape) == 3:
+                found[site.kernel].append(tf.einsum("tbgi,tbgo->gio", x, d))
             else:
                 x, d = (tf.reshape(v, (-1, v.shape[-1])) for v in (x, d))
-                found[kernel].append(tf.matmul(x, d, transpose_a=True))
+                found[site.kernel].append(tf.matmul(x, d, transpose_a=True))
         return [tf.add_n(f) if f else tf.zeros_like(m) for f, m in zip(found, matrices)]
 
 
-class Rematerialised(Program):
-    """Records the states of some steps only, and on the way back runs the steps between them again."""
+def split(weights):
+    """The kernels and the tensors of `Weights`."""
+    leaves = weights.leaves()
+    kernels = [leaf for leaf in leaves if isinstance(leaf, Kernel)]
+    return kernels, [leaf for leaf in leaves if not isinstance(leaf, Kernel)]
 
-    def run_forward(self, slices, state, matrices, tensors, steps):
-        """Outputs, final state, and the states after each stride of steps."""
-        stride, strides = self.strides(slices)
 
-        def body(t, state, outputs, marks):
-            weights = self.bind(lambda kernel, x: multiply(x, matrices[kernel]), tensors)
-            output, new = self.advance([s[t] for s in slices], state, weights)
-            return t + 1, new, outputs.write(t, output), write(t // stride, marks, new)
-
-        outputs = tf.TensorArray(self.output.dtype, tf.shape(slices[0])[0])
-        _, final, outputs, marks = tf.while_loop(
-            lambda t, *_: t < steps, body, (0, state, outputs, arrays(state, strides))
-        )
-        marks = [tf.concat([x[None], after[:-1]], 0) for x, after in zip(state, stack(marks))]
-        return outputs.stack(), final, [], marks
-
-    def run_backward(self, d_outputs, d_state, slices, marks, matrices, tensors, _, steps):
-        """Gradients of slices, state and tensors; in place of the products' those of the matrices."""
-        stride, _ = self.strides(slices)
-
-        def body(number, d_matrices, *found):
-            first = number * stride
-            end = tf.minimum(first + stride, steps)
-            state = [mark[number] for mark in marks]
-            _, _, products, befores = self.walk(
-                first, end, stride, state, slices, matrices, tensors
-            )
-            *found, inputs, d_products = self.walk_back(
-                first, end, stride, found, d_outputs, slices, befores, matrices, tensors, products
-            )
-            more = super(Rematerialised, self).weight_gradients(matrices, inputs, d_products, None)
-            return number - 1, [total + d for total, d in zip(d_matrices, more)], *found
-
-        d_slices = arrays(floats(slices), tf.shape(slices[0])[0])
-        _, d_matrices, d_state, d_tensors, d_slices = tf.while_loop(
-            lambda number, *_: number >= 0,
-            body,
-            (
-                (steps - 1) // stride,
-                [tf.zeros_like(x) for x in matrices],
-                d_state,
-                self.zero_totals(tensors),
-                d_slices,
-            ),
-        )
-        d_tensors = [tf.cast(d, x.dtype) for d, x in zip(d_tensors, floats(tensors))]
-        return stack(d_slices), d_state, d_tensors, [], d_matrices
-
-    def inputs_of(self, values):
-        return values
-
-    def gradients_of(self, values):
-        return values
-
-    def complete(self, inputs, d_matrices, *_):
-        return inputs, d_matrices
-
-    def strides(self, slices):
-        """Steps of a stride, about the root of all steps, and the number of strides."""
-        size = tf.shape(slices[0])[0]
-        stride = tf.cast(tf.math.ceil(tf.sqrt(tf.cast(size, tf.float32))), tf.int32)
-        return stride, -(-size // stride)
-
-    def weight_gradients(self, matrices, _, d_matrices, steps):
-        return d_matrices
+def is_float(x):
+    return x.dtype.is_floating
 
 
 def index(x, tensors):
@@ -476,6 +282,10 @@ def partner(y):
     other = second if first is y else first
     alike = other.shape.as_list() == y.shape.as_list() and other.dtype == y.dtype
     return other if alike and other is not y and other.consumers() == uses else None
+
+
+def transposes(matrices):
+    return [tf.linalg.matrix_transpose(matrix) for matrix in matrices]
 
 
 def floats(tensors):

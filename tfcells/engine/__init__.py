@@ -1,0 +1,13 @@
+"""The loop over time in TensorFlow, compiled: products recorded on the way, replayed on the way back.
+
+Forward, one XLA loop: each `w.kernel(x)` multiplies and records its result. Backward, one XLA loop:
+each `w.kernel(x)` replays the recorded result, so that only element-wise work is done again; its
+gradient is dy @ kernel^T, with the transpose taken once, and dy is stacked over time. Weight gradients
+are one large product per kernel after the loop. Only this package knows TensorFlow.
+"""
+
+from tfcells.engine.loops import compiled, loop
+from tfcells.engine.program import Program
+from tfcells.engine.rematerialised import Rematerialised
+
+__all__ = ["Program", "Rematerialised", "compiled", "loop"]

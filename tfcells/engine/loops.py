@@ -1,0 +1,121 @@
+"""A program's step along time: in the ordinary loop, or in the compiled one with its gradient."""
+
+import tensorflow as tf
+from keras import tree
+
+from tfcells.engine.program import is_float, split
+
+BUCKETS = [2**power for power in range(31)]
+
+
+def loop(program, slices, state, weights):
+    """The ordinary loop: TensorFlow differentiates it as often as wanted.
+
+    slices: a structure of (steps, ...) tensors; state: a tuple of tensors; weights: `Weights`. Returns
+    the outputs, (steps, batch, features), and the final state.
+    """
+    check(slices, state)
+    first = tree.flatten(slices)[0]
+    steps = first.shape[0] or tf.shape(first)[0]
+    output = program.output
+    outputs = tf.TensorArray(output.dtype, steps, element_shape=first.shape[1:2] + output.shape[1:])
+
+    def body(t, state, outputs):
+        output, new = program.step(tree.map_structure(lambda s: s[t], slices), state, weights)
+        return t + 1, tuple(new), outputs.write(t, output)
+
+    _, state, outputs = tf.while_loop(
+        lambda t, *_: t < steps, body, (0, tuple(state), outputs), maximum_iterations=steps
+    )
+    return outputs.stack(), state
+
+
+def compiled(program, slices, state, weights):
+    """The compiled loop: arguments and results are those of `loop`.
+
+    Raises NotImplementedError when differentiated twice.
+    """
+    check(slices, state)
+    known = tree.flatten(slices)[0].shape[:2]
+    slices, steps, padded = to_bucket(slices)
+    kernels, tensors = split(weights)
+    groups = [tree.flatten(slices), list(state), [kernel.matrix for kernel in kernels], tensors]
+
+    def regroup(flat):
+        flat = iter([tf.stop_gradient(x) for x in flat])
+        return [[next(flat) for _ in group] for group in groups]
+
+    @tf.custom_gradient
+    def run(*flat):
+        outputs, final, products, befores = program.forward(*regroup(flat), steps)
+
+        @tf.custom_gradient
+        def backward(*given):
+            d_outputs, *d_final = (tf.stop_gradient(d) for d in given[: 1 + len(final)])
+            now, _, matrices, tensors = regroup(given[1 + len(final) :])
+            d_final = [d for d, x in zip(d_final, final) if is_float(x)]
+            d_now, d_state, d_tensors, inputs, d_products = program.backward(
+                d_outputs, d_final, now, befores, matrices, tensors, products, steps
+            )
+            count = steps if padded else None
+            d_matrices = program.weight_gradients(
+                matrices, inputs, d_products, befores, d_now, count
+            )
+            return (*d_now, *d_state, *d_matrices, *d_tensors), once
+
+        def gradient(*d):
+            d = [d[0], *(x if g is None else g for g, x in zip(d[1:], final))]
+            found = iter(backward(*d, *flat))
+            return tuple(next(found) if is_float(x) else None for x in flat)
+
+        return (outputs, *final), gradient
+
+    outputs, *final = run(*(tf.convert_to_tensor(x) for group in groups for x in group))
+    outputs = outputs[:steps] if padded else outputs
+    return tf.ensure_shape(outputs, known + program.output.shape[1:]), tuple(final)
+
+
+def once(*_):
+    raise NotImplementedError(
+        "the compiled loop of tfcells.RNN can be differentiated once; for second derivatives use "
+        "tfcells.RNN(..., jit_compile=False)"
+    )
+
+
+def check(slices, state):
+    """Assert, when the program runs, the agreement of sizes that were unknown when it was traced."""
+    first, *others = tree.flatten(slices)
+    steps, batch = tf.unstack(tf.shape(first)[:2])
+    if None not in first.shape[:2]:
+        return
+    tf.debugging.assert_positive(steps, "sequences must have at least one step")
+    for x in others:
+        message = "mask and slices must have the steps and batch size of sequences"
+        tf.debugging.assert_equal(tf.shape(x)[:2], [steps, batch], message)
+    for x in state:
+        message = "initial_state, or the state remembered, must have the batch size of sequences"
+        tf.debugging.assert_equal(tf.shape(x)[0], batch, message)
+
+
+def to_bucket(slices):
+    """Pad the steps to a power of two unless the graph knows them, so that few programs serve all.
+
+    Returns the slices, the true number of steps, and whether they were padded.
+    """
+    flat = tree.flatten(slices)
+    known = flat[0].shape[0]
+    if known is not None and not tf.executing_eagerly():
+        return slices, tf.constant(known), False
+    steps = tf.shape(flat[0])[0]
+    if known is not None:
+        size = next(bucket for bucket in BUCKETS if bucket >= known)
+        if size == known:
+            return slices, steps, False
+    else:
+        buckets = tf.constant(BUCKETS)
+        size = tf.reduce_min(tf.where(buckets >= steps, buckets, BUCKETS[-1]))
+
+    def pad(x):
+        return tf.pad(x, [[0, size - steps]] + [[0, 0]] * (len(x.shape) - 1))
+
+    return tree.map_structure(pad, slices), steps, True

@@ -1,0 +1,42 @@
+"""States that are forgotten now and then, as at the beginning of a text."""
+
+import keras
+from keras import ops
+
+from tfcells import masks
+from tfcells.checks import probability
+
+
+@keras.saving.register_keras_serializable("tfcells")
+class Restart(keras.layers.Layer):
+    """In training, sets all states of a sequence to zero with probability `rate`, one draw a sequence.
+
+    Called as `layer(states)` with a list of states, (batch, size) each; returns such a list. For a
+    network whose state is carried from window to window: else it begins with the zero state once an
+    epoch, and with layer normalisation may need hundreds of steps to find its way from there.
+    Nothing is changed outside training, nor with the rate 0.
+
+    Raises a ValueError for a rate outside [0, 1).
+
+    >>> h, c = tfcells.Restart(0.5)([keras.ops.ones((2, 3)), keras.ops.ones((2, 3))], training=True)
+    >>> keras.ops.shape(h)
+    (2, 3)
+    """
+
+    def __init__(self, rate, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.rate = probability("rate", rate)
+        self.seed = seed
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def call(self, states, training=False):
+        if not (training and self.rate):
+            return states
+        keep = masks.keep_mask((ops.shape(states[0])[0], 1), self.rate, self.generator)
+        return [ops.where(keep, state, ops.zeros_like(state)) for state in states]
+
+    def compute_output_shape(self, shapes):
+        return shapes
+
+    def get_config(self):
+        return super().get_config() | {"rate": self.rate, "seed": self.seed}
