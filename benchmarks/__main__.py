@@ -5,7 +5,7 @@ import importlib
 import os
 import sys
 
-from benchmarks import engines, kills, published, trainings
+from benchmarks import engines, half, kills, published, trainings
 
 
 def imported(name: str):
@@ -26,6 +26,7 @@ NAMES = {
     "scaling": ("time, memory, first call by size", imported("scaling")),
     "generate": ("text word by word", imported("generate")),
     "engines": ("the engines side by side: agreement and speed", engines.main),
+    "half": ("mixed_bfloat16 beside float32: loss and speed", half.main),
     "published": ("an LSTM's curve beside published ones", published.main),
     "kills": ("runs killed at random moments, and gone on with", kills.main),
     **{

@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import engines, limits, peers, report, rounds, trainings
+from benchmarks import engines, half, limits, peers, report, rounds, trainings
 
 QUICK = "--rounds 2 --seconds 0.001 --units 10"
 LINES = [
@@ -52,6 +52,19 @@ def test_engines_agree(tmp_path, monkeypatch, capsys):
     assert all(len(losses) == 25 for losses in result["losses"]["float32"].values())
     monkeypatch.setattr(engines, "LIMITS", {"exact": 1e-8, "close": 0.0, "mean": 0.005})
     assert benchmarks.main(["engines", "--line", line]) == 1
+
+
+def test_half_precision_is_measured(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    monkeypatch.setattr(half, "STEPS", 25)
+    tiny.write_corpus(tmp_path / "text")
+    line = f"lstm --corpus {tmp_path / 'text'} --units 4 --batch_size 2 --steps 2"
+    assert benchmarks.main(["half", "--line", line]) == 0
+    losses = json.loads((tmp_path / "half.json").read_text())["losses"]
+    single, rounded = losses["float32"], losses["mixed_bfloat16"]
+    assert len(single) == len(rounded) == 25 and single != rounded
+    monkeypatch.setattr(half, "LIMIT", 0.0)
+    assert benchmarks.main(["half", "--line", line]) == 1
 
 
 def test_a_wrong_gradient_is_refused():
