@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 import tiny
@@ -54,7 +55,8 @@ def test_engines_agree(tmp_path, monkeypatch, capsys):
     assert benchmarks.main(["engines", "--line", line]) == 1
 
 
-def test_half_precision_is_measured(tmp_path, monkeypatch, capsys):
+def test_half_precision_is_measured(tmp_path, monkeypatch, request):
+    request.addfinalizer(lambda: keras.config.set_dtype_policy("float32"))
     monkeypatch.setattr(report, "RESULTS", tmp_path)
     monkeypatch.setattr(half, "STEPS", 25)
     tiny.write_corpus(tmp_path / "text")
