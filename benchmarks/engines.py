@@ -23,14 +23,7 @@ WARM_UP_STEPS = 20  # the first steps don't count when the speed is measured
 
 def main(arguments: list[str]) -> int:
     """Run all engines, write the report; 1 if they are further apart than they may be."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks engines", description=__doc__)
-    parser.add_argument("--data_dir", default=None, help="a folder with Penn Treebank")
-    line = "lstm --corpus ptb"
-    parser.add_argument("--line", default=line, help=f"what train.py would be given; {line}")
-    options = parser.parse_args(arguments)
-    recipe, settings, _ = settle(*parse(options.line.split()))
-    data = recipe.load(settings["corpus"], options.data_dir or settings["data_dir"])
-
+    line, recipe, settings, data = given("engines", __doc__, "lstm --corpus ptb", arguments)
     exact, close, speeds = {}, {}, {}
     for engine in ENGINES:
         run = settings | {"engine": engine}
@@ -44,7 +37,7 @@ def main(arguments: list[str]) -> int:
         "mean": (max(means.values()) - min(means.values())) / min(means.values()),
     }
     result = {
-        "command": options.line,
+        "command": line,
         "apart": found,
         "limits": LIMITS,
         "words_per_second": speeds,
@@ -56,13 +49,24 @@ def main(arguments: list[str]) -> int:
     rows = [("engine", "words/s", f"mean loss of {MANY} steps")]
     rows += [(engine, f"{speeds[engine]:,.0f}", f"{means[engine]:.4f}") for engine in ENGINES]
     title = (
-        f"`train.py {options.line}` by engine: losses of a step at most {found['exact']:.1e} apart "
+        f"`train.py {line}` by engine: losses of a step at most {found['exact']:.1e} apart "
         f"over {EXACT} steps in float64, {found['close']:.1e} over {CLOSE} in float32; the mean of "
         f"{MANY} {found['mean']:.4%} apart. Words/s by the median step of {MANY - WARM_UP_STEPS}"
     )
     print(title)
     print(report.write("engines", title, result, rows))
     return 1 if any(found[name] > limit for name, limit in LIMITS.items()) else 0
+
+
+def given(name: str, description: str, line: str, arguments: list[str]):
+    """What is to be trained: the line that train.py would be given, its recipe, settings and data."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=description)
+    parser.add_argument("--data_dir", default=None, help="a folder with Penn Treebank")
+    parser.add_argument("--line", default=line, help=f"what train.py would be given; {line}")
+    options = parser.parse_args(arguments)
+    recipe, settings, _ = settle(*parse(options.line.split()))
+    data = recipe.load(settings["corpus"], options.data_dir or settings["data_dir"])
+    return options.line, recipe, settings, data
 
 
 def train(recipe, data, settings: dict, steps: int) -> tuple[np.ndarray, float]:
