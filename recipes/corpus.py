@@ -15,6 +15,7 @@ import data
 from data import CorpusError
 from data.ptb import source as ptb
 from data.pydoc import source as pydoc
+from recipes.batches import in_order
 
 __all__ = [
     "Corpus",
@@ -226,7 +227,7 @@ def windows(tokens, batch_size, steps):
             f"steps {steps}: that takes {batch_size * (steps + 1):,}"
         )
     rows = np.reshape(tokens[: batch_size * row], (batch_size, row))
-    return _dataset(*(_columns(rows[:, k : k + count * steps], steps) for k in (0, 1)))
+    return in_order(*(_columns(rows[:, k : k + count * steps], steps) for k in (0, 1)))
 
 
 def evaluation_windows(tokens, batch_size, steps, first):
@@ -264,7 +265,7 @@ def evaluation_windows(tokens, batch_size, steps, first):
 
     targets = np.asarray(tokens, np.int32)
     inputs = np.concatenate([np.array([first], np.int32), targets[:-1]])
-    return _dataset(cut(inputs), cut(targets), cut(np.ones(len(targets), np.float32)))
+    return in_order(cut(inputs), cut(targets), cut(np.ones(len(targets), np.float32)))
 
 
 def _check_positive(**sizes):
@@ -276,10 +277,3 @@ def _check_positive(**sizes):
 def _columns(rows, steps):
     """(rows, windows * steps) -> (windows, rows, steps)."""
     return rows.reshape(len(rows), -1, steps).swapaxes(0, 1)
-
-
-def _dataset(*arrays):
-    import tensorflow as tf
-
-    with tf.device("CPU"):  # a corpus does not belong in the memory of a GPU
-        return tf.data.Dataset.from_tensor_slices(arrays)

@@ -65,18 +65,24 @@ class Learner:
 
     def training_step(self, x, y, state):
         """Gradients of the batch's shards, each by itself so that they can be had at once."""
-        rows = x.shape[0]
-        shards = min(self.recipe.shards, rows)
-        sizes = [rows // shards + (number < rows % shards) for number in range(shards)]
-        parts = zip(*(tf.split(value, sizes) for value in (x, y, *state)), strict=True)
         losses, gradients, states = zip(
-            *(self.gradients(x, y, state, len(x) / rows) for x, y, *state in parts), strict=True
+            *(
+                self.gradients(*shard, share=len(shard[0]) / len(x))
+                for shard in self.shards(x, y, *state)
+            ),
+            strict=True,
         )
         gradients = [tf.add_n(shares) for shares in zip(*gradients, strict=True)]
-        state = [tf.concat(shares, 0) for shares in zip(*states, strict=True)]
-        return tf.add_n(losses), self.update(gradients), state
+        return tf.add_n(losses), self.update(gradients), joined(states)
 
-    def gradients(self, x, y, state, share: float):
+    def shards(self, *values):
+        """The rows of some tensors in equal parts, which are independent of one another."""
+        rows = values[0].shape[0]
+        shards = min(self.recipe.shards, rows)
+        sizes = [rows // shards + (number < rows % shards) for number in range(shards)]
+        return zip(*(tf.split(value, sizes) for value in values), strict=True)
+
+    def gradients(self, x, y, *state, share: float):
         """The sum of the losses, a share of the objective's gradients, and the state at the end."""
         with tf.GradientTape() as tape:
             losses, state = self.recipe.losses(self.model, x, y, state, training=True)
@@ -104,9 +110,13 @@ class Learner:
             yield float(loss), int(number)
 
     def evaluation_step(self, x, y, weight, state):
-        losses, state = self.recipe.losses(self.model, x, y, state)
-        loss = tf.reduce_sum(losses * tf.cast(weight, losses.dtype))
-        return loss, tf.reduce_sum(weight), state
+        """The sum of the losses that count, their number, and the state at the end."""
+        totals, states = [], []
+        for x, y, counts, *state in self.shards(x, y, weight, *state):
+            losses, state = self.recipe.losses(self.model, x, y, state)
+            totals.append(tf.reduce_sum(losses * tf.cast(counts, losses.dtype)))
+            states.append(state)
+        return tf.add_n(totals), tf.reduce_sum(weight), joined(states)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that training changes."""
@@ -150,3 +160,8 @@ class Learner:
     def restore_weights(self, arrays: dict[str, np.ndarray]):
         for number, weight in enumerate(self.weights):
             weight.assign(arrays[f"weight {number}"])
+
+
+def joined(states):
+    """The states of all shards' rows."""
+    return [tf.concat(shares, 0) for shares in zip(*states, strict=True)]

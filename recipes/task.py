@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from recipes.batches import in_order
 from recipes.recipe import Count, Few, InputError, Recipe, Whole
 from recipes.run import replacing
 
@@ -177,7 +178,7 @@ class Task(Recipe):
     def shuffled(self, rng, *arrays):
         """An epoch of these rows in a random order."""
         order = rng.permutation(len(arrays[0]))
-        every = dataset(*(array[order] for array in arrays))
+        every = in_order(*(array[order] for array in arrays))
         every = every.batch(self.batch_size, drop_remainder=True)
         return every.take(self.steps_per_epoch) if self.steps_per_epoch else every
 
@@ -187,7 +188,7 @@ class Task(Recipe):
         where = np.arange(-(-len(x) // size) * size)  # the last batch is filled up with copies
         weight = (where < len(x)).astype("float32")
         where = np.minimum(where, len(x) - 1)
-        return dataset(x[where], y[where], weight).batch(size, drop_remainder=True)
+        return in_order(x[where], y[where], weight).batch(size, drop_remainder=True)
 
     def predictions(self, batches) -> int:
         return batches.element_spec[1].shape[0]
@@ -217,11 +218,3 @@ class Task(Recipe):
         size = self.evaluation_batch_size
         parts = [model(x[n : n + size], training=False) for n in range(0, len(x), size)]
         return np.concatenate([np.asarray(part) for part in parts])
-
-
-def dataset(*arrays):
-    """A tf.data.Dataset of the rows of some arrays."""
-    import tensorflow as tf
-
-    with tf.device("CPU"):
-        return tf.data.Dataset.from_tensor_slices(arrays)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from recipes.recipe import Count, InputError, Number, Positive, Size
-from recipes.task import Examples, Task, dataset
+from recipes.batches import in_order
+from recipes.task import Examples, Task
 
 DISTANCE = 0.01  # between samples
 
@@ -59,7 +60,7 @@ class Waveform(Task):
         return x, y
 
     def batches(self, data, epoch=0):
-        every = dataset(*data.train).batch(1, drop_remainder=True)
+        every = in_order(*data.train).batch(1, drop_remainder=True)
         return every.take(self.steps_per_epoch) if self.steps_per_epoch else every
 
     def make_cell(self):
