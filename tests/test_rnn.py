@@ -339,9 +339,10 @@ def test_bad_jit_compile(value):
 
 
 @pytest.mark.parametrize("options", [{}, {"unroll": True}, {"jit_compile": False}])
-def test_zero_steps(cells, options):
+@pytest.mark.parametrize("name", ["lstm", "foreign", "mixed"])
+def test_zero_steps(cells, name, options):
     with pytest.raises(ValueError, match="at least one step"):
-        tfcells.RNN(cells("lstm"), **options)(X[:, :0])
+        tfcells.RNN(cells(name), **options)(X[:, :0])
 
 
 def test_zero_steps_found_out_later(cells):
@@ -355,16 +356,31 @@ def test_zero_steps_found_out_later(cells):
 
 @pytest.mark.parametrize("shape", [(BATCH,), (BATCH, STEPS - 1), (BATCH + 1, STEPS), (STEPS, BATCH),
                                    (BATCH, STEPS, FEATURES)])  # fmt: skip
-def test_wrong_masks(cells, shape):
+@pytest.mark.parametrize("name", ["lstm", "foreign"])
+def test_wrong_masks(cells, name, shape):
     with pytest.raises(ValueError, match="mask must have shape"):
-        tfcells.RNN(cells("lstm"))(X, mask=np.ones(shape, bool))
+        tfcells.RNN(cells(name))(X, mask=np.ones(shape, bool))
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_wrong_mask_found_out_later(cells, jit_compile):
+    """A shorter one would cut the sequence short."""
+    mine = tfcells.RNN(cells("lstm"), jit_compile=jit_compile)
+    function = tf.function(
+        lambda x: mine(x, mask=MASK),
+        input_signature=[tf.TensorSpec([None, None, FEATURES], X.dtype)],
+    )
+    assert_same(function(X), mine(X, mask=MASK))
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="mask"):
+        function(np.concatenate([X, X], 1))
 
 
 @pytest.mark.parametrize("shapes", [[(BATCH, 3)], [(BATCH, 3)] * 3, [(BATCH, 3), (BATCH, 2)],
                                     [(1, 3), (1, 3)], [(BATCH, 3), (3,)]])  # fmt: skip
-def test_wrong_initial_states(cells, shapes):
+@pytest.mark.parametrize("name", ["lstm", "foreign"])
+def test_wrong_initial_states(cells, name, shapes):
     with pytest.raises(ValueError, match="initial_state must be"):
-        tfcells.RNN(cells("lstm"))(X, initial_state=[np.zeros(shape) for shape in shapes])
+        tfcells.RNN(cells(name))(X, initial_state=[np.zeros(shape) for shape in shapes])
 
 
 def test_wrong_batch_of_a_stateful_layer(cells):
@@ -374,16 +390,17 @@ def test_wrong_batch_of_a_stateful_layer(cells):
         mine(X[:1])
 
 
-def test_wrong_batch_of_a_stateful_layer_found_out_later(cells):
+@pytest.mark.parametrize("steps, options", [(STEPS, {}), (STEPS, {"unroll": True}), (1, {})])
+def test_wrong_batch_of_a_stateful_layer_found_out_later(cells, steps, options):
     """Broadcasting would answer, with a batch of three (Keras does: keras#21183)."""
-    mine = tfcells.RNN(cells("lstm"), stateful=True)
-    mine(X)
+    mine, x = tfcells.RNN(cells("lstm"), stateful=True, **options), X[:, :steps]
+    mine(x)
     function = tf.function(
-        lambda x: mine(x), input_signature=[tf.TensorSpec([None, STEPS, FEATURES], X.dtype)]
+        lambda x: mine(x), input_signature=[tf.TensorSpec([None, steps, FEATURES], X.dtype)]
     )
-    assert function(X).shape == (BATCH, 3)
-    with pytest.raises((ValueError, tf.errors.InvalidArgumentError)):
-        function(X[:1])
+    assert function(x).shape == (BATCH, 3)
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="initial_state"):
+        function(x[:1])
 
 
 def test_stateful_with_an_unknown_batch(cells):

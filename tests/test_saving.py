@@ -9,6 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import tfcells
@@ -233,3 +234,27 @@ def test_a_fresh_process_needs_only_the_import(randomise, tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, env=environment)
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model(x)[0], atol=1e-6)
+
+
+def test_portable_models_know_no_xla(tmp_path):
+    """Layers within layers, too; the model itself stays as it is."""
+    inner = keras.Sequential([keras.Input((STEPS, FEATURES)), tfcells.RNN(rhn(), remat=True)])
+    x = keras.Input((STEPS, FEATURES))
+    both = layers.Bidirectional(tfcells.RNN([lstm(), tfcells.GRUCell(3)], return_sequences=True))
+    model = keras.Model(x, [both(x), inner(x)])
+    copied = tfcells.portable(model)
+    copied.export(tmp_path / "saved", verbose=False)
+    exported = tf.saved_model.load(tmp_path / "saved")
+    for found in (copied(X), exported.serve(X)):
+        for one, other in zip(found, model(X), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6)
+
+    def compiled(signature):
+        functions = signature.graph.as_graph_def().library.function
+        return [f for f in functions if f.attr["_XlaMustCompile"].b]
+
+    assert not compiled(exported.signatures["serving_default"])
+    model.export(tmp_path / "compiled", verbose=False)
+    assert compiled(tf.saved_model.load(tmp_path / "compiled").signatures["serving_default"])
+    with pytest.raises(ValueError, match="model must be built"):
+        tfcells.portable(keras.Sequential([tfcells.RNN(lstm())]))

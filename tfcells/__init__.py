@@ -4,6 +4,7 @@ from tfcells import cells as _cells
 from tfcells.attention import Attention
 from tfcells.cells import *
 from tfcells.embedding import Bias, WordDropout
+from tfcells.portable import portable
 from tfcells.regularizers import ActivationRegularizer, TemporalActivationRegularizer
 from tfcells.restart import Restart
 from tfcells.rnn import RNN
@@ -25,4 +26,5 @@ __all__ = [
     "Wrapper",
     "Zoneout",
     "__version__",
+    "portable",
 ]

@@ -18,9 +18,9 @@ class RNN(keras.layers.RNN):
 
     jit_compile: "auto" or True runs the compiled loop (TensorFlow with XLA), except that "auto" takes
     a single step as it is; False runs an ordinary loop, which can be exported and differentiated twice.
-    On other backends the ordinary loop always runs.
-    remat: record the states of about the root of all steps only, and compute the steps between them
-    again for the gradient: less memory, for one more pass forward. Needs the compiled loop.
+    With unroll=True there is no loop to compile; on other backends the ordinary one always runs.
+    remat: record the states of only about the square root of the number of steps, and compute the steps
+    between them again for the gradient: less memory, for one more pass forward. Needs the compiled loop.
     memory, memory_mask: arguments of the call for cells in `Attention`, (batch, rows, features) and
     (batch, rows).
 
@@ -67,12 +67,12 @@ class RNN(keras.layers.RNN):
         memory_mask=None,
     ):
         self.check_memory(memory)
-        if not self.runs_cells:
-            return super().call(sequences, initial_state, mask, training)
-        if self.unroll and sequences.shape[1] is None:
-            raise ValueError("unroll=True needs a known number of steps; sequences has None")
         state = self.first_state(sequences, initial_state)
         mask = self.checked_mask(sequences, mask)
+        if self.unroll and sequences.shape[1] is None:
+            raise ValueError("unroll=True needs a known number of steps; sequences has None")
+        if not self.runs_cells:
+            return super().call(sequences, state, mask, training)
         memory = {"memory": memory, "memory_mask": memory_mask}
         last, outputs, state = self.inner_loop(sequences, state, mask, training, memory)
         if self.stateful:
@@ -155,6 +155,8 @@ class RNN(keras.layers.RNN):
                 shape = (ops.shape(sequence)[1], cell.output_size)
                 state = (ops.zeros(shape, dtype=cell.compute_dtype), *state)
         steps = sequence.shape[0]
+        if keras.backend.backend() == "tensorflow":
+            engine.check(slices, state)
         if self.unroll or (steps == 1 and self.jit_compile == "auto"):
             outputs, state = unrolled(step, slices, state, weights, steps)
         elif keras.backend.backend() == "tensorflow":

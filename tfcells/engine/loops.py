@@ -14,7 +14,6 @@ def loop(program, slices, state, weights):
     slices: a structure of (steps, ...) tensors; state: a tuple of tensors; weights: `Weights`. Returns
     the outputs, (steps, batch, features), and the final state.
     """
-    check(slices, state)
     first = tree.flatten(slices)[0]
     steps = first.shape[0] or tf.shape(first)[0]
     output = program.output
@@ -35,7 +34,6 @@ def compiled(program, slices, state, weights):
 
     Raises NotImplementedError when differentiated twice.
     """
-    check(slices, state)
     known = tree.flatten(slices)[0].shape[:2]
     slices, steps, padded = to_bucket(slices)
     kernels, tensors = split(weights)
@@ -85,9 +83,10 @@ def once(*_):
 def check(slices, state):
     """Assert, when the program runs, the agreement of sizes that were unknown when it was traced."""
     first, *others = tree.flatten(slices)
-    steps, batch = tf.unstack(tf.shape(first)[:2])
-    if None not in first.shape[:2]:
+    sizes = [*(x.shape[:2] for x in (first, *others)), *(x.shape[:1] for x in state)]
+    if all(None not in size for size in sizes):
         return
+    steps, batch = tf.unstack(tf.shape(first)[:2])
     tf.debugging.assert_positive(steps, "sequences must have at least one step")
     for x in others:
         message = "mask and slices must have the steps and batch size of sequences"
