@@ -194,6 +194,18 @@ def test_damaged_tfds_cache(cache, dummy):
         load_corpus("ptb")
 
 
+def test_wrong_download_is_not_used(cache, dummy, monkeypatch, capsys):
+    """By default it is like none, and the line says what was wrong."""
+    served = {f.url: (DUMMY / f.name).read_bytes().upper() for f in source.FILES.values()}
+    monkeypatch.setattr(source, "_fetch", lambda url, timeout, limit: served.get(url, b""))
+    with pytest.raises(CorpusError, match="not by download.*ptb.train.txt.*SHA-256"):
+        load_corpus("ptb")
+    assert load_corpus("auto").name == "pydoc"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "SHA-256" in line and "Training on pydoc" in line
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
 def test_download_is_kept(cache, dummy, monkeypatch):
     served = {file.url: (DUMMY / file.name).read_bytes() for file in source.FILES.values()}
     asked = []

@@ -1,26 +1,27 @@
 """The house rules that sources and documentation have to keep."""
 
 import ast
+import contextlib
 import doctest
 import importlib.util
 import inspect
+import io
 import os
 import pathlib
 import pkgutil
 import re
-import shlex
 import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
+from tiny import call, write_corpus
 
 import data
 import tfcells
 from benchmarks.__main__ import NAMES
-from recipes import TARGETS
-from recipes.options import parse, settle
+from recipes import TARGETS, compare
 
 ROOT = pathlib.Path(__file__).parents[1]
 LIBRARY = sorted((ROOT / "tfcells").rglob("*.py"))
@@ -227,14 +228,31 @@ def test_readme_names_every_cell_and_target():
         assert f"`{name}`" in text or f"train.py {name}" in text, name
 
 
-def test_commands_of_the_readme_can_be_given():
+TINY = (
+    "--corpus text --units 3 --batch_size 2 --steps 4 --epochs 1 --steps_per_epoch 2 --engine eager "
+    "--evaluation_batch_size 2 --evaluation_steps 8"
+)
+
+
+def test_commands_of_the_readme_run(tmp_path, monkeypatch):
+    """As they are given, but on a tiny text, cut short."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    lines = re.findall(r"python train\.py ((?!TARGET)[\w .-]+)", text)
-    assert len(lines) > 5
-    for line in lines:
-        options, overrides = parse(shlex.split(line))
-        if options.command == "train":
-            settle(options, overrides)
+    lines = [line.strip() for line in re.findall(r"python train\.py ((?!TARGET)[\w .-]+)", text)]
+    assert len(lines) > 5 and "rhn" in lines and "--list" in lines
+    write_corpus(tmp_path / "text")
+    monkeypatch.chdir(tmp_path)
+    uses = [line for line in lines if "RUN" in line]
+    for line in [line for line in lines if line not in uses] + uses:
+        if "RUN" in line:
+            line = line.replace("RUN", "runs/rhn-small-1")
+        elif line != "--list":
+            line = f"{line} {TINY}"
+        code, _, err = call(line)
+        assert code == 0, (line, err)
+    (line,) = re.findall(r"python -m recipes\.compare ([A-Z ]+)", text)
+    line = line.replace("RUN", "runs/rhn-small-1", 1).replace("RUN", "runs/hypernets-small-1")
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert compare.main(line.split()) == 0
     for name in re.findall(r"python -m benchmarks (\w+)", text):
         assert name in NAMES
 
