@@ -26,6 +26,7 @@ from recipes.recipe import Count, Recipe, describe, differing, holds
 from recipes.run import (
     Run,
     check_arrays,
+    digest,
     load,
     load_newest,
     previous,
@@ -73,33 +74,38 @@ def train(recipe: Recipe, settings: dict, run: Run | None, options, arguments) -
     run: the one to go on with; else a new one is made, in the folder `options.out` if it is named.
     arguments: the command line, to say how to go on.
     """
-    data = recipe.load(settings["corpus"], settings["data_dir"])
-    fingerprint = recipe.fingerprint(data)
-    if run and run.about().get("data_sha256") != fingerprint:
-        raise InputError(f"--resume: {run.folder} was begun with another corpus than {data.name}")
-
-    # Keras and TensorFlow are imported here, where the input is known to be good.
-    import tensorflow as tf
-
-    from recipes.learner import make_learner
-
-    check_memory(recipe, data, recipe.batches(data), *splits(recipe, data))
-    learner = make_learner(recipe, data, settings)
     with Signals() as signals:
+        data = recipe.load(settings["corpus"], settings["data_dir"])
+        fingerprint = recipe.fingerprint(data)
+        if run and run.about().get("data_sha256") != fingerprint:
+            raise InputError(
+                f"--resume: {run.folder} was begun with another corpus than {data.name}"
+            )
+
+        # Keras and TensorFlow are imported here, where the input is known to be good.
+        import tensorflow as tf
+
+        from recipes.learner import make_learner
+
+        check_memory(recipe, data, recipe.batches(data), *splits(recipe, data))
+        learner = make_learner(recipe, data, settings)
         if not run:
-            about = settings | {"recipe": dataclasses.asdict(recipe), "data_sha256": fingerprint}
+            if settings["corpus"] == "auto":
+                settings = settings | {"corpus": data.name}  # from now on
+            files = recipe.files(data)
+            about = {
+                "recipe": dataclasses.asdict(recipe),
+                "data_sha256": fingerprint,
+                "files_sha256": {name: digest(value) for name, value in files.items()},
+            }
             stem = f"{settings['target']}-{settings['size']}"
-            files = {"recipe.json": about} | recipe.files(data)
             first = functools.partial(keep, learner=learner, progress=Progress())
-            run = Run.create(options.out, stem, files, first)
-        disk_or_memory = (
-            *(tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError),
-            *(tf.errors.NotFoundError, tf.errors.FailedPreconditionError),
-        )
+            run = Run.create(options.out, stem, {"recipe.json": settings | about} | files, first)
         on = f"to go on: {continuation(arguments, run.folder)}"
         with run.locked():
             progress = restore(recipe, data, run, learner)
             try:
+                signals.check()
                 while progress.epoch < recipe.epochs and not reached(recipe, progress):
                     one_epoch(recipe, data, learner, progress, run, signals, options.save_seconds)
                 result = finish(recipe, data, learner, progress, run, signals, settings)
@@ -109,7 +115,7 @@ def train(recipe: Recipe, settings: dict, run: Run | None, options, arguments) -
             except NotFinite as error:
                 run.say(f"stopped: {error}; the last good checkpoint is {run.checkpoint}")
                 return 3
-            except (OSError, MemoryError, *disk_or_memory) as error:
+            except (OSError, MemoryError, tf.errors.ResourceExhaustedError) as error:
                 reason = getattr(error, "message", str(error)).partition("\n")[0]
                 raise InputError(f"{reason}; the last checkpoint is whole; {on}") from error
     print(json.dumps(result, allow_nan=False))
@@ -157,7 +163,7 @@ def one_epoch(recipe, data, learner, progress, run, signals, save_seconds):
     best = progress.best_loss is None or valid_loss < progress.best_loss
     if best or recipe.reached(measures):
         progress.best_loss, progress.best_epoch = valid_loss, number
-        save(run.best, learner.weight_arrays(), {"epoch": number})
+        save(run.best, learner.weight_arrays(), {"epoch": number, "about": run.about()})
     facts = {
         f"train_{recipe.score_name}": train_score,
         f"valid_{recipe.score_name}": valid_score,
@@ -199,7 +205,8 @@ def finish(recipe, data, learner, progress, run, signals, settings) -> dict:
 
     import tfcells
 
-    restore_best(run, learner, progress)
+    if progress.best_epoch != progress.epoch:
+        learner.restore_weights(best_weights(run, learner, progress))
     test_loss = mean_loss(recipe, data, learner, "test", signals.check)
     if not math.isfinite(recipe.score(test_loss)):
         raise NotFinite(f"{recipe.score_name} on test is {recipe.score(test_loss)}")
@@ -244,10 +251,8 @@ def reached(recipe, progress) -> bool:
     return bool(progress.history) and recipe.reached(progress.history[-1])
 
 
-def restore_best(run, learner, progress):
-    """Give the learner the weights best on validation."""
-    if progress.best_epoch == progress.epoch:
-        return  # it has them
+def best_weights(run, learner, progress) -> dict:
+    """The weights best on validation."""
     try:
         arrays, facts = load(run.best)
     except (InputError, FileNotFoundError) as error:
@@ -260,7 +265,7 @@ def restore_best(run, learner, progress):
     if facts.get("epoch") != progress.best_epoch:
         raise InputError(f"{run.best}: not the weights of epoch {progress.best_epoch}")
     check_arrays(arrays, learner.weight_arrays(), run.best)
-    learner.restore_weights(arrays)
+    return arrays
 
 
 def keep(run, learner, progress):
@@ -285,7 +290,7 @@ def restore(recipe, data, run, learner) -> Progress:
         progress.check(recipe.epochs, len(recipe.batches(data)), keys)
         losses = [epoch["train_loss"] for epoch in progress.history] + [progress.best_loss or 0.0]
         if not all(math.isfinite(recipe.score(loss)) for loss in losses):
-            raise InputError(f"a loss of {max(losses)} can't be")
+            raise InputError(f"a loss of {max(losses)} is impossible")
         changed = differing(run.about(), facts["about"])
     except (AttributeError, KeyError, TypeError, InputError) as error:
         raise InputError(f"{run.checkpoint}: damaged ({error})") from error
@@ -293,6 +298,8 @@ def restore(recipe, data, run, learner) -> Progress:
         raise InputError(f"{run.folder}: recipe.json is not the checkpoint's: {', '.join(changed)}")
     check_arrays(arrays, learner.arrays(), run.checkpoint)
     learner.restore(arrays)
+    if progress.best_epoch not in (None, progress.epoch):
+        best_weights(run, learner, progress)  # better refused now than when all is done
     return progress
 
 
@@ -341,9 +348,11 @@ def best(run) -> tuple:
         arrays.pop("step_seconds", None)
         say("no epoch is done yet: these are the weights so far")
         return run.checkpoint, arrays, 0
-    epoch = facts.get("epoch")
+    epoch, about = facts.get("epoch"), facts.get("about")
     if not holds(Count, epoch):
         raise InputError(f"{run.best}: damaged (epoch={epoch!r}: must be {describe(Count)})")
+    if about != run.about():
+        raise InputError(f"{run.folder}: recipe.json is not that of {run.best.name}")
     return run.best, arrays, epoch
 
 

@@ -285,7 +285,6 @@ class LanguageModel(Recipe):
             "test_perplexity": self.score(test),
         }
         if self.level == "char":
-            results["valid_bits_per_character"] = valid / math.log(2)
             results["bits_per_character"] = test / math.log(2)
         return results
 

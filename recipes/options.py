@@ -53,7 +53,7 @@ DEFAULTS = {
 }
 
 
-CORPUS = "auto, ptb, pydoc, or a folder with train.txt, valid.txt and test.txt"
+CORPUS = "auto, ptb, pydoc, or a folder with train.txt, valid.txt and test.txt or ptb.*.txt"
 DATA_DIR = "a folder with the files of Penn Treebank"
 
 
@@ -105,11 +105,10 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         if flag is None:
             raise InputError(f"unexpected argument {rest[0]!r}")
         name = flag.partition("=")[0].lstrip("-").replace("-", "_")
-        known = {key.removeprefix("field ") for key in vars(options)} ^ {
-            "command",
-            "target",
-            "list",
-        }
+        known = {key for key in vars(options) if not key.startswith("field ")}
+        sizes = TARGETS.get(options.target, {}).values()
+        known |= {name for size in sizes for name in fields(size.recipe)} or set(hints)
+        known -= {"command", "target"}
         raise InputError(f"unknown field {name!r}{nearest(name, known)}")
     convert(options, "save_seconds", NonNegative)
     for name in ("seed", "engine", "precision"):
@@ -184,8 +183,8 @@ def settle(options, overrides) -> tuple[Recipe, dict, Run | None]:
         for name in ("target", "size", "seed", "engine", "precision")
         if name in given and given[name] != settings[name]
     ]
-    if not changed:
-        changed = differences(saved.replace(**overrides), saved)
+    if type(recipe) is type(saved):
+        changed += differences(saved.replace(**overrides), saved)
     if changed:
         raise InputError(f"--resume: {run.folder} is another run: {', '.join(changed)}")
     return saved, settings | given, run

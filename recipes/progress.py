@@ -45,7 +45,9 @@ class Progress:
         }
         for name, wrong in faults.items():
             if wrong:
-                raise InputError(f"{name} can't be, {self.epoch} epochs and {self.step} steps on")
+                raise InputError(
+                    f"{name} is impossible after {self.epoch} epochs and {self.step} steps"
+                )
 
 
 def finite(values) -> bool:

@@ -56,6 +56,7 @@ class Run:
                 target = folder or ROOT / f"{stem}-{1 + max(numbers(stem), default=0)}"
                 try:
                     os.rename(made, target)  # all at once, or not at all if there is something
+                    sync(parent)
                     return cls(target)
                 except OSError:
                     if not target.exists():
@@ -74,11 +75,16 @@ class Run:
         """What a JSON file of the run says."""
         path = self.folder / name
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            value = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InputError(f"{self.folder}: not a run, it has no {name}") from None
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: damaged ({error})") from error
+        if name != "recipe.json":
+            sums = self.about().get("files_sha256")
+            if not isinstance(sums, dict) or sums.get(name, digest(value)) != digest(value):
+                raise InputError(f"{path}: damaged (its checksum is not recipe.json's)")
+        return value
 
     def about(self) -> dict:
         """What recipe.json says."""
@@ -98,9 +104,18 @@ class Run:
                 raise InputError(f"{self.folder}: another process is training it") from None
             for left in self.folder.glob(".*.partial.*"):  # of a process that was killed
                 left.unlink()
+            self.probe()
             yield
         finally:
             os.close(descriptor)
+
+    def probe(self):
+        """Raise an OSError, rather than after an epoch, if nothing can be written."""
+        path = self.folder / ".probe.partial.txt"
+        try:
+            path.write_text("written")
+        finally:
+            path.unlink(missing_ok=True)
 
     def say(self, text: str):
         """A line on standard output and in the log."""
@@ -115,11 +130,15 @@ class Run:
         """Points of TensorBoard's curves."""
         import tensorflow as tf
 
-        self.writer = self.writer or tf.summary.create_file_writer(str(self.folder / "tensorboard"))
-        with self.writer.as_default(step=epoch):
-            for name, value in scalars.items():
-                tf.summary.scalar(name, value)
-        self.writer.flush()
+        try:
+            folder = str(self.folder / "tensorboard")
+            self.writer = self.writer or tf.summary.create_file_writer(folder)
+            with self.writer.as_default(step=epoch):
+                for name, value in scalars.items():
+                    tf.summary.scalar(name, value)
+            self.writer.flush()
+        except tf.errors.OpError as error:  # a full disk, as a rule: no reason to lose the epoch
+            print(f"{self.folder / 'tensorboard'}: {error.message}", file=sys.stderr)
 
     def draw(self, history: list[dict], score: str):
         """The learning curve, as a picture."""
@@ -200,7 +219,11 @@ def load(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict]:
         if not isinstance(facts, dict):
             raise ValueError("its facts are not an object")
         return arrays, facts
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno:  # it can't be read now, which does not make it a damaged one
+            raise
+        raise InputError(f"{path}: damaged ({error})") from error
+    except MemoryError:
         raise
     except Exception as error:  # NumPy and zipfile have a dozen types for a file that is not theirs
         raise InputError(f"{path}: damaged ({error or type(error).__name__})") from error
@@ -240,6 +263,11 @@ def check_arrays(arrays: dict[str, np.ndarray], expected: dict[str, np.ndarray],
             raise InputError(f"{path}: {name!r} is not this network's")
         if arrays[name].dtype.kind == "f" and not np.isfinite(arrays[name]).all():
             raise InputError(f"{path}: {name!r} is not finite")
+
+
+def digest(value) -> str:
+    """SHA-256 of what JSON can hold."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def previous(path: pathlib.Path) -> pathlib.Path:

@@ -16,6 +16,8 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny import RUN, call, write_corpus
 
 import recipes.learner
@@ -162,6 +164,43 @@ def test_unfinished_run_can_be_used(place, missing):
 def test_bad_use_is_refused(place, line, message, monkeypatch):
     monkeypatch.setattr("recipes.learner.Learner", None)  # not to be reached
     refused(line, message)
+
+
+# What a run leaves.
+
+
+def test_tensorboard_has_the_scores_of_every_epoch(place):
+    curves = EventAccumulator(str(place / "done" / "tensorboard"))
+    curves.Reload()
+    history = history_of(place / "done")
+    assert len(history) == 2
+    for name in ("train_perplexity", "valid_perplexity", "learning_rate", "words_per_second"):
+        found = {event.step: tf.make_ndarray(event.tensor_proto) for event in curves.Tensors(name)}
+        assert found == {e["epoch"]: pytest.approx(e[name], rel=1e-6) for e in history}
+
+
+def test_speed_is_the_median_after_the_first_twenty_steps(place):
+    assert call(f"{RUN} --epochs 12 --out long")[0] == 0
+    arrays, _ = load(place / "long" / "checkpoint.npz")
+    seconds = arrays["step_seconds"]
+    assert len(seconds) == 24
+    found = result_of(place / "long")["words_per_second"]
+    assert found == pytest.approx(2 * 4 / np.median(seconds[20:]), rel=1e-5)
+
+
+def test_the_default_corpus_is_settled_when_a_run_begins(place, monkeypatch):
+    """What `auto` was then it is when the run is used, whatever there is by now."""
+    monkeypatch.setattr("data.ptb.source._fetch", lambda *_: b"")
+    monkeypatch.setenv("TFDS_DATA_DIR", str(place / "cache"))
+    text = {split: ["a b <unk> c"] * 20 for split in ("train", "valid", "test")}
+    monkeypatch.setattr("data.pydoc.source.prepare", lambda topics: text)
+    code, out, err = call(RUN.replace("--corpus text", "--out new"))
+    assert code == 0 and err.count("Training on pydoc") == 1
+    assert json.loads(out.splitlines()[-1])["corpus"] == "pydoc"
+    assert json.loads((place / "new" / "recipe.json").read_text())["corpus"] == "pydoc"
+    for line in ("evaluate new", "lstm --resume --out new"):
+        code, out, err = call(line)
+        assert code == 0 and "Training on pydoc" not in err
 
 
 # Runs that stop and go on.
