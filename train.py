@@ -307,13 +307,12 @@ def evaluate(options) -> dict:
     """The scores of a run's best weights on its own corpus, or another in its vocabulary."""
     run = Run(options.run)
     recipe, settings = recall(run)
-    own = options.corpus is None
+    weights, own = best(run), options.corpus is None
     corpus = settings["corpus"] if own else options.corpus
     known = recipe.recall(run.read)
     data = recipe.load(corpus, options.data_dir or settings["data_dir"], known)
     if own and run.about().get("data_sha256") != recipe.fingerprint(data):
         raise InputError(f"{run.folder} was begun with another corpus than {data.name}")
-    weights = best(run)
     learner = learnt(recipe, settings, known, *weights, *splits(recipe, data))
     valid, test = (mean_loss(recipe, data, learner, split) for split in ("valid", "test"))
     if not math.isfinite(recipe.score(valid) + recipe.score(test)):
@@ -328,9 +327,9 @@ def generate(options) -> str:
     """Text that a run's best weights make up."""
     run = Run(options.run)
     recipe, settings = recall(run)
-    known = recipe.recall(run.read)
+    weights, known = best(run), recipe.recall(run.read)
     prompt = recipe.prompt(known, options.prompt)
-    learner = learnt(recipe, settings, known, *best(run))
+    learner = learnt(recipe, settings, known, *weights)
     seed = settings["seed"] if options.seed is None else options.seed
     return recipe.sample(learner.model, known, options.words, seed, options.temperature, prompt)
 

@@ -101,10 +101,10 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         )
     options, rest = parser.parse_known_args(arguments)
     if rest:
-        flag = next((text for text in rest if text.startswith("--")), None)
-        if flag is None:
+        flags = (text.partition("=")[0] for text in rest if text.startswith("--"))
+        name = next((flag.lstrip("-").replace("-", "_") for flag in flags if flag.strip("-")), None)
+        if name is None:
             raise InputError(f"unexpected argument {rest[0]!r}")
-        name = flag.partition("=")[0].lstrip("-").replace("-", "_")
         known = {key for key in vars(options) if not key.startswith("field ")}
         sizes = TARGETS.get(options.target, {}).values()
         known |= {name for size in sizes for name in fields(size.recipe)} or set(hints)

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import ops
+from keras import ops, tree
 
 import tfcells
 from tests.cases import CASES
@@ -304,7 +304,7 @@ def test_no_noise_is_no_wrapper(case, name):
 @EVERY_CELL
 @EVERY_WRAPPER
 def test_a_seed_means_the_same_masks(name, case):
-    """Eager, in a graph, and under XLA; from call to call they change. XLA runs for the LSTM alone."""
+    """Eager and in a graph; from call to call they change. With the loop, XLA runs for the LSTM alone."""
     inner = bare(case)
     modes = ("eager", "graph", "other") + (("xla",) if case.cell is tfcells.LSTMCell else ())
     x = np.random.default_rng(0).normal(size=(BATCH, STEPS, FEATURES)).astype("float32")
@@ -321,6 +321,29 @@ def test_a_seed_means_the_same_masks(name, case):
     for how in set(modes) - {"eager", "other"}:
         np.testing.assert_allclose(found[how], found["eager"], atol=1e-5)
     assert np.any(np.abs(found["other"][0] - found["eager"][0]) > 1e-3)
+
+
+@EVERY_CELL
+@EVERY_WRAPPER
+def test_xla_draws_the_same_masks(name, case):
+    """All noise is drawn before and after the loop: both compiled are as both uncompiled."""
+    x, found = tf.constant(data(case)[0]), []
+    for jit_compile in (None, True):
+        cell = WRAPPERS[name](bare(case), seed=7)
+
+        def noise(cell=cell):
+            slices, w = cell.prepare(x, training=True)
+            leaves = [getattr(leaf, "matrix", leaf) for leaf in w.leaves()]
+            outputs = cell.finish(ops.ones((STEPS, BATCH, cell.output_size)), training=True)
+            return [*tree.flatten(slices), *leaves, outputs]
+
+        draw = tf.function(noise, jit_compile=True) if jit_compile else noise
+        found.append([*draw(), *draw()])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    half = len(found[0]) // 2
+    pairs = zip(found[0][:half], found[0][half:], strict=True)
+    assert any(np.any(one != other) for one, other in pairs)
 
 
 def nest(cell, names=WRAPPERS):

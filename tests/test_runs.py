@@ -5,6 +5,7 @@ All in this process; test_train.py has the tests that need one of their own.
 
 import contextlib
 import errno
+import io
 import json
 import operator
 import os
@@ -213,9 +214,11 @@ def test_two_processes_cannot_train_one_run(place):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("where", ["Learner.train", "Learner.evaluate", "Learner.parameters"])
+@pytest.mark.parametrize(
+    "where", ["Learner.start", "Learner.train", "Learner.evaluate", "Learner.parameters"]
+)
 def test_signal_stops_a_run_that_can_go_on(place, monkeypatch, where, number):
-    """In a step, in validation; while the last files are written, it waits for those."""
+    """While the network is built, in a step, in validation; while the last files are written, it waits."""
     name, method = where.split(".")[1], operator.attrgetter(where)(recipes.learner)
 
     def send(*arguments):
@@ -292,13 +295,131 @@ def test_files_that_may_not_grow(place, limit):
         )
 
 
-def test_folder_that_cannot_be_written(place):
+def test_folder_that_cannot_be_written(place, monkeypatch):
     refused(f"{RUN} --out /proc/new", "/proc")
     (place / "file").touch()
     refused(f"{RUN} --out file/new", "file")
+    monkeypatch.setattr(recipes.learner.Learner, "train", None)  # not to be reached
+    (place / "done" / "result.json").unlink()
+    with read_only(monkeypatch, place / "done"):
+        refused("lstm --resume --out done", "Read-only file system: 'done/")
+        assert call("evaluate done")[0] == 0
+
+
+@contextlib.contextmanager
+def read_only(monkeypatch, folder):
+    """Nothing can be written into a folder: permissions would not keep root from it."""
+    write, opened = os.open, io.open
+
+    def guard(before):
+        def open(path, mode="r", *arguments, **options):
+            writes = (
+                mode & (os.O_WRONLY | os.O_RDWR)
+                if isinstance(mode, int)
+                else set(mode) & set("wax+")
+            )
+            if writes and os.path.abspath(os.path.dirname(path)) == str(folder):
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+            return before(path, mode, *arguments, **options)
+
+        return open
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", guard(write))
+        patch.setattr(io, "open", guard(opened))
+        patch.setattr("builtins.open", guard(opened))
+        yield
+
+
+def test_what_is_renamed_is_on_the_disk(place, monkeypatch):
+    """A file before it takes its name, and before it pushes another out; then the folder's names."""
+    events = []
+    monkeypatch.setattr(recipes.run, "sync", recorded(events, "sync", recipes.run.sync))
+    monkeypatch.setattr(os, "replace", recorded(events, "replace", os.replace))
+    monkeypatch.setattr(os, "rename", recorded(events, "rename", os.rename))
+    synced = []
+    monkeypatch.setattr(
+        os, "fsync", lambda file, before=os.fsync: (synced.append(file), before(file))
+    )
+    path = place / "done" / "best.npz"
+    save(path, {"weight": np.zeros(3)}, {})
+    temporary = ".best.partial.npz"
+    assert events == [
+        ("sync", temporary),
+        ("replace", "best.npz", "best.previous.npz"),
+        ("sync", temporary),
+        ("replace", temporary, "best.npz"),
+        ("sync", "done"),
+    ]
+    assert len(synced) == 3
+    events.clear()
+    Run.create(place / "new", "stem", {"recipe.json": {}}, lambda run: None)
+    assert events[-2:] == [("rename", "run", "new"), ("sync", place.name)]
+
+
+def recorded(events, name, function):
+    def record(*paths):
+        events.append((name, *(os.path.basename(path) for path in paths)))
+        return function(*paths)
+
+    return record
+
+
+@pytest.mark.parametrize("name", ["checkpoint.npz", "best.npz"])
+def test_file_that_cannot_be_read_is_not_damaged(place, monkeypatch, name):
+    """It stays where it is, and no older one is used in its place."""
+    path = place / "done" / name
+
+    def fail(file, *arguments, **options):
+        if str(file).endswith(f"done/{name}"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(file))
+        return before(file, *arguments, **options)
+
+    before = open
+    monkeypatch.setattr("builtins.open", fail)
+    line = "lstm --resume --out done" if name == "checkpoint.npz" else "evaluate done"
+    refused(line, "Input/output error", f"done/{name}")
+    assert path.exists() and not list(path.parent.glob("*.damaged.npz"))
+
+
+def test_curves_that_cannot_be_written_lose_nothing(place, monkeypatch):
+    def fail(*_, **__):
+        raise tf.errors.UnknownError(None, None, "Input/output error")
+
+    monkeypatch.setattr(tf.summary, "scalar", fail)
+    code, out, err = call(f"{RUN} --out new")
+    assert code == 0 and "new/tensorboard: Input/output error" in err
+    for key in ("train_perplexity", "valid_perplexity", "test_perplexity"):
+        assert result_of(place / "new")[key] == result_of(place / "done")[key]
 
 
 # Tampering.
+
+
+@pytest.mark.parametrize("name", ["checkpoint.npz", "best.npz"])
+def test_checksum_finds_what_a_whole_archive_hides(place, name):
+    """One number changed, and the archive's own sums put right."""
+    path = place / "done" / name
+    (place / "done" / name.replace(".npz", ".previous.npz")).unlink(missing_ok=True)
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    key = next(key for key in arrays if arrays[key].dtype == "float32" and arrays[key].ndim > 1)
+    arrays[key].flat[0] += 1
+    np.savez(path, **arrays)
+    line = "lstm --resume --out done" if name == "checkpoint.npz" else "evaluate done"
+    refused(line, f"done/{name}: damaged (its checksum is wrong)")
+
+
+@pytest.mark.parametrize("line", ["evaluate done", "generate done"])
+def test_recipe_or_vocabulary_of_another_run(place, line):
+    path = place / "done" / "recipe.json"
+    before = path.read_text()
+    path.write_text(before.replace('"zoneout": 0.0', '"zoneout": 0.5'))
+    refused(line, "recipe.json is not that of best.npz")
+    path.write_text(before)
+    path = place / "done" / "vocabulary.json"
+    path.write_text(path.read_text().replace('"a"', '"z"'))
+    refused(line, "vocabulary.json: damaged")
 
 
 def test_damaged_checkpoint_is_set_aside_and_the_one_before_kept(place, monkeypatch):
@@ -327,7 +448,7 @@ def test_both_checkpoints_damaged(place):
     refused("lstm --resume --out done", "done/checkpoint.npz: missing")
 
 
-def test_damaged_best_weights_are_named(place):
+def test_damaged_best_weights_are_named(place, monkeypatch):
     """Unless the checkpoint has the same ones."""
     path = place / "done" / "best.npz"
     path.write_bytes(path.read_bytes()[:-9])
@@ -335,7 +456,10 @@ def test_damaged_best_weights_are_named(place):
     arrays, facts = load(place / "done" / "checkpoint.npz")
     facts["progress"]["best_epoch"] = 1
     save(place / "done" / "checkpoint.npz", arrays, facts)
-    refused("lstm --resume --out done", "best.npz: damaged", "best.previous.npz has earlier ones")
+    with monkeypatch.context() as patch:
+        patch.setattr(recipes.learner.Learner, "evaluate", None)  # not to be reached
+        wanted = "best.npz: damaged", "best.previous.npz has earlier ones"
+        refused("lstm --resume --out done", *wanted)
     path.unlink()
     refused("lstm --resume --out done", "best.npz: missing", "best.previous.npz has earlier ones")
     (place / "done" / "best.previous.npz").unlink()

@@ -1,5 +1,6 @@
 """The classic tasks: their data, what they measure, and their runs at a tiny size."""
 
+import contextlib
 import gzip
 import itertools
 import json
@@ -335,6 +336,34 @@ def test_a_damaged_idx_file_is_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(InputError, match=path.name):
         digits.read_folder(tmp_path / "m")
+
+
+def test_a_damaged_gzip_file_is_named(tmp_path):
+    write_mnist(tmp_path / "m", np.zeros((20, 28, 28)), np.zeros(20))
+    path = tmp_path / "m" / "t10k-labels-idx1-ubyte"
+    whole = gzip.compress(path.read_bytes())
+    path.unlink()
+    path = path.with_name(f"{path.name}.gz")
+    assert digits.read_idx(written(path, whole)).shape == (20,)
+    for at in range(len(whole)):
+        damaged = whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :]
+        with contextlib.suppress(InputError):  # the flags of a header may not matter
+            assert digits.read_idx(written(path, damaged)).shape == (20,)
+    with pytest.raises(InputError, match=path.name):
+        digits.read_idx(written(path, whole[:14]))
+
+
+def written(path, content):
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("rows", [[[28], [28]], [9, 9], [28], {}, "28", None, [True, 8]])
+def test_sizes_of_digits_that_cannot_be(rows):
+    task = recipe("mnist")
+    with pytest.raises(InputError, match="rows.json: damaged"):
+        task.recall(lambda name: rows)
+    assert task.recall(lambda name: [8, 8]).train[0].shape == (1, 8, 8)
 
 
 def test_digits_move_within_their_frame():
