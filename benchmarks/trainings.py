@@ -20,6 +20,7 @@ BARE = f"lstm --size tied {NO_DROPOUT}"
 RUNS = {
     "layer_norm": {
         "LSTM": "lstm --size tied",
+        "LSTM, with lnlstm's restarts": "lstm --size tied --restart 0.02",
         "layer-norm LSTM": "lnlstm",
         "HyperLSTM": "hypernets --layer_norm false",
         "layer-norm HyperLSTM": "hypernets",
@@ -32,9 +33,12 @@ RUNS = {
         "recurrent dropout": f"{BARE} --recurrent_dropout 0.3",
         "zoneout": f"{BARE} --zoneout 0.1",
         "weight drop": f"{BARE} --weight_drop 0.3",
-        "AR and TAR": f"{BARE} --activation_penalty 2 --temporal_penalty 1",
+        "AR": f"{BARE} --activation_penalty 2",
+        "TAR": f"{BARE} --temporal_penalty 1",
         "weight decay": f"{BARE} --weight_decay 0.01",
-        "the best combination": "lstm --size tied",
+        "word dropout, variational": "lstm --size tied",
+        "these, AR, TAR": "lstm --size tied --activation_penalty 2 --temporal_penalty 1",
+        "these, recurrent dropout": "lstm --size tied --recurrent_dropout 0.1",
     },
 }
 TITLES = {
@@ -66,7 +70,9 @@ def main(name: str, arguments: list[str]) -> int:
             best = result["metrics"]["best_epoch"]
             rows.append((label, command, f"{result['parameters']:,}", *scores, best))
             run |= {"name": label, "changed": f"test {result['test_perplexity']:.1f}"}
-        path = report.write(name, TITLES[name], {"runs": finished}, rows)
+        best = min(finished, key=lambda label: finished[label]["result"]["valid_perplexity"])
+        note = f"Best on validation: {best}."
+        path = report.write(name, TITLES[name], {"runs": finished}, rows, notes=[note])
         write(draw(list(finished.values()), "perplexity"), path.with_suffix(".png"))
         print(path)
     for label in missing:

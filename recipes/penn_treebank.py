@@ -134,6 +134,7 @@ TARGETS = {
             LayerNormLSTM(units=656, **NORMALISED),
             paper="Ba et al. 2016, arXiv 1607.06450",
             source="ours; the paper has no language model of Penn Treebank",
+            own="93.5 / 86.4",
         ),
     },
     "rhn": {

@@ -3,7 +3,10 @@
 Keras and TensorFlow are imported where they are used, as in the language models.
 """
 
+import ast
 import hashlib
+import importlib.util
+import pathlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,19 +16,17 @@ from recipes.batches import in_order
 from recipes.recipe import Count, Few, InputError, Recipe, Whole
 from recipes.run import replacing
 
-CellName = Literal[
-    "ClockworkRNNCell",
-    "ElmanCell",
-    "GRUCell",
-    "HighwayStateGateRHNCell",
-    "HyperLSTMCell",
-    "LSTMCell",
-    "LayerNormElmanCell",
-    "LayerNormGRUCell",
-    "LayerNormLSTMCell",
-    "PeepholeLSTMCell",
-    "RHNCell",
-]
+
+def registered() -> list[str]:
+    """The names of the cells, read where they are registered: without Keras."""
+    (package,) = importlib.util.find_spec("tfcells").submodule_search_locations
+    source = (pathlib.Path(package) / "cells" / "__init__.py").read_text(encoding="utf-8")
+    imports = [node for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)]
+    imports = [node for node in imports if node.module != "tfcells.cells.base"]
+    return sorted(alias.name for node in imports for alias in node.names)
+
+
+CellName = Literal[*registered()]
 SPLITS = "train", "valid", "test"
 PERIODS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # of a Clockwork RNN, as many as divide the units
 

@@ -6,6 +6,7 @@ import doctest
 import importlib.util
 import inspect
 import io
+import json
 import os
 import pathlib
 import pkgutil
@@ -255,6 +256,23 @@ def test_commands_of_the_readme_run(tmp_path, monkeypatch):
         assert compare.main(line.split()) == 0
     for name in re.findall(r"python -m benchmarks (\w+)", text):
         assert name in NAMES
+
+
+def test_results_are_those_of_the_runs():
+    """The README's table and the list of targets say what result.json of each run says."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    results = json.loads((ROOT / "benchmarks" / "results" / "penn_treebank.json").read_text())
+    for command, result in results.items():
+        recipe = TARGETS[result["target"]][result["size"]]
+        valid, test = (f"{result[f'{split}_perplexity']:.1f}" for split in ("valid", "test"))
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{command}` |")]
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        found = f"{result['words_per_second']:,.0f}", f"{result['seconds'] / 60:.0f}"
+        assert cells[1:3] == [f"{result['parameters']:,}", str(result["epochs"])]
+        assert cells[4:] == [f"{valid} / **{test}**", *found]
+        assert recipe.own == f"{valid} / {test}" and recipe.recipe.epochs == result["epochs"]
+        assert recipe.recipe.parameters() == result["parameters"]
+        assert (result["corpus"], result["seed"]) == ("ptb", 1)
 
 
 def test_readme_runs(tmp_path, monkeypatch):
