@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     parser = rounds.parser("caffe_table", __doc__)
     parser.add_argument("--only", type=int, choices=range(1, 1 + len(SIZES)), help="that row")
     parser.add_argument("--units", type=int, help="instead of 2048 and 650")
-    options = parser.parse_args(arguments)
+    options = rounds.read(parser, arguments)
     sizes = SIZES if options.only is None else [SIZES[options.only - 1]]
     head = ("layers x units, batch, steps", "pass", "tfcells, ms", "keras.layers.LSTM, ms")
     rows = [(*head, "torch.nn.LSTM, ms", "Keras / tfcells", "PyTorch / tfcells", "of the limit")]
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
         "Outputs and all gradients were compared first.",
     ]
     figure = charts.bars(bars)
-    return rounds.publish("caffe_table", result, tables, remarks, figure)
+    return rounds.publish("caffe_table", options, result, tables, remarks, figure)
 
 
 def measure(size: tuple, options) -> tuple[dict, dict]:

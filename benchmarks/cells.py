@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--units", type=int, help="instead of 650 and 200")
     help = "one step by default; with all steps it takes minutes before the first round"
     parser.add_argument("--compile", choices=("step", "forward"), default="step", help=help)
-    options = parser.parse_args(arguments)
+    options = rounds.read(parser, arguments)
     head = (*HEAD, f"{EAGER} / tfcells", f"{COMPILED} / tfcells", "of the limit")
     rows, goals, bars, result, failed = [head], [rounds.GOALS], {}, {}, []
     settings = [options.setting] if options.setting else list(SETTINGS)
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
         "Outputs and all gradients were compared first.",
         f"The picture shows {settings[0]}.",
     ]
-    return rounds.publish("cells", result, tables, remarks, charts.bars(bars))
+    return rounds.publish("cells", options, result, tables, remarks, charts.bars(bars))
 
 
 def measure(make, size: tuple, options, failed: list) -> tuple[dict, dict]:

@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--only", choices=SIZES, help="that size")
     parser.add_argument("--units", type=int, help="instead of the recipe's")
     parser.add_argument("--words", type=int, default=WORDS, help="in the vocabulary; 10,000")
-    options = parser.parse_args(arguments)
+    options = rounds.read(parser, arguments)
     rows, result, bars = [(*HEAD, "tfcells, tokens/s", "of the limit")], {}, {}
     for size in [options.only] if options.only else SIZES:
         recipe = TARGETS["lstm"][size].recipe
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
         f"Logits of {TOKENS} tokens were compared first. There is no gradient.",
     ]
     tables = {"Generating text": rows}
-    return rounds.publish("generate", result, tables, remarks, charts.bars(bars))
+    return rounds.publish("generate", options, result, tables, remarks, charts.bars(bars))
 
 
 class Ours:

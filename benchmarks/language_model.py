@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--units", type=int, help="instead of the recipe's")
     parser.add_argument("--words", type=int, default=WORDS, help="in the vocabulary; 10,000")
     parser.add_argument("--steps", type=int, help="of a contender in a round; 40, 8 and 3")
-    options = parser.parse_args(arguments)
+    options = rounds.read(parser, arguments)
     keep_memory()  # as train.py does, for all contenders: they share the process
     head = ("size", "units", "train.py, words/s", "Keras fit, words/s", "PyTorch, words/s")
     rows = [(*head, "train.py / Keras", "train.py / PyTorch", "of the limit")]
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
         "alone, of whole batches.",
     ]
     figure = charts.bars(bars)
-    return rounds.publish("language_model", result, tables, remarks, figure)
+    return rounds.publish("language_model", options, result, tables, remarks, figure)
 
 
 def random_corpus(recipe, words: int, count: int) -> Corpus:
@@ -96,6 +96,9 @@ def measure(recipe, data, options) -> tuple[dict, dict]:
     contenders = contenders_of(recipe, data, x, y)
     limit = Limit(products(recipe, data, contenders[MINE].learner.model, len(x)))
     if "avx512_bf16" in report.processor():
+        half = Ours(dataclasses.replace(recipe, dropout=0.0), data, "mixed_bfloat16")
+        pair = {MINE: found[MINE], HALF: one_step(half)}
+        differences |= rounds.compare(pair, 0.1)  # numbers of eight bits
         contenders[HALF] = Ours(recipe, data, "mixed_bfloat16")
     contenders = {name: contender.epoch for name, contender in contenders.items()}
     times = rounds.alternate(contenders | {"limit": limit}, options)

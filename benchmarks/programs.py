@@ -105,8 +105,11 @@ def masked(base: dict, options) -> tuple[dict, list, list]:
         def outputs(self, x):
             return self.layer(x, mask=mask, training=True)
 
-    sides = {"unmasked": KerasSide(layer, x, x), "masked": Masked(layer, x, x)}
+    plain = tfcells.RNN(layer.cell, return_sequences=True, jit_compile=False)
+    slow = {"masked": Masked(layer, x, x), "ordinary loop, masked": Masked(plain, x, x)}
+    differences = rounds.compare({name: side.arrays() for name, side in slow.items()})
+    sides = {"unmasked": KerasSide(layer, x, x), "masked": slow["masked"]}
     times = rounds.alternate({name: side.total for name, side in sides.items()}, options)
     measured = rounds.ratios(times, "masked", "unmasked")
     goal = rounds.goal("masked / unmasked", measured, 1.15, 1.4, at_most=True)
-    return {"seconds": times}, [goal], []
+    return {"seconds": times, "differences": differences}, [goal], []

@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks import report
 
 PAUSE = 0.02  # seconds: the threads of the contender before go to sleep
+BROKEN = "BELOW ITS FLOOR"
 GOALS = ("goal", "aim", "never below", "measured: median (quartiles)", "")
 
 
@@ -21,6 +22,13 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
     help = "a contender's least time in a round; 0.3 by default"
     parser.add_argument("--seconds", type=float, default=0.3, help=help)
     return parser
+
+
+def read(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """The options; among them `whole`, whether all is measured as is the default."""
+    options = parser.parse_args(arguments)
+    options.whole = options == parser.parse_args([])
+    return options
 
 
 def alternate(contenders: dict, options) -> dict[str, list[float]]:
@@ -118,17 +126,20 @@ def goal(what: str, measured, aim: float, floor: float | None = None, at_most=Fa
     if middle >= sign * aim:
         verdict = "reached"
     else:
-        verdict = "held" if floor is not None and middle >= sign * floor else "MISSED"
+        verdict = "missed" if floor is None else "held" if middle >= sign * floor else BROKEN
     return what, bound, least, spread(measured, ".3g"), verdict
 
 
-def publish(name: str, result: dict, tables: dict, notes: list, figure) -> int:
-    """Write JSON, Markdown and PNG, print the Markdown; the exit code.
+def publish(name: str, options, result: dict, tables: dict, notes: list, figure) -> int:
+    """Write JSON, Markdown and PNG, print the Markdown; 1 if a floor did not hold, else 0.
 
-    tables: heading -> rows, the first of which is the head; the first heading is the title.
+    What is not whole gets a name of its own. tables: heading -> rows, the first of which is the head;
+    the first heading is the title.
     """
     (title, rows), *more = tables.items()
+    notes = [*notes, f"Rounds that count: {options.rounds}."]
+    name = name if options.whole else f"{name}-partial"
     path = report.write(name, title, result, rows, dict(more), notes)
     figure.savefig(path.with_suffix(".png"), dpi=120)
     print(path.read_text(encoding="utf-8"), path, sep="\n")
-    return 0
+    return int(any(BROKEN in row for _, rows in tables.items() for row in rows))

@@ -5,8 +5,6 @@ keras.layers.RNN) and PyTorch. Memory is the peak of a fresh process, less what 
 and had run two steps; so it has the compiler's in it, too.
 """
 
-import inspect
-
 import keras
 
 import tfcells
@@ -45,7 +43,7 @@ def main(arguments: list[str]) -> int:
     for name, value in BASE.items():
         parser.add_argument(f"--{name}", type=int, default=value, help=f"{value} by default")
     parser.add_argument("--points", type=int, nargs="+", help="instead of those of each axis")
-    options = parser.parse_args(arguments)
+    options = rounds.read(parser, arguments)
     base = {name: getattr(options, name) for name in BASE}
     goals, result, panels = [rounds.GOALS], {}, []
     rows = [("axis", "value", "contender", "ms", "/ tfcells", "of the limit", "peak, MB")]
@@ -68,24 +66,17 @@ def main(arguments: list[str]) -> int:
         "what compiling takes in it.",
         "Outputs and all gradients were compared at every point first.",
     ]
-    if "remat" not in options_of_rnn():
-        remarks.append("tfcells.RNN has no `remat` yet, so it is not measured.")
     figure = charts.lines(panels, columns=2)
-    return rounds.publish("scaling", result, tables, remarks, figure)
-
-
-def options_of_rnn() -> list[str]:
-    return list(inspect.signature(tfcells.RNN.__init__).parameters)
+    return rounds.publish("scaling", options, result, tables, remarks, figure)
 
 
 def side(contender: str, units: int, batch: int, steps: int, depth: int | None = None):
     """A contender, or None where there is none: an LSTM, or with `depth` an RHN."""
-    remat = contender == "tfcells, remat"
-    if (remat and "remat" not in options_of_rnn()) or (contender == "PyTorch" and not torch):
+    if contender == "PyTorch" and not torch:
         return None
     keras.utils.set_random_seed(1)
     cell = tfcells.RHNCell(units, depth=depth) if depth else tfcells.LSTMCell(units)
-    layer = tfcells_layer([cell], units, **({"remat": True} if remat else {}))
+    layer = tfcells_layer([cell], units, remat=contender == "tfcells, remat")
     x, d = numbers(batch, steps, units), numbers(batch, steps, units)[::-1].copy()
     if contender == "Keras":
         return KerasSide(keras_layer(layer) if depth else keras_lstm(layer, units, 1), x, d)

@@ -18,18 +18,18 @@
 # `TFCELLS_NOTEBOOKS=small` it all ends within a minute, as in the tests.
 
 # %%
+import os
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
     url = "https://github.com/tfcells/tfcells"
-    subprocess.run(["git", "clone", "-q", url], check=True)
+    if not os.path.isdir("tfcells"):
+        subprocess.run(["git", "clone", "-q", url], check=True)
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "tfcells"], check=True)
     sys.path.insert(0, "tfcells")
 
 # %%
-import os
-
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -160,6 +160,9 @@ def draw_weights():
     return {name: random.uniform(-0.1, 0.1, shape) for name, shape in shapes.items()}
 
 
+# %%
+
+
 def loss_and_gradients(weights, x, y, state):
     """The mean loss of a word, the gradients, the state after the window."""
     E, W, U, b, D, d = weights.values()
@@ -181,6 +184,7 @@ def loss_and_gradients(weights, x, y, state):
     return loss, dict(zip(weights, (dE, dW, dU, db, dD, dscores.sum((0, 1))), strict=True)), state
 
 
+# %%
 zeros = np.zeros((BATCH, UNITS)), np.zeros((BATCH, UNITS))
 weights = draw_weights()
 loss, gradients, _ = loss_and_gradients(weights, x, y, zeros)

@@ -18,18 +18,18 @@
 # `TFCELLS_NOTEBOOKS=small` it all ends within a minute, as in the tests.
 
 # %%
+import os
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
     url = "https://github.com/tfcells/tfcells"
-    subprocess.run(["git", "clone", "-q", url], check=True)
+    if not os.path.isdir("tfcells"):
+        subprocess.run(["git", "clone", "-q", url], check=True)
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "tfcells"], check=True)
     sys.path.insert(0, "tfcells")
 
 # %%
-import os
-
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import time
 
@@ -105,12 +105,18 @@ def window(k):
     return tf.constant(x), tf.constant(y)
 
 
+# %%
+
+
 def draw_weights():
     """The same weights in notebooks 1, 2 and 3."""
     random = np.random.default_rng(0)
     V, n = len(words), UNITS
     shapes = {"E": (V, n), "W": (n, 4 * n), "U": (n, 4 * n), "b": (4 * n,), "D": (n, V), "d": (V,)}
     return {name: random.uniform(-0.1, 0.1, shape) for name, shape in shapes.items()}
+
+
+# %%
 
 
 def by_steps(embedded, state, W, U, b):
@@ -122,6 +128,9 @@ def by_steps(embedded, state, W, U, b):
         h = tf.sigmoid(o) * tf.tanh(c)
         outputs.append(h)
     return tf.stack(outputs, axis=1), (h, c)
+
+
+# %%
 
 
 def make_step(lstm, graph=True, **options):
@@ -142,6 +151,9 @@ def make_step(lstm, graph=True, **options):
         return loss, state
 
     return tf.function(step, **options) if graph else step
+
+
+# %%
 
 
 def run(step):

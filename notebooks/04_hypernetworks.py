@@ -18,18 +18,18 @@
 # `TFCELLS_NOTEBOOKS=small` it all ends within a minute, as in the tests.
 
 # %%
+import os
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
     url = "https://github.com/tfcells/tfcells"
-    subprocess.run(["git", "clone", "-q", url], check=True)
+    if not os.path.isdir("tfcells"):
+        subprocess.run(["git", "clone", "-q", url], check=True)
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "tfcells"], check=True)
     sys.path.insert(0, "tfcells")
 
 # %%
-import os
-
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import matplotlib.pyplot as plt

@@ -18,18 +18,18 @@
 # `TFCELLS_NOTEBOOKS=small` it all ends within a minute, as in the tests.
 
 # %%
+import os
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
     url = "https://github.com/tfcells/tfcells"
-    subprocess.run(["git", "clone", "-q", url], check=True)
+    if not os.path.isdir("tfcells"):
+        subprocess.run(["git", "clone", "-q", url], check=True)
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "tfcells"], check=True)
     sys.path.insert(0, "tfcells")
 
 # %%
-import os
-
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import matplotlib.pyplot as plt
@@ -47,7 +47,7 @@ DEPTHS, EPOCHS, BUDGET, WIDTH = ((1, 2, 3, 5), 12, 150_000, 96) if FULL else ((1
 #
 # With $s_0$ the state of the step before, for each layer $l$, and the input in the first one only:
 #
-# $$g_l, t_l = \tanh(W_g x + R_g s_{l-1} + b_g), \; \sigma(W_t x + R_t s_{l-1} + b_t)$$
+# $$g_l = \tanh([l = 1] W_g x + R_g^l s_{l-1} + b_g^l), \quad t_l = \sigma([l = 1] W_t x + R_t^l s_{l-1} + b_t^l)$$
 #
 # $$s_l = g_l \odot t_l + s_{l-1} \odot (1 - t_l)$$
 #
@@ -69,10 +69,14 @@ def width(depth, budget=BUDGET):
     return n
 
 
+# %%
 corpus = load_corpus("pydoc")
 V = len(corpus.vocabulary)
 train, valid = (windows(part, 20, 25) for part in (corpus.train, corpus.valid))
 train, valid = (part if FULL else part.take(4) for part in (train, valid))
+
+
+# %%
 
 
 def build(depth):
@@ -89,6 +93,7 @@ def build(depth):
     )
 
 
+# %%
 models, best = {}, {}
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 for depth in DEPTHS:
@@ -138,6 +143,7 @@ def gates(x, s):
     return np.array(opened), s
 
 
+# %%
 s, opened = np.zeros(cell.units, "float32"), []
 for x in embedded:
     t, s = gates(x, s)

@@ -18,18 +18,18 @@
 # `TFCELLS_NOTEBOOKS=small` it all ends within a minute, as in the tests.
 
 # %%
+import os
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
     url = "https://github.com/tfcells/tfcells"
-    subprocess.run(["git", "clone", "-q", url], check=True)
+    if not os.path.isdir("tfcells"):
+        subprocess.run(["git", "clone", "-q", url], check=True)
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "tfcells"], check=True)
     sys.path.insert(0, "tfcells")
 
 # %%
-import os
-
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tempfile
 
@@ -149,8 +149,9 @@ print(reader([train[0][:4], np.ones((4, 9, 6), "float32")]).shape)
 # %% [markdown]
 # ## A cell of one's own, in twelve lines
 #
-# A minimal gated unit: one gate both forgets and lets in. `prepare` multiplies all inputs at once, `step` is the
-# paper's equation; the compiled loop, masks, gradients, wrappers, saving come with it.
+# A minimal gated unit: one gate both forgets and lets in (after Zhou et al., 2016, whose gate comes before the product
+# with $U_g$). `prepare` multiplies all inputs at once, `step` is the equation; the compiled loop, masks, gradients,
+# wrappers, saving come with it.
 
 # %%
 
@@ -186,18 +187,11 @@ np.testing.assert_array_equal(model.predict(test[0], verbose=0), again.predict(t
 # %% [markdown]
 # ## Exporting
 #
-# With `jit_compile=False` the loop is an ordinary one, which any TensorFlow can run.
+# In a portable copy the loops are ordinary ones (`jit_compile=False`), which any TensorFlow can run.
 
 # %%
-plain = keras.models.clone_model(
-    model,
-    clone_function=lambda layer: type(layer).from_config(
-        layer.get_config() | ({"jit_compile": False} if isinstance(layer, tfcells.RNN) else {})
-    ),
-)
-plain.set_weights(model.get_weights())
 with tempfile.TemporaryDirectory() as folder:
-    plain.export(folder, verbose=False)
+    tfcells.portable(model).export(folder, verbose=False)
     exported = tf.saved_model.load(folder)
     served = exported.serve(test[0])
 np.testing.assert_allclose(served, model.predict(test[0], verbose=0), atol=1e-5)

@@ -18,18 +18,18 @@
 # `TFCELLS_NOTEBOOKS=small` it all ends within a minute, as in the tests.
 
 # %%
+import os
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
     url = "https://github.com/tfcells/tfcells"
-    subprocess.run(["git", "clone", "-q", url], check=True)
+    if not os.path.isdir("tfcells"):
+        subprocess.run(["git", "clone", "-q", url], check=True)
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "tfcells"], check=True)
     sys.path.insert(0, "tfcells")
 
 # %%
-import os
-
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import logging
 
@@ -70,11 +70,17 @@ class Probe(tfcells.Cell):
         return ops.concatenate([read, g, s], -1), (s,)
 
 
+# %%
+
+
 def look(wrap):
     """What a wrapped probe reads, updates and keeps along a sequence: three pictures."""
     layer = tfcells.RNN(wrap(Probe()), return_sequences=True, return_state=True)
     seen, _ = layer(np.zeros((1, STEPS, 1), "float32"), training=True)
     return np.split(ops.convert_to_numpy(seen)[0], 3, axis=-1)
+
+
+# %%
 
 
 def show(title, wrap):
@@ -90,6 +96,7 @@ def show(title, wrap):
     plt.show()
 
 
+# %%
 show("no noise", lambda cell: cell)
 
 # %% [markdown]
@@ -141,6 +148,9 @@ valid = windows(corpus.valid, BATCH, WINDOW)
 train, valid = (part if FULL else part.take(8) for part in (train, valid))
 
 
+# %%
+
+
 def curve(wrap, input_rate=0.0):
     """Perplexity of training and validation by epoch."""
     keras.utils.set_random_seed(0)
@@ -162,6 +172,7 @@ def curve(wrap, input_rate=0.0):
     return np.exp(history["loss"]), np.exp(history["val_loss"])
 
 
+# %%
 KINDS = {
     "none": (lambda cell: cell, 0.0),
     "between the layers": (lambda cell: cell, 0.4),
@@ -170,6 +181,8 @@ KINDS = {
     "and zoneout": (lambda cell: tfcells.Zoneout(cell, 0.1), 0.4),
     "and weight drop": (lambda cell: tfcells.WeightDrop(cell, 0.4), 0.4),
 }
+
+# %%
 STYLES = "-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3))
 figure, axes = plt.subplots(figsize=(6.5, 3.5))
 for (name, kind), style in zip(KINDS.items(), STYLES):

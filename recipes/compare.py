@@ -10,8 +10,8 @@ import sys
 import textwrap
 
 from recipes import BAD_INPUT, TARGETS, InputError
-from recipes.options import recall
-from recipes.recipe import differences
+from recipes.options import DEFAULTS, recall
+from recipes.recipe import differences, differing
 from recipes.run import Run, load_newest, replacing
 
 STYLES = ("-", "--", ":", "-.")
@@ -53,7 +53,10 @@ def story(run: Run) -> dict:
     if not history:
         raise InputError(f"{run.folder}: no epoch is done yet")
     plain = TARGETS[settings["target"]][settings["size"]].recipe
-    changed = [text.partition(" (was")[0] for text in differences(recipe, plain)]
+    names = "seed", "engine", "precision"
+    own, usual = ({name: each[name] for name in names} for each in (settings, DEFAULTS))
+    changed = [*differences(recipe, plain), *differing(own, usual)]
+    changed = [text.partition(" (was")[0] for text in changed]
     finished = (run.folder / "result.json").exists()
     result = run.read("result.json") if finished else {}
     return {

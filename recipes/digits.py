@@ -34,6 +34,11 @@ class Digits(Task):
 
     name, unit, speed_name, score_name = "mnist", "digits", "digits_per_second", "cross_entropy"
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.shift > 100:
+            raise InputError(f"shift={self.shift}: must be at most 100")
+
     def load(self, corpus, data_dir, like=None):
         name, train, test = read(corpus, data_dir)
         cut = len(train[0]) - self.valid_examples

@@ -74,10 +74,11 @@ class TextRecognition(Transducer):
             y = keras.layers.MaxPooling2D(pool)(y)
         y = keras.layers.Permute((2, 1, 3))(y)
         y = keras.layers.Reshape((WIDTH // COLUMN, -1))(y)
-        layer = tfcells.RNN(self.make_cell(), return_sequences=True)
-        memory = keras.layers.Bidirectional(layer)(y)
-        mask = keras.ops.ones_like(memory[..., 0], dtype="bool")
-        return keras.Model(x, [memory, mask], name="encoder")
+        for _ in range(self.layers):
+            layer = tfcells.RNN(self.make_cell(), return_sequences=True)
+            y = keras.layers.Bidirectional(layer)(y)
+        mask = keras.ops.ones_like(y[..., 0], dtype="bool")
+        return keras.Model(x, [y, mask], name="encoder")
 
     def measures(self, model, data, split):
         unseen = self.examples(self.rng(7), len(data.valid[0]), split, UNSEEN)

@@ -83,7 +83,9 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     add("--resume", action="store_true", help="go on with the run in --out, or the newest one")
     flags = ["--save_seconds", "--save-seconds"]
     add(*flags, default="600", help="a checkpoint at least so often; 600 by default")
-    add("--seed", help="of all random numbers; 1 by default")
+    add(
+        "--seed", help="of all random numbers but a task's data, which have data_seed; 1 by default"
+    )
     for name in ("engine", "precision"):
         hint = SETTINGS[name]
         add(f"--{name}", help=f"{describe(hint)}; {DEFAULTS[name]} by default")

@@ -253,7 +253,7 @@ def size(kind, **more):
     defaults = {
         "kind": kind,
         "units": 128,
-        "epochs": 30,
+        "epochs": 15,
         "batch_size": 64,
         "train_examples": 12_800,
         "valid_examples": 500,

@@ -99,6 +99,35 @@ def test_gradients_of_the_compiled_loop(mask):
         assert not gradients[1][~mask].any()
 
 
+CLOCKWORK = next(case for case in CASES if case.cell is tfcells.ClockworkRNNCell)
+
+
+@pytest.mark.parametrize("how", ["eager", "graph", "xla", "remat"])
+@pytest.mark.parametrize("case", [GRU, CLOCKWORK], ids=lambda case: case.name)
+def test_the_compiled_loop_is_the_ordinary_one(case, how):
+    """With masks of the sequence and of the memory; all gradients."""
+    x, memory, state = data(case)
+    state = [value * (name not in case.cell.clocks) for name, value in zip(case.cell.states, state)]
+    weights = [np.asarray(weight) for weight in layer_of(case).weights]
+    tensors = [tf.constant(value) for value in (x, memory, *state, *weights)]
+    seen = np.array([[1, 1, 1, 0], [0, 1, 0, 1], [1, 0, 1, 1]], bool)
+
+    def gradients(layer, *tensors):
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            x, memory, *rest = tensors
+            count = len(state)
+            found = run(layer, rest[count:], x, memory, rest[:count], memory_mask=MASK, mask=seen)
+            total = sum(tf.reduce_sum(tf.sin(values + 0.1)) for values in found)
+        return [total, *tape.gradient(total, tensors, unconnected_gradients="zero")]
+
+    fast = layer_of(case, remat=how == "remat")
+    step = lambda *tensors: gradients(fast, *tensors)  # noqa: E731
+    if how in ("graph", "xla"):
+        step = tf.function(step, jit_compile=how == "xla")
+    near(map(np.asarray, step(*tensors)), gradients(layer_of(case, jit_compile=False), *tensors))
+
+
 def test_hidden_rows_change_no_bit():
     layer, (x, memory, state) = layer_of(GRU, jit_compile=False), data(GRU)
     other = np.where(MASK[..., None], memory, 1e3)

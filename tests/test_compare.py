@@ -41,6 +41,13 @@ def test_two_runs(place, monkeypatch):
     assert len({line.count("|") for line in out.splitlines()}) == 1
 
 
+def test_seeds_and_engines_are_told_apart(place, monkeypatch):
+    monkeypatch.chdir(place)
+    assert call(f"{RUN} --seed 2 --engine graph --out three")[0] == 0
+    code, out, _ = run("one", "three", "--out", "seeds.png")
+    assert code == 0 and "engine='eager'" in out and out.count("seed=2") == 1
+
+
 @pytest.mark.parametrize(
     "arguments, culprit",
     [(["nowhere"], "nowhere"), (["one", "task"], "score"), (["text"], "text")],

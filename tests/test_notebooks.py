@@ -28,6 +28,12 @@ def test_what_is_committed_comes_of_the_source(path):
 
 
 @EVERY
+def test_cells_are_short(path):
+    code = [cell for cell in build.read(path).cells if cell.cell_type == "code"]
+    assert max(len(cell.source.splitlines()) for cell in code) <= 30
+
+
+@EVERY
 def test_opens_in_colab(path):
     first, setup = build.read(path).cells[:2]
     config = configparser.RawConfigParser()

@@ -56,6 +56,11 @@ def test_every_cell_can_be_named():
     assert set(CellName.__args__) == set(tfcells.CELLS)
 
 
+@pytest.mark.parametrize("target", SMALL)
+def test_layers_are_more_of_them(target):
+    assert recipe(target, layers=2).parameters() > recipe(target).parameters()
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -229,13 +234,19 @@ def test_other_strings_are_not(string):
 
 
 def test_reber_builder(tmp_path):
-    built = reber_dataset_builder.Builder(data_dir=tmp_path)
+    config = reber_dataset_builder.Config(name="seed_7", seed=7)
+    built = reber_dataset_builder.Builder(config=config, data_dir=tmp_path)
     built.download_and_prepare()
     splits = {split: list(tfds.as_numpy(built.as_dataset(split))) for split in built.info.splits}
     assert {split: len(rows) for split, rows in splits.items()} == reber_dataset_builder.COUNTS
     name = built.info.features["symbols"].feature.int2str
     strings = ["".join(map(name, row["symbols"])) for rows in splits.values() for row in rows]
     assert len(set(strings)) == len(strings)
+    data = recipe("reber", data_seed=7).load("auto", None)
+    for split, encoded in (("train", data.train), ("validation", data.test)):
+        assert list(encoded[0][:, :, :].sum((1, 2)) + 1) == [
+            len(r["symbols"]) for r in splits[split]
+        ]
     first = splits["train"][0]
     assert [text.decode() for text in first["legal"]] == reber_source.legal(strings[0])
 
@@ -364,6 +375,11 @@ def test_sizes_of_digits_that_cannot_be(rows):
     with pytest.raises(InputError, match="rows.json: damaged"):
         task.recall(lambda name: rows)
     assert task.recall(lambda name: [8, 8]).train[0].shape == (1, 8, 8)
+
+
+def test_digits_stay_in_sight():
+    with pytest.raises(InputError, match="shift=101: must be at most 100"):
+        recipe("mnist", shift=101)
 
 
 def test_digits_move_within_their_frame():

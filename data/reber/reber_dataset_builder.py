@@ -1,4 +1,6 @@
-"""The embedded Reber grammar as a TFDS dataset; the strings come of the version's seed."""
+"""The embedded Reber grammar as a TFDS dataset; the strings come of the config's seed."""
+
+import dataclasses
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -6,12 +8,22 @@ import tensorflow_datasets as tfds
 from data.reber import source
 
 COUNTS = {"train": 256, "validation": 256, "test": 256}
-SEED = 0
+
+
+@dataclasses.dataclass
+class Config(tfds.core.BuilderConfig):
+    """For instance Config(name="seed_7", seed=7)."""
+
+    seed: int = 0
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """256 different strings a split, none in two of them; nothing is downloaded."""
+    """256 different strings a split, none in two of them; nothing is downloaded.
 
+    Those of training and validation are what `train.py reber --data_seed SEED` trains and tests with.
+    """
+
+    BUILDER_CONFIGS = [Config(name="seed_0")]
     VERSION = tfds.core.Version("1.0.0")
 
     def _info(self):
@@ -27,7 +39,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager):
         del dl_manager
-        strings = source.draw_different(np.random.default_rng(SEED), sum(COUNTS.values()))
+        rng = np.random.default_rng([self.builder_config.seed])
+        strings = source.draw_different(rng, sum(COUNTS.values()))
         return {
             split: self._generate_examples(strings[count * number : count * (number + 1)])
             for number, (split, count) in enumerate(COUNTS.items())
