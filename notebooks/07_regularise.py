@@ -83,10 +83,10 @@ def look(wrap):
 # %%
 
 
-def show(title, wrap):
+def draw(title, pictures):
     figure, axes = plt.subplots(1, 3, figsize=(8, 2.2), layout="constrained")
-    names = "what the kernel reads", "the update", "the state"
-    for place, values, name in zip(axes, look(wrap), names):
+    for place, (name, values) in zip(axes, pictures.items()):
+        values = ops.convert_to_numpy(values)
         place.imshow(values.T, cmap="Greys", vmin=0, vmax=max(1.0, values.max()), aspect="auto")
         place.set_title(name, fontsize="small")
         place.set_xlabel("step")
@@ -96,8 +96,31 @@ def show(title, wrap):
     plt.show()
 
 
+def show(title, wrap):
+    names = "what the kernel reads", "the update", "the state"
+    draw(title, dict(zip(names, look(wrap))))
+
+
 # %%
 show("no noise", lambda cell: cell)
+
+# %% [markdown]
+# ## Inputs and outputs
+#
+# Ordinary dropout has a new mask for each step. `Variational` keeps one for the sequence, of inputs and of outputs
+# alike, and word dropout takes a word wherever it stands (Gal & Ghahramani, 2016).
+
+# %%
+ones, words = ops.ones((1, STEPS, UNITS)), np.arange(STEPS)[None] % 5
+variational = tfcells.Variational(Probe(), output_rate=0.4)
+draw(
+    "five words in turn, each a vector of ones",
+    {
+        "Dropout(0.4)": keras.layers.Dropout(0.4)(ones, training=True)[0],
+        "Variational(output_rate=0.4)": variational.finish(ones[0][:, None], training=True)[:, 0],
+        "WordDropout(5, 0.4)": tfcells.WordDropout(5, 0.4)([words, ones], training=True)[0],
+    },
+)
 
 # %% [markdown]
 # ## Variational
