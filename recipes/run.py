@@ -56,13 +56,14 @@ class Run:
                 target = folder or ROOT / f"{stem}-{1 + max(numbers(stem), default=0)}"
                 try:
                     os.rename(made, target)  # all at once, or not at all if there is something
-                    sync(parent)
-                    return cls(target)
                 except OSError:
                     if not target.exists():
                         raise
                     if folder:
                         raise InputError(f"--out {folder}: exists already") from None
+                else:
+                    sync(parent)
+                    return cls(target)
 
     @classmethod
     def latest(cls, stem: str) -> "Run":
@@ -219,13 +220,9 @@ def load(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict]:
         if not isinstance(facts, dict):
             raise ValueError("its facts are not an object")
         return arrays, facts
-    except OSError as error:
-        if error.errno:  # it can't be read now, which does not make it a damaged one
-            raise
-        raise InputError(f"{path}: damaged ({error})") from error
-    except MemoryError:
-        raise
     except Exception as error:  # NumPy and zipfile have a dozen types for a file that is not theirs
+        if isinstance(error, MemoryError) or getattr(error, "errno", None):
+            raise  # it can't be read now, which does not make it a damaged one
         raise InputError(f"{path}: damaged ({error or type(error).__name__})") from error
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recipes.recipe import Count, InputError, Number, Positive, Size
 from recipes.batches import in_order
+from recipes.recipe import Count, InputError, Number, Positive, Size
 from recipes.task import Examples, Task
 
 DISTANCE = 0.01  # between samples
