@@ -190,7 +190,9 @@ def test_gradients_in_a_function(pairs, name, xla):
     assert_equal(found, gradients(slow, *given))
 
 
-@pytest.mark.parametrize("name, steps", [("lstm", 7), ("hyper", 3), ("odd", 7), ("odd", 1)])
+@pytest.mark.parametrize(
+    "name, steps", [("lstm", 7), ("hyper", 3), ("stack", 7), ("odd", 7), ("odd", 1)]
+)
 def test_rematerialised(pairs, name, steps):
     """Eagerly the steps are padded; in a function the last stride is shorter than the others."""
     fast, slow = pairs(name, remat=True)

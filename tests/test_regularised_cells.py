@@ -304,8 +304,9 @@ def test_no_noise_is_no_wrapper(case, name):
 @EVERY_CELL
 @EVERY_WRAPPER
 def test_a_seed_means_the_same_masks(name, case):
-    """Eager and in a graph; from call to call they change."""
-    inner, modes = bare(case), ("eager", "graph", "other")
+    """Eager, in a graph, and under XLA (here the LSTM alone); from call to call they change."""
+    inner = bare(case)
+    modes = ("eager", "graph", "other") + (("xla",) if case.cell is tfcells.LSTMCell else ())
     x = np.random.default_rng(0).normal(size=(BATCH, STEPS, FEATURES)).astype("float32")
     found = {}
     for how in modes:
@@ -313,11 +314,12 @@ def test_a_seed_means_the_same_masks(name, case):
         layer = tfcells.RNN(cell, jit_compile=False, return_sequences=True)
         layer.build(x.shape)
         call = functools.partial(layer, training=True)
-        if how == "graph":
-            call = tf.function(call)
+        if how in ("graph", "xla"):
+            call = tf.function(call, jit_compile=how == "xla")
         found[how] = [np.asarray(call(x)) for _ in range(2)]
         assert np.any(found[how][0] != found[how][1])
-    np.testing.assert_allclose(found["graph"], found["eager"], atol=1e-5)
+    for how in set(modes) - {"eager", "other"}:
+        np.testing.assert_allclose(found[how], found["eager"], atol=1e-5)
     assert np.any(np.abs(found["other"][0] - found["eager"][0]) > 1e-3)
 
 
