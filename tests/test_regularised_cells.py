@@ -36,7 +36,9 @@ WRAPPERS = {
 }
 STATE_MASKS = "variational", "variational_per_kernel"
 UPDATE_MASKS = "recurrent_dropout", "recurrent_dropout_per_sequence"
-EVERY_CELL = pytest.mark.parametrize("case", ONE_EACH, ids=lambda case: case.name)
+EVERY_VARIANT, EVERY_CELL = (
+    pytest.mark.parametrize("case", cases, ids=lambda case: case.name) for cases in (CASES, ONE_EACH)
+)
 EVERY_WRAPPER = pytest.mark.parametrize("name", WRAPPERS)
 
 
@@ -122,7 +124,7 @@ def same_states(one, other):
             np.testing.assert_array_equal(x, y)
 
 
-@EVERY_CELL
+@EVERY_VARIANT
 @some(STATE_MASKS)
 def test_state_masks(case, name):
     x, state = data(case, MANY)
@@ -151,7 +153,7 @@ def test_state_masks(case, name):
     assert any(np.any(a != b) for a, b in zip(again[0], masks[0], strict=True))  # drawn anew
 
 
-@EVERY_CELL
+@EVERY_VARIANT
 @some(UPDATE_MASKS)
 def test_update_masks(case, name):
     x, state = data(case, MANY)
@@ -184,7 +186,7 @@ def ordinary(cell, x, state, training=True):
     return np.asarray(cell.finish(ops.stack(outputs), training=training)), states
 
 
-@EVERY_CELL
+@EVERY_VARIANT
 def test_zoneout_keeps_the_exact_old_value(case):
     x, state = data(case, MANY, 1)
     cell = WRAPPERS["zoneout"](bare(case), seed=1)
@@ -215,7 +217,7 @@ def test_zoneout_keeps_the_exact_old_value(case):
     np.testing.assert_array_equal(output[0], found[0])
 
 
-@EVERY_CELL
+@EVERY_VARIANT
 def test_zoneout_has_a_rate_for_each_state(case):
     x, state = data(case, BATCH, 1)
     _, (new,) = ordinary(bare(case), x, state)
@@ -229,7 +231,7 @@ def test_zoneout_has_a_rate_for_each_state(case):
             assert np.array_equal(value, fresh) == (each != name)
 
 
-@EVERY_CELL
+@EVERY_VARIANT
 def test_weight_drop(case):
     x, _ = data(case)
     cell = WRAPPERS["weight_drop"](bare(case), seed=1)
@@ -260,7 +262,7 @@ def test_weight_drop_keeps_the_expectation():
     assert abs(ratio.mean() - 1) < 5 * np.sqrt(RATE / (1 - RATE)) / 200
 
 
-@EVERY_CELL
+@EVERY_VARIANT
 @pytest.mark.parametrize("side", ["input", "output"])
 def test_input_and_output_masks(case, side, monkeypatch):
     """Equal to the bare cell on masked inputs, or with its outputs masked, by the mask drawn."""
@@ -284,7 +286,7 @@ def test_input_and_output_masks(case, side, monkeypatch):
             np.testing.assert_array_equal(got, right)
 
 
-@EVERY_CELL
+@EVERY_VARIANT
 @EVERY_WRAPPER
 def test_no_noise_is_no_wrapper(case, name):
     """Rate 0 in training, and any rate but zoneout's outside it: the bare cell, bit for bit."""
@@ -324,26 +326,28 @@ def test_a_seed_means_the_same_masks(name, case):
 
 
 @EVERY_CELL
-@EVERY_WRAPPER
-def test_xla_draws_the_same_masks(name, case):
+def test_xla_draws_the_same_masks(case):
     """All noise is drawn before and after the loop: both compiled are as both uncompiled."""
     x, found = tf.constant(data(case)[0]), []
-    for jit_compile in (None, True):
-        cell = WRAPPERS[name](bare(case), seed=7)
 
-        def noise(cell=cell):
-            slices, w = cell.prepare(x, training=True)
-            leaves = [getattr(leaf, "matrix", leaf) for leaf in w.leaves()]
-            outputs = cell.finish(ops.ones((STEPS, BATCH, cell.output_size)), training=True)
-            return [*tree.flatten(slices), *leaves, outputs]
+    def noise(cell):
+        slices, w = cell.prepare(x, training=True)
+        leaves = [getattr(leaf, "matrix", leaf) for leaf in w.leaves()]
+        outputs = cell.finish(ops.ones((STEPS, BATCH, cell.output_size)), training=True)
+        return [*tree.flatten(slices), *leaves, outputs]
 
-        draw = tf.function(noise, jit_compile=True) if jit_compile else noise
-        found.append([*draw(), *draw()])
-    for one, other in zip(*found, strict=True):
+    for compiled in (False, True):
+        cells = [wrapper(bare(case), seed=7) for wrapper in WRAPPERS.values()]
+
+        def draw(cells=cells):
+            return [noise(cell) for cell in cells]
+
+        draw = tf.function(draw, jit_compile=True) if compiled else draw
+        found.append([draw(), draw()])
+    for one, other in zip(*map(tree.flatten, found), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
-    half = len(found[0]) // 2
-    pairs = zip(found[0][:half], found[0][half:], strict=True)
-    assert any(np.any(one != other) for one, other in pairs)
+    for first, second in zip(*found[0], strict=True):  # of every wrapper
+        assert any(np.any(one != other) for one, other in zip(first, second, strict=True))
 
 
 def nest(cell, names=WRAPPERS):
@@ -431,7 +435,7 @@ def test_zoneout_of_a_state_that_is_not_there():
         tfcells.Zoneout(tfcells.LSTMCell(2), {"c": 1.5})
 
 
-@EVERY_CELL
+@EVERY_VARIANT
 def test_slots_are_those_of_the_step(case):
     x, state = data(case)
     seen = Probe(bare(case), x, state)
