@@ -1,11 +1,13 @@
 """Whole trainings side by side: which term of a network, which regulariser earns its place.
 
-Each run is one of train.py's, in a folder of runs/ named after its command. What is finished is not
-run again, what was stopped is gone on with; the report has the runs that are finished as the recipe
-is today, and says which are not.
+Each run is one of train.py's, in a folder of runs/ named after its command. What is finished goes
+into the report, with its recipe and its epochs, and is not run again as long as the recipe is that;
+what was stopped is gone on with. What is missing is said.
 """
 
 import argparse
+import dataclasses
+import json
 import pathlib
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import sys
 from benchmarks import report
 from recipes.compare import draw, story, write
 from recipes.options import parse, recall, settle
+from recipes.recipe import InputError
 from recipes.run import ROOT, Run
 
 NO_DROPOUT = "--word_dropout 0 --input_dropout 0 --state_dropout 0 --output_dropout 0"
@@ -54,30 +57,34 @@ def main(name: str, arguments: list[str]) -> int:
     parser.add_argument("--only", choices=RUNS[name], help="run just that")
     options = parser.parse_args(arguments)
     for label, line in RUNS[name].items():
-        if options.only in (None, label) and not (folder_of(line) / "result.json").exists():
+        if options.only in (None, label) and find(line) is None:
             train(line, options.data_dir)
-    finished = {label: read(line) for label, line in RUNS[name].items()}
-    missing = [label for label, run in finished.items() if run is None]
-    finished = {label: run for label, run in finished.items() if run}
-    if finished:
-        rows = [("run", "command", "parameters", "train", "valid", "test", "best epoch")]
-        for label, run in finished.items():
-            result = run["result"]
-            scores = (
-                f"{result[f'{split}_perplexity']:.1f}" for split in ("train", "valid", "test")
-            )
-            command = f"`train.py {RUNS[name][label]}`"
-            best = result["metrics"]["best_epoch"]
-            rows.append((label, command, f"{result['parameters']:,}", *scores, best))
-            run |= {"name": label, "changed": f"test {result['test_perplexity']:.1f}"}
-        best = min(finished, key=lambda label: finished[label]["result"]["valid_perplexity"])
-        note = f"Best on validation: {best}."
-        path = report.write(name, TITLES[name], {"runs": finished}, rows, notes=[note])
-        write(draw(list(finished.values()), "perplexity"), path.with_suffix(".png"))
-        print(path)
+            write_report(name)
+    write_report(name)
+    missing = [label for label, line in RUNS[name].items() if find(line) is None]
     for label in missing:
         print(f"not finished: {label}", file=sys.stderr)
     return 1 if missing else 0
+
+
+def write_report(name: str):
+    """The runs that are finished: as JSON, as a table, as curves."""
+    lines = {line: label for label, line in RUNS[name].items()}
+    finished = [run | {"name": lines[line]} for line in lines if (run := find(line))]
+    if not finished:
+        return
+    rows = [("run", "command", "parameters", "train", "valid", "test", "best epoch")]
+    for run in finished:
+        result = run["result"]
+        scores = [f"{result[f'{split}_perplexity']:.1f}" for split in ("train", "valid", "test")]
+        run["changed"] = f"test {scores[-1]}"
+        command, best = f"`train.py {run['line']}`", result["metrics"]["best_epoch"]
+        rows.append((run["name"], command, f"{result['parameters']:,}", *scores, best))
+    best = min(finished, key=lambda run: run["result"]["valid_perplexity"])
+    note = f"Best on validation: {best['name']}."
+    path = report.write(name, TITLES[name], {"runs": finished}, rows, notes=[note])
+    write(draw(finished, "perplexity"), path.with_suffix(".png"))
+    print(path)
 
 
 def folder_of(line: str) -> pathlib.Path:
@@ -92,13 +99,19 @@ def train(line: str, data_dir: str | None):
     subprocess.run(command + (["--resume"] if folder.exists() else []), check=False)
 
 
-def read(line: str) -> dict | None:
-    """What there is to say of a run, if it is finished, and not another recipe's."""
-    run = Run(folder_of(line))
-    if not (run.folder / "result.json").exists():
-        return None
+def find(line: str) -> dict | None:
+    """What there is to say of a run that is finished: of its folder, or as a report has it."""
     options, overrides = parse(line.split())
-    if recall(run)[0] != settle(options, overrides)[0]:
-        print(f"{run.folder}: of another recipe", file=sys.stderr)
+    try:
+        recipe = settle(options, overrides)[0]
+    except InputError as error:
+        print(f"{line}: {error}", file=sys.stderr)
         return None
-    return story(run)
+    run = Run(folder_of(line))
+    if (run.folder / "result.json").exists() and recall(run)[0] == recipe:
+        return story(run) | {"line": line, "recipe": dataclasses.asdict(recipe)}
+    for path in (report.RESULTS / f"{name}.json" for name in RUNS):
+        for told in json.loads(path.read_text())["runs"] if path.exists() else ():
+            if told["line"] == line and told["recipe"] == dataclasses.asdict(recipe):
+                return told
+    return None
