@@ -56,6 +56,9 @@ def main(arguments: list[str]) -> int:
             case "train":
                 return train(*settle(options, overrides), options, arguments)
         return 0
+    except BrokenPipeError:  # of `train.py --list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except BAD_INPUT as error:
         text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))
         print(f"train.py: error: {text}", file=sys.stderr)
@@ -104,9 +107,13 @@ def train(recipe: Recipe, settings: dict, run: Run | None, options, arguments) -
         on = f"to go on: {continuation(arguments, run.folder)}"
         with run.locked():
             progress = restore(recipe, data, run, learner)
+            if done(recipe, progress) and (run.folder / "result.json").exists():
+                print(strict(run, "result.json"))
+                print(f"train.py: {run.folder} was finished already", file=sys.stderr)
+                return 0
             try:
                 signals.check()
-                while progress.epoch < recipe.epochs and not reached(recipe, progress):
+                while not done(recipe, progress):
                     one_epoch(recipe, data, learner, progress, run, signals, options.save_seconds)
                 result = finish(recipe, data, learner, progress, run, signals, settings)
             except Interrupted:
@@ -246,8 +253,18 @@ def finish(recipe, data, learner, progress, run, signals, settings) -> dict:
     return result
 
 
-def reached(recipe, progress) -> bool:
-    """Whether the last epoch reached what the recipe is after."""
+def strict(run, name: str) -> str:
+    """One of the run's files as a line of strict JSON."""
+    try:
+        return json.dumps(run.read(name), allow_nan=False)
+    except ValueError as error:
+        raise InputError(f"{run.folder / name}: damaged ({error})") from error
+
+
+def done(recipe, progress) -> bool:
+    """Whether all epochs are done, or the last one reached what the recipe is after."""
+    if progress.epoch == recipe.epochs:
+        return True
     return bool(progress.history) and recipe.reached(progress.history[-1])
 
 

@@ -28,7 +28,7 @@ NAMES = {
     "engines": ("the engines side by side: agreement and speed", engines.main),
     "half": ("mixed_bfloat16 beside float32: loss and speed", half.main),
     "published": ("an LSTM's curve beside published ones", published.main),
-    "kills": ("runs killed at random moments, and gone on with", kills.main),
+    "kills": ("runs killed at random moments and resumed", kills.main),
     **{
         name: (f"whole trainings: {title}", functools.partial(trainings.main, name))
         for name, title in trainings.TITLES.items()
@@ -38,9 +38,13 @@ NAMES = {
 
 def main(arguments: list[str]) -> int:
     """Hand the options on to the `main` of that name; the exit code."""
-    if arguments[:1] == [] or arguments[0] not in NAMES:
+    name = next(iter(arguments), "--help")
+    if name not in NAMES:
+        asked = name in ("-h", "--help")
         print(__doc__, *(f"    {name}: {what}" for name, (what, _) in NAMES.items()), sep="\n")
-        return 2
+        if not asked:
+            print(f"benchmarks: error: there is no benchmark {name!r}", file=sys.stderr)
+        return 0 if asked else 2
     return NAMES[arguments[0]][1](arguments[1:])
 
 

@@ -12,7 +12,7 @@ import textwrap
 from recipes import BAD_INPUT, TARGETS, InputError
 from recipes.options import DEFAULTS, recall
 from recipes.recipe import differences, differing
-from recipes.run import Run, load_newest, replacing
+from recipes.run import Run, curve_axes, load_newest, replacing
 
 STYLES = ("-", "--", ":", "-.")
 MARKERS = "osD^vPX*"
@@ -34,6 +34,7 @@ def main(arguments: list[str]) -> int:
             raise InputError(f"RUN: must have one score, not {' and '.join(sorted(scores))}")
         print(table(stories))
         write(draw(stories, scores.pop()), options.out)
+        print(f"the picture: {options.out}", file=sys.stderr)
     except BAD_INPUT as error:
         print(f"recipes.compare: error: {error}", file=sys.stderr)
         return 2
@@ -96,7 +97,7 @@ def draw(stories: list[dict], score: str):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 5), layout="constrained")
-    axes = figure.add_subplot(xlabel="epoch", ylabel=score.replace("_", " "), yscale="log")
+    axes = curve_axes(figure, score.replace("_", " "))
     looks = itertools.cycle(zip(itertools.cycle(STYLES), MARKERS))
     for each, (style, mark) in zip(stories, looks):
         epochs = [epoch["epoch"] for epoch in each["history"]]

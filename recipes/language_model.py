@@ -161,9 +161,11 @@ class LanguageModel(Recipe):
         if self.tied:
             logits = self.tied_logits(drop(x), embedding)
         else:
-            names = "kernel_initializer", "bias_initializer"
-            output = keras.layers.Dense(vocabulary_size, name="output", **self.initializers(*names))
+            start = self.initializers("kernel_initializer")
+            output = keras.layers.Dense(vocabulary_size, use_bias=False, name="output", **start)
             logits = output(drop(x))
+        bias = tfcells.Bias(name="output_bias", **self.initializers("initializer"))
+        logits = bias(logits)
         return keras.Model(
             [tokens, *before] if before else tokens, [logits, *after] if after else logits
         )
@@ -184,16 +186,13 @@ class LanguageModel(Recipe):
         )
 
     def tied_logits(self, x, embedding):
-        """The embedding's matrix as the softmax's, with a bias."""
+        """x by the embedding's matrix, after a map to its width where it has another."""
         import keras
-
-        import tfcells
 
         if embedding.output_dim != self.units:
             start = self.initializers("kernel_initializer")
             x = keras.layers.Dense(embedding.output_dim, name="projection", **start)(x)
-        bias = tfcells.Bias(name="output_bias", **self.initializers("initializer"))
-        return bias(embedding(x, reverse=True))
+        return embedding(x, reverse=True)
 
     def parameters(self, vocabulary_size: int | None = None) -> int:
         """The number of trainable scalars, tied ones once; without making a single one."""
@@ -234,8 +233,7 @@ class LanguageModel(Recipe):
         model = self.network(len(data.vocabulary))
         if self.unigram_start:
             counts = np.bincount(data.train, minlength=len(data.vocabulary))
-            bias = model.get_layer("output_bias" if self.tied else "output").bias
-            bias.assign(np.log(counts / counts.sum()))
+            model.get_layer("output_bias").bias.assign(np.log(counts / counts.sum()))
         return model
 
     def prompt(self, data, text: str):

@@ -1,6 +1,7 @@
 """The command line of train.py, read and checked before Keras or TensorFlow is imported."""
 
 import argparse
+import inspect
 import os
 import pathlib
 import shlex
@@ -82,7 +83,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     add("--out", type=pathlib.Path, help="the folder of the run, a new one: runs/TARGET-SIZE-n")
     add("--resume", action="store_true", help="go on with the run in --out, or the newest one")
     flags = ["--save_seconds", "--save-seconds"]
-    add(*flags, default="600", help="a checkpoint at least so often; 600 by default")
+    add(*flags, default="600", help="at most between two checkpoints; 600 by default")
     add(
         "--seed", help="of all random numbers but a task's data, which have data_seed; 1 by default"
     )
@@ -95,12 +96,19 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     for sizes in TARGETS.values():
         for size in sizes.values():
             hints |= fields(size.recipe)
-    group = parser.add_argument_group("fields of the recipe")
+    shown = recipe_of(arguments)
+    text = (
+        explained(type(shown)) if shown else "those of all targets: see TARGET --help for its own"
+    )
+    group = parser.add_argument_group("fields of the recipe", text)
     for name, hint in hints.items():
         flags = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
-        group.add_argument(
-            *flags, dest=f"field {name}", metavar="VALUE", help=describe(hint).replace("%", "%%")
-        )
+        text = describe(hint).replace("%", "%%")
+        if shown:
+            own = name in fields(shown)
+            value = str(getattr(shown, name, "")).replace("%", "%%")
+            text = f"{text}; {value.lower()} by default" if own else argparse.SUPPRESS
+        group.add_argument(*flags, dest=f"field {name}", metavar="VALUE", help=text)
     options, rest = parser.parse_known_args(arguments)
     if rest:
         flags = (text.partition("=")[0] for text in rest if text.startswith("--"))
@@ -119,6 +127,22 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     return options, {name: text for name, text in overrides.items() if text is not None}
 
 
+def recipe_of(arguments: list[str]) -> Recipe | None:
+    """The recipe that --help is to explain: of the target that comes first, and of its size."""
+    sizes = TARGETS.get(next(iter(arguments), None))
+    if sizes is None:
+        return None
+    size = next((size for size in sizes if f"--size {size}" in " ".join(arguments)), None)
+    return sizes[size or next(iter(sizes))].recipe
+
+
+def explained(kind: type[Recipe]) -> str:
+    """What the docstrings of a recipe and those that it extends say."""
+    kinds = [each for each in reversed(kind.__mro__) if issubclass(each, Recipe)]
+    texts = [each.__doc__ for each in kinds if not each.__doc__.startswith(f"{each.__name__}(")]
+    return "\n\n".join(map(inspect.cleandoc, texts)).replace("``", "")
+
+
 def parse_use(command: str, *arguments: str) -> argparse.Namespace:
     """The options of the commands that use what a run has learnt."""
     helps = {
@@ -135,9 +159,13 @@ def parse_use(command: str, *arguments: str) -> argparse.Namespace:
         add("--corpus", help=f"{CORPUS}; the run's own by default")
         add("--data_dir", "--data-dir", help=DATA_DIR)
         return named(parser.parse_args(arguments))
-    add("--words", default="100", help="how many; 100 by default")
-    add("--temperature", default="1", help="below 1 likely words are likelier; 1 by default")
-    add("--prompt", default="", help="how the text begins")
+    add("--words", default="100", help="how many to make up; 100 by default")
+    add(
+        "--temperature",
+        default="1",
+        help="below 1 likely words are favoured, above 1 rare ones; 1 by default",
+    )
+    add("--prompt", default="", help="how the text begins; unknown words are <unk>")
     add("--seed", help="of the random numbers; the run's own by default")
     options = named(parser.parse_args(arguments))
     for name, hint in {"words": Count, "temperature": Positive, "seed": Seed}.items():
@@ -188,7 +216,10 @@ def settle(options, overrides) -> tuple[Recipe, dict, Run | None]:
     if type(recipe) is type(saved):
         changed += differences(saved.replace(**overrides), saved)
     if changed:
-        raise InputError(f"--resume: {run.folder} is another run: {', '.join(changed)}")
+        raise InputError(
+            f"--resume: {run.folder} goes on as it was begun, and that is not with "
+            f"{', '.join(changed)}; begin a new run for that"
+        )
     return saved, settings | given, run
 
 

@@ -34,7 +34,7 @@ Whole = Annotated[int, Allowed("a whole number from 0 to 1000000", 0, LARGEST)]
 Rate = Annotated[float, Allowed("a number in [0, 1)", 0, BELOW_ONE)]
 Positive = Annotated[float, Allowed("a number above 0, to 3e38", TINY, FINITE)]
 NonNegative = Annotated[float, Allowed("a number from 0 to 3e38", 0, FINITE)]
-Number = Annotated[float, Allowed("a number within 3e38", -FINITE, FINITE)]
+Number = Annotated[float, Allowed("a number from -3e38 to 3e38", -FINITE, FINITE)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -147,7 +147,7 @@ class Run:
 
         figure = Figure(figsize=(6, 4), layout="constrained")
         label = score.replace("_", " ")
-        axes = figure.add_subplot(xlabel="epoch", ylabel=label, yscale="log")
+        axes = curve_axes(figure, label)
         for split, style in (("train", "o--"), ("valid", "s-")):
             values = [epoch[f"{split}_{score}"] for epoch in history]
             axes.plot(range(1, len(values) + 1), values, style, markersize=3, label=split)
@@ -156,6 +156,17 @@ class Run:
         axes.grid(which="both", alpha=0.3)
         with replacing(self.folder / "learning_curve.png") as path:
             figure.savefig(path)
+
+
+def curve_axes(figure, label: str):
+    """Axes for scores by epoch: whole epochs, plain numbers on a logarithmic scale."""
+    from matplotlib.ticker import LogFormatter, MaxNLocator
+
+    axes = figure.add_subplot(xlabel="epoch", ylabel=label, yscale="log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(LogFormatter())
+    axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
+    return axes
 
 
 def numbers(stem: str) -> list[int]:

@@ -140,6 +140,11 @@ def test_trainings_side_by_side(tmp_path, monkeypatch, capsys):
     assert trained[4:] == [lines["two"], lines["bad"]]
 
 
+def test_benchmarks_are_listed(capsys):
+    assert benchmarks.main(["--help"]) == 0 and "caffe_table" in capsys.readouterr().out
+    assert benchmarks.main(["nonsense"]) == 2 and "'nonsense'" in capsys.readouterr().err
+
+
 def test_beside_what_is_published(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(report, "RESULTS", tmp_path / "results")

@@ -161,7 +161,7 @@ def test_zaremba_initialises_and_drops_out(corpus):
             assert not values.any()  # no forget bias
         else:
             assert 0.2 < abs(values).max() <= 0.3, weight.path
-    assert any(weight.path == "output/bias" for weight in model.trainable_variables)
+    assert any(weight.path == "output_bias/bias" for weight in model.trainable_variables)
 
 
 @pytest.mark.parametrize("field", [f for f in vars(TINY) if f.endswith("dropout")])

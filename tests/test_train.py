@@ -248,7 +248,7 @@ def test_bad_input_is_refused_and_nothing_written(place, tmp_path, line, message
     "line, message",
     [
         ("rhn --units 9 --depth 2", "units=9 (was 8)"),
-        ("rhn --units 9 --seed 2", "another run: seed=2 (was 1), units=9 (was 8)"),
+        ("rhn --units 9 --seed 2", "not with seed=2 (was 1), units=9 (was 8)"),
         ("rhn --seed 2", "seed=2 (was 1)"),
         ("lstm", "target='lstm' (was 'rhn')"),
         ("rhn --corpus other", "another corpus"),
@@ -262,6 +262,31 @@ def test_another_run_is_not_gone_on_with(place, unbroken, line, message):
     code, out, err = finish(start(place, f"{line} --resume --out unbroken"))
     assert code == 2 and not out
     assert message in err and "Traceback" not in err
+
+
+def test_a_finished_run_is_left_alone(place, unbroken):
+    files = {path: path.stat().st_mtime_ns for path in (place / "unbroken").glob("*.*")}
+    code, out, err = finish(start(place, f"{RHN} --resume --out unbroken"))
+    assert code == 0 and "unbroken was finished already" in err
+    assert json.loads(out) == json.loads((place / "unbroken" / "result.json").read_text())
+    assert {path: path.stat().st_mtime_ns for path in (place / "unbroken").glob("*.*")} == files
+
+
+def test_help_of_a_target(place):
+    """Its own fields, with what they are here and mean."""
+    code, out, err = finish(start(place, "rhn --size paper --help"))
+    assert code == 0 and not err
+    told = " ".join(out.split())
+    assert "--units VALUE a whole number from 1 to 1000000; 830 by default" in told
+    assert "word_dropout drops words" in told and "--symbols" not in out
+
+
+def test_list_into_a_closed_pipe(place):
+    process = start(place, "--list")
+    process.stdout.close()
+    process.stdout = None
+    code, _, err = finish(process)
+    assert code == 141 and "train.py" not in err and "Traceback" not in err
 
 
 def test_list_counts_parameters(place):

@@ -317,6 +317,20 @@ def test_word_dropout_passes_the_mask_on():
         np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
+def test_a_softmax_has_its_bias_in_the_precision_of_the_weights():
+    """400 equal gradients: bfloat16 would stop adding at 256."""
+    layer = tfcells.Bias(dtype="mixed_bfloat16")
+    x = tf.constant(0.1, shape=(2, 200, 3), dtype="bfloat16")
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        logits = layer(x)
+        total = tf.reduce_sum(logits)
+    assert logits.dtype == layer.bias.dtype == "float32" and logits.shape == x.shape
+    d_x, d_bias = tape.gradient(total, [x, layer.bias.value])
+    np.testing.assert_array_equal(d_bias, np.full(3, 400.0))
+    assert d_x.dtype == "bfloat16"
+
+
 def test_word_dropout_reads_tokens_exactly_in_half_precision():
     """bfloat16 knows no 257: tokens must not be cast to it."""
     layer = tfcells.WordDropout(1000, 0.5, seed=1, dtype="mixed_bfloat16")

@@ -52,7 +52,10 @@ class WordDropout(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("tfcells")
 class Bias(keras.layers.Layer):
-    """x + b along the last axis: the bias of a softmax whose matrix is the embedding's.
+    """x + b along the last axis: the bias of a softmax, whose matrix may be the embedding's.
+
+    The sum has the precision of b, float32 under a mixed policy: the softmax is the better for it, and
+    b's gradient, a sum over all of a batch, needs it.
 
     >>> keras.ops.shape(tfcells.Bias()(keras.ops.ones((2, 5, 3))))
     (2, 5, 3)
@@ -64,10 +67,12 @@ class Bias(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape):
-        self.bias = self.add_weight((input_shape[-1],), self.initializer, name="bias")
+        self.bias = self.add_weight(
+            (input_shape[-1],), self.initializer, name="bias", autocast=False
+        )
 
     def call(self, inputs):
-        return inputs + self.bias
+        return keras.ops.cast(inputs, self.bias.dtype) + self.bias
 
     def compute_output_shape(self, input_shape):
         return input_shape

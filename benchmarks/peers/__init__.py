@@ -1,6 +1,11 @@
 """What tfcells is measured against. `torch` is PyTorch with a thread a core, or None."""
 
+import sys
+
 from benchmarks.report import cores
+
+# PyTorch's compiler for GPUs crashes where TensorFlow is loaded, and a CPU does without it.
+sys.modules.setdefault("triton", None)
 
 try:
     import torch
