@@ -72,7 +72,7 @@ class Bias(keras.layers.Layer):
         )
 
     def call(self, inputs):
-        return keras.ops.cast(inputs, self.bias.dtype) + self.bias
+        return keras.ops.add(keras.ops.cast(inputs, self.bias.dtype), self.bias)
 
     def compute_output_shape(self, input_shape):
         return input_shape

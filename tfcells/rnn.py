@@ -162,10 +162,16 @@ class RNN(keras.layers.RNN):
         elif keras.backend.backend() == "tensorflow":
             key = (cell_key(cell), keep is not None and self.zero_output_for_mask)
             kind = engine.Rematerialised if self.remat else engine.Program
-            program = kind.of(key, step, slices, state, weights)
+            given, dtypes = (slices, state, weights), [x.dtype for x in state]
+            half = engine.half(weights) if self.jit_compile else None
+            if half:
+                given = engine.widened(*given)
+            program = kind.of(key, step, *given, half)
             self.programs[program.key] = program
             run = engine.compiled if self.jit_compile else engine.loop
-            outputs, state = run(program, slices, state, weights)
+            outputs, state = run(program, *given)
+            outputs = ops.cast(outputs, half or outputs.dtype)
+            state = [ops.cast(x, dtype) for x, dtype in zip(state, dtypes, strict=True)]
         else:
             outputs, state = scan(step, slices, state, weights)
         if keep is not None and not self.zero_output_for_mask:

@@ -3,8 +3,10 @@
 import tensorflow as tf
 from keras import tree
 
+from tfcells.cells.base import Kernel
 from tfcells.engine.program import is_float, split
 
+HALF = tf.float16, tf.bfloat16
 BUCKETS = [2**power for power in range(31)]
 
 
@@ -71,6 +73,29 @@ def compiled(program, slices, state, weights):
     outputs, *final = run(*(tf.convert_to_tensor(x) for group in groups for x in group))
     outputs = outputs[:steps] if padded else outputs
     return tf.ensure_shape(outputs, known + program.output.shape[1:]), tuple(final)
+
+
+def half(weights):
+    """The dtype of the kernels, if the loop is better off in float32: half precision on a CPU.
+
+    XLA's small products have no fast form there. Those over the whole sequence, before and after the
+    loop, keep that dtype.
+    """
+    dtypes = {tf.as_dtype(getattr(leaf, "matrix", leaf).dtype) for leaf in weights.leaves()}
+    found = next(iter(dtypes.intersection(HALF)), None)
+    return None if tf.config.list_logical_devices("GPU") else found
+
+
+def widened(slices, state, weights):
+    """The same in float32, where they are in half precision."""
+
+    def wide(x):
+        if isinstance(x, Kernel):
+            return Kernel(wide(x.matrix), x.reads, x.blocks, x.product)
+        x = tf.convert_to_tensor(x)
+        return tf.cast(x, tf.float32) if x.dtype in HALF else x
+
+    return tree.map_structure(wide, slices), tuple(map(wide, state)), weights.map(wide)
 
 
 def once(*_):

@@ -47,16 +47,18 @@ class Program:
         self.backward = compile(self.run_backward)
 
     @classmethod
-    def of(cls, key, step, slices, state, weights):
+    def of(cls, key, step, slices, state, weights, half=None):
         """The program for that step; equal layers share it while one of them keeps it.
 
-        key: hashable; equal keys promise equal steps. Raises ValueError if the step uses a tensor that
+        key: hashable; equal keys promise equal steps. half: the dtype in which to multiply for the
+        gradients of kernels, if not their own. Raises ValueError if the step uses a tensor that
         it was not given.
         """
         leaves = [getattr(leaf, "matrix", leaf) for leaf in weights.leaves()]
         key = (
             cls,
             key,
+            half,
             str(weights),
             str(tree.map_structure(lambda x: (x.dtype, x.shape[2:]), slices)),
             *((x.dtype, *x.shape[1:]) for x in state),
@@ -66,7 +68,7 @@ class Program:
             program = cls.shared.get(key)
             if program is None:
                 program = cls(step, slices, state, weights)
-                program.key = key
+                program.key, program.half = key, half
                 program.output, program.sites = program.probe(slices, state, weights)
                 cls.shared[key] = program
             return program
@@ -249,11 +251,14 @@ class Program:
             x = next(inputs) if site.before is None else befores[site.before]
             d = next(d_products) if site.slice is None else d_slices[site.slice]
             x, d = (x, d) if steps is None else (x[:steps], d[:steps])
-            if len(matrices[site.kernel].shape) == 3:
-                found[site.kernel].append(tf.einsum("tbgi,tbgo->gio", x, d))
+            matrix = matrices[site.kernel]
+            x, d = (tf.cast(v, self.half or v.dtype) for v in (x, d))
+            if len(matrix.shape) == 3:
+                product = tf.einsum("tbgi,tbgo->gio", x, d)
             else:
                 x, d = (tf.reshape(v, (-1, v.shape[-1])) for v in (x, d))
-                found[site.kernel].append(tf.matmul(x, d, transpose_a=True))
+                product = tf.matmul(x, d, transpose_a=True)
+            found[site.kernel].append(tf.cast(product, matrix.dtype))
         return [tf.add_n(f) if f else tf.zeros_like(m) for f, m in zip(found, matrices)]
 
 
