@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
         if not asked:
             print(f"benchmarks: error: there is no benchmark {name!r}", file=sys.stderr)
         return 0 if asked else 2
-    return NAMES[arguments[0]][1](arguments[1:])
+    return NAMES[name][1](arguments[1:])
 
 
 if __name__ == "__main__":
