@@ -9,32 +9,28 @@ def cross_entropy(labels, logits):
 
     In float32, or in the logits' own type if that is wider.
     """
-    losses, top, total = forward(labels, logits)
+    losses, odds, total = forward(labels, logits)
 
     def gradient(d_losses):
-        return None, backward(labels, logits, top, total, d_losses)
+        return None, backward(labels, odds, total, d_losses, logits.dtype)
 
     return losses, gradient
 
 
 @tf.function(jit_compile=True)
 def forward(labels, logits):
-    """The losses, and for the way back the largest logits and the sums of exp(logit - largest)."""
-    logits = widened(logits)
+    """The losses, and for the way back exp(logit - largest) and its sums."""
+    logits = tf.cast(logits, tf.float32) if logits.dtype.size < 4 else logits
     top = tf.reduce_max(logits, axis=-1)
-    total = tf.reduce_sum(tf.exp(logits - top[..., None]), axis=-1)
-    return tf.math.log(total) + top - tf.gather(logits, labels, batch_dims=2), top, total
+    odds = tf.exp(logits - top[..., None])
+    total = tf.reduce_sum(odds, axis=-1)
+    return tf.math.log(total) + top - tf.gather(logits, labels, batch_dims=2), odds, total
 
 
 @tf.function(jit_compile=True)
-def backward(labels, logits, top, total, d_losses):
-    """(softmax(logits) - one_hot(labels)) d_losses, in the dtype of the logits."""
+def backward(labels, odds, total, d_losses, dtype):
+    """(softmax(logits) - one_hot(labels)) d_losses."""
     d = d_losses[..., None]
-    softmax = tf.exp(widened(logits) - top[..., None]) / total[..., None]
-    hit = tf.range(logits.shape[-1]) == labels[..., None]
-    return tf.cast(tf.where(hit, softmax - 1, softmax) * d, logits.dtype)
-
-
-def widened(logits):
-    """The logits with at least the precision of float32."""
-    return tf.cast(logits, tf.float32) if logits.dtype.size < 4 else logits
+    scaled = odds * (d / total[..., None])
+    hit = tf.range(odds.shape[-1]) == labels[..., None]
+    return tf.cast(tf.where(hit, scaled - d, scaled), dtype)

@@ -64,16 +64,22 @@ class Learner:
         return float(loss), float(norm)
 
     def training_step(self, x, y, state):
-        """Gradients of the batch's shards, each by itself so that they can be had at once."""
-        losses, gradients, states = zip(
-            *(
-                self.gradients(*shard, share=len(shard[0]) / len(x))
-                for shard in self.shards(x, y, *state)
-            ),
-            strict=True,
-        )
-        gradients = [tf.add_n(shares) for shares in zip(*gradients, strict=True)]
-        return tf.add_n(losses), self.update(gradients), joined(states)
+        """The batch's shards, independent of one another so that they can be had at once."""
+        losses, states = [], []
+        with tf.GradientTape() as tape:
+            objective = 0.0
+            for shard in self.shards(x, y, *state):
+                loss, end = self.recipe.losses(self.model, *shard[:2], shard[2:], training=True)
+                share = len(shard[0]) / len(x)
+                objective += self.recipe.objective(loss, sum(self.model.losses)) * share
+                losses.append(tf.reduce_sum(loss))
+                states.append(end)
+        # An embedding's gradient comes as slices, a word that occurs twice as two. The norm is that
+        # of their sum.
+        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(objective, self.weights)]
+        norm = tf.linalg.global_norm(gradients)
+        self.update(gradients, norm)
+        return tf.add_n(losses), norm, joined(states)
 
     def shards(self, *values):
         """The rows of some tensors in equal parts, which are independent of one another."""
@@ -82,23 +88,11 @@ class Learner:
         sizes = [rows // shards + (number < rows % shards) for number in range(shards)]
         return zip(*(tf.split(value, sizes) for value in values), strict=True)
 
-    def gradients(self, x, y, *state, share: float):
-        """The sum of the losses, a share of the objective's gradients, and the state at the end."""
-        with tf.GradientTape() as tape:
-            losses, state = self.recipe.losses(self.model, x, y, state, training=True)
-            objective = self.recipe.objective(losses, sum(self.model.losses)) * share
-        # An embedding's gradient comes as slices, a word that occurs twice as two. The norm is that
-        # of their sum.
-        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(objective, self.weights)]
-        return tf.reduce_sum(losses), gradients, state
-
-    def update(self, gradients):
-        """Clip the gradients and let the optimiser use them; their norm before."""
-        norm = tf.linalg.global_norm(gradients)
+    def update(self, gradients, norm):
+        """Let the optimiser use the gradients, clipped if their norm is too large."""
         if self.recipe.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, self.recipe.clip_norm, norm)
         self.optimizer.apply(gradients, self.weights)
-        return norm
 
     def evaluate(self, batches):
         """Loss and number of predictions of each window of a text, in order."""

@@ -162,16 +162,10 @@ class RNN(keras.layers.RNN):
         elif keras.backend.backend() == "tensorflow":
             key = (cell_key(cell), keep is not None and self.zero_output_for_mask)
             kind = engine.Rematerialised if self.remat else engine.Program
-            given, dtypes = (slices, state, weights), [x.dtype for x in state]
-            half = engine.half(weights) if self.jit_compile else None
-            if half:
-                given = engine.widened(*given)
-            program = kind.of(key, step, *given, half)
+            program, outputs, state = engine.run(
+                kind, key, step, slices, state, weights, self.jit_compile
+            )
             self.programs[program.key] = program
-            run = engine.compiled if self.jit_compile else engine.loop
-            outputs, state = run(program, *given)
-            outputs = ops.cast(outputs, half or outputs.dtype)
-            state = [ops.cast(x, dtype) for x, dtype in zip(state, dtypes, strict=True)]
         else:
             outputs, state = scan(step, slices, state, weights)
         if keep is not None and not self.zero_output_for_mask:

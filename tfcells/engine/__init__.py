@@ -6,8 +6,8 @@ gradient is dy @ kernel^T, with the transpose taken once, and dy is stacked over
 are one large product per kernel after the loop. Only this package knows TensorFlow.
 """
 
-from tfcells.engine.loops import check, compiled, half, loop, widened
+from tfcells.engine.loops import check, run
 from tfcells.engine.program import Program
 from tfcells.engine.rematerialised import Rematerialised
 
-__all__ = ["Program", "Rematerialised", "check", "compiled", "half", "loop", "widened"]
+__all__ = ["Program", "Rematerialised", "check", "run"]

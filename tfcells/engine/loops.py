@@ -10,6 +10,26 @@ HALF = tf.float16, tf.bfloat16
 BUCKETS = [2**power for power in range(31)]
 
 
+def run(kind, key, step, slices, state, weights, compile):
+    """A step along time: the program, which lives as long as it is kept, the outputs, the final state.
+
+    kind, key: the class of the program and what `Program.of` is to find it by. Half precision on a CPU
+    is compiled in float32, and only the products over the whole sequence, before and after the loop,
+    keep that dtype: XLA's small products have no fast form there.
+    """
+    half = half_precision(weights) if compile else None
+    dtypes = [x.dtype for x in state]
+    if half:
+        slices, state, weights = widened(slices, state, weights)
+    program = kind.of(key, step, slices, state, weights, half)
+    along = compiled if compile else loop
+    outputs, final = along(program, slices, state, weights)
+    if half:
+        outputs = tf.cast(outputs, half)
+        final = [tf.cast(x, dtype) for x, dtype in zip(final, dtypes, strict=True)]
+    return program, outputs, final
+
+
 def loop(program, slices, state, weights):
     """The ordinary loop: TensorFlow differentiates it as often as wanted.
 
@@ -54,8 +74,10 @@ def compiled(program, slices, state, weights):
             d_outputs, *d_final = (tf.stop_gradient(d) for d in given[: 1 + len(final)])
             now, _, matrices, tensors = regroup(given[1 + len(final) :])
             d_final = [d for d, x in zip(d_final, final) if is_float(x)]
+            # TensorFlow transposes on one core five times as fast as XLA.
+            turned = [tf.linalg.matrix_transpose(matrix) for matrix in matrices]
             d_now, d_state, d_tensors, inputs, d_products = program.backward(
-                d_outputs, d_final, now, befores, matrices, tensors, products, steps
+                d_outputs, d_final, now, befores, matrices, turned, tensors, products, steps
             )
             count = steps if padded else None
             d_matrices = program.weight_gradients(
@@ -75,12 +97,8 @@ def compiled(program, slices, state, weights):
     return tf.ensure_shape(outputs, known + program.output.shape[1:]), tuple(final)
 
 
-def half(weights):
-    """The dtype of the kernels, if the loop is better off in float32: half precision on a CPU.
-
-    XLA's small products have no fast form there. Those over the whole sequence, before and after the
-    loop, keep that dtype.
-    """
+def half_precision(weights):
+    """The dtype of the kernels if that is half precision and there is no GPU, or None."""
     dtypes = {tf.as_dtype(getattr(leaf, "matrix", leaf).dtype) for leaf in weights.leaves()}
     found = next(iter(dtypes.intersection(HALF)), None)
     return None if tf.config.list_logical_devices("GPU") else found

@@ -168,11 +168,12 @@ class Program:
     def records(self, size):
         return arrays([site.y for site in self.sites], size)
 
-    def run_backward(self, d_outputs, d_state, slices, befores, matrices, tensors, products, steps):
+    def run_backward(
+        self, d_outputs, d_state, slices, befores, matrices, transposed, tensors, products, steps
+    ):
         """Gradients of slices, state and tensors, and what `weight_gradients` needs besides."""
         size = tf.shape(slices[0])[0]
         found = d_state, self.zero_totals(tensors), arrays(floats(slices), size)
-        transposed = transposes(matrices)
         d_state, d_tensors, d_slices, inputs, d_products = self.walk_back(
             0, steps, size, found, d_outputs, slices, befores, transposed, tensors, products
         )
@@ -287,10 +288,6 @@ def partner(y):
     other = second if first is y else first
     alike = other.shape.as_list() == y.shape.as_list() and other.dtype == y.dtype
     return other if alike and other is not y and other.consumers() == uses else None
-
-
-def transposes(matrices):
-    return [tf.linalg.matrix_transpose(matrix) for matrix in matrices]
 
 
 def floats(tensors):

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfcells.cells.base import multiply
-from tfcells.engine.program import Program, arrays, floats, stack, transposes, write
+from tfcells.engine.program import Program, arrays, floats, stack, write
 
 
 class Rematerialised(Program):
@@ -30,10 +30,11 @@ class Rematerialised(Program):
         marks = [tf.concat([x[None], after[:-1]], 0) for x, after in zip(state, stack(marks))]
         return outputs.stack(), final, [], marks
 
-    def run_backward(self, d_outputs, d_state, slices, marks, matrices, tensors, _, steps):
+    def run_backward(
+        self, d_outputs, d_state, slices, marks, matrices, transposed, tensors, _, steps
+    ):
         """Gradients of slices, state and tensors; in place of the products' those of the matrices."""
         stride, _ = self.strides(slices)
-        transposed = transposes(matrices)
 
         def body(number, d_matrices, *found):
             first = number * stride
