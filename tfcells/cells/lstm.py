@@ -31,11 +31,10 @@ class LSTMCell(GatedCell):
 
     def step(self, x, state, w):
         h, c = state
-        z = ops.reshape(x + w.recurrent_kernel(h), (-1, 4, self.units))
-        # All at once: gate by gate, XLA would do the same work in four times the time.
-        i, f, _, o = ops.unstack(self.recurrent_activation(z), axis=1)
-        c = f * c + i * w.update(self.activation(z[:, 2]))
-        h = o * self.activation(c)
+        i, f, g, o = ops.split(x + w.recurrent_kernel(h), 4, axis=-1)
+        s, tanh = self.recurrent_activation, self.activation
+        c = s(f) * c + s(i) * w.update(tanh(g))
+        h = s(o) * tanh(c)
         return h, (h, c)
 
 
