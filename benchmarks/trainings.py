@@ -23,7 +23,6 @@ BARE = f"lstm --size tied {NO_DROPOUT}"
 RUNS = {
     "layer_norm": {
         "LSTM": "lstm --size tied",
-        "LSTM, with lnlstm's restarts": "lstm --size tied --restart 0.02",
         "layer-norm LSTM": "lnlstm",
         "HyperLSTM": "hypernets --layer_norm false",
         "layer-norm HyperLSTM": "hypernets",
