@@ -21,6 +21,7 @@ from tiny import call, write_corpus
 
 import data
 import tfcells
+from benchmarks import trainings
 from benchmarks.__main__ import NAMES
 from recipes import TARGETS, compare
 
@@ -260,19 +261,43 @@ def test_commands_of_the_readme_run(tmp_path, monkeypatch):
 
 def test_results_are_those_of_the_runs():
     """The README's table and the list of targets say what result.json of each run says."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = rows_under("Results on the Penn Treebank")
     results = json.loads((ROOT / "benchmarks" / "results" / "penn_treebank.json").read_text())
     for command, result in results.items():
         recipe = TARGETS[result["target"]][result["size"]]
         valid, test = (f"{result[f'{split}_perplexity']:.1f}" for split in ("valid", "test"))
-        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{command}` |")]
-        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        cells = rows[f"`{command}`"]
         found = f"{result['words_per_second']:,.0f}", f"{result['seconds'] / 60:.0f}"
-        assert cells[1:3] == [f"{result['parameters']:,}", str(result["epochs"])]
-        assert cells[4:] == [f"{valid} / **{test}**", *found]
+        assert cells[:2] == [f"{result['parameters']:,}", str(result["epochs"])]
+        assert cells[3:] == [f"{valid} / **{test}**", *found]
         assert recipe.own == f"{valid} / {test}" and recipe.recipe.epochs == result["epochs"]
         assert recipe.recipe.parameters() == result["parameters"]
         assert (result["corpus"], result["seed"]) == ("ptb", 1)
+
+
+@pytest.mark.parametrize("name, heading", [("layer_norm", "With and without layer normalisation")])
+def test_trainings_side_by_side_are_those_of_the_report(name, heading):
+    """A table of the README has every run of the benchmark, and its perplexities."""
+    rows = rows_under(heading)
+    report = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+    assert sorted(run["line"] for run in report["runs"]) == sorted(trainings.RUNS[name].values())
+    for run in report["runs"]:
+        *_, train, valid, test = rows[f"`python train.py {run['line']}`"]
+        found = [run["result"][f"{split}_perplexity"] for split in ("train", "valid", "test")]
+        assert [train, valid, test.strip("*")] == [f"{score:.1f}" for score in found]
+    assert len(rows) == len(report["runs"]) + 1
+
+
+def rows_under(heading: str) -> dict[str, list[str]]:
+    """The cells of a table of the README by the first of each row."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (section,) = re.findall(rf"^#+ {heading}\n(.*?)(?:^#|\Z)", text, re.DOTALL | re.MULTILINE)
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in section.splitlines()
+        if line.startswith("|") and not line.startswith("|--")
+    ]
+    return {first: rest for first, *rest in rows}
 
 
 def test_readme_runs(tmp_path, monkeypatch):
