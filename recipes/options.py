@@ -268,4 +268,5 @@ def table() -> str:
             rows.append((target, size, count, entry.published, entry.own, entry.paper))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ([text.ljust(n) for text, n in zip(row, widths, strict=True)] for row in rows)
-    return "\n".join("  ".join(line).rstrip() for line in lines)
+    note = "published, own: validation / test perplexity; of characters, bits per character"
+    return "\n".join(["  ".join(line).rstrip() for line in lines] + ["", note])
