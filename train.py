@@ -262,10 +262,12 @@ def strict(run, name: str) -> str:
 
 
 def done(recipe, progress) -> bool:
-    """Whether all epochs are done, or the last one reached what the recipe is after."""
-    if progress.epoch == recipe.epochs:
-        return True
-    return bool(progress.history) and recipe.reached(progress.history[-1])
+    """Whether all epochs are done, or the last reached what is wanted, or patience is at its end."""
+    if not progress.history:
+        return False
+    in_vain = progress.epoch - progress.best_epoch
+    last = progress.epoch == recipe.epochs or in_vain >= (recipe.patience or math.inf)
+    return last or recipe.reached(progress.history[-1])
 
 
 def best_weights(run, learner, progress) -> dict:

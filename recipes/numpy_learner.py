@@ -12,8 +12,8 @@ from tfcells import numpy as networks
 PRECISIONS = "float32", "float64"
 OPTIMIZERS = {"sgd": networks.SGD, "adam": networks.Adam}
 HEEDED = """
-    epochs batch_size learning_rate steps_per_epoch optimizer decay decay_after warm_up anneal
-    clip_norm shards level units layers steps embedding_units unigram_start init_scale loss
+    epochs patience batch_size learning_rate steps_per_epoch optimizer decay decay_after warm_up
+    anneal clip_norm shards level units layers steps embedding_units unigram_start init_scale loss
     evaluation_batch_size evaluation_steps forget_bias
     count features data_seed train_examples valid_examples test_examples
 """.split()

@@ -49,7 +49,8 @@ class Recipe:
     and falls to zero at the end of the last, along a line or half a cosine, if ``anneal`` says so.
     The gradient of the objective is clipped at ``clip_norm``, by its norm over all weights.
     Every step takes rate * weight_decay * w off each weight w, but off biases, gains and shifts only
-    with ``decay_all``.
+    with ``decay_all``. With ``patience``, training ends once so many epochs in a row brought no new
+    best on validation.
 
     A batch is worked on as so many ``shards`` at once: two cores are busier with half a batch each
     than with one together. All but rounding and random numbers is as if it were one.
@@ -58,6 +59,7 @@ class Recipe:
     epochs: Count
     batch_size: Count
     learning_rate: Positive
+    patience: Count | None = None
     steps_per_epoch: Count | None = None
     optimizer: Literal["sgd", "adam"] = "sgd"
     decay: Positive = 1.0

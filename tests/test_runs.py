@@ -483,6 +483,21 @@ def test_scores_and_model_are_of_the_weights_best_on_validation(place):
         np.testing.assert_array_equal(variable.numpy(), learnt[f"weight {number}"])
 
 
+def test_patience_ends_a_run_that_gets_no_better(place):
+    """After the first epoch each is worse, as above; as long as one gets better it goes on."""
+    worse = f"{RUN} --decay 20 --decay_after 1 --epochs 9"
+    assert call(f"{worse} --patience 2 --out short")[0] == 0
+    result, history = result_of(place / "short"), history_of(place / "short")
+    assert (result["epochs"], result["metrics"]["best_epoch"], len(history)) == (3, 1, 3)
+    assert call("lstm --resume --out short")[2].count("finished already") == 1
+    assert call(f"{RUN} --epochs 4 --patience 1 --out better")[0] == 0
+    losses = [epoch["valid_perplexity"] for epoch in history_of(place / "better")]
+    best = losses.index(min(losses))
+    assert best > 0 and losses[: best + 1] == sorted(losses[: best + 1], reverse=True)
+    assert len(losses) == min(best + 2, 4)
+    refused(f"{RUN} --patience 0 --out never", "patience=0: must be")
+
+
 def history_of(folder):
     return load(folder / "checkpoint.npz")[1]["progress"]["history"]
 
