@@ -10,6 +10,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import signal
 import statistics
 import sys
@@ -170,7 +171,6 @@ def one_epoch(recipe, data, learner, progress, run, signals, save_seconds):
     best = progress.best_loss is None or valid_loss < progress.best_loss
     if best or recipe.reached(measures):
         progress.best_loss, progress.best_epoch = valid_loss, number
-        save(run.best, learner.weight_arrays(), {"epoch": number, "about": run.about()})
     facts = {
         f"train_{recipe.score_name}": train_score,
         f"valid_{recipe.score_name}": valid_score,
@@ -189,6 +189,8 @@ def one_epoch(recipe, data, learner, progress, run, signals, save_seconds):
         f"{facts['seconds']:,.0f} s"
     )
     keep(run, learner, progress)
+    if progress.best_epoch == number:
+        keep_best(run, learner, progress)
 
 
 def mean_loss(recipe, data, learner, split: str, check=lambda: None) -> float:
@@ -219,7 +221,7 @@ def finish(recipe, data, learner, progress, run, signals, settings) -> dict:
         raise NotFinite(f"{recipe.score_name} on test is {recipe.score(test_loss)}")
     times = progress.step_seconds[WARM_UP_STEPS:] or progress.step_seconds
     size = recipe.predictions(recipe.batches(data))
-    train_loss = progress.history[-1]["train_loss"]
+    train_loss = progress.history[progress.best_epoch - 1]["train_loss"]
     result = {
         "target": settings["target"],
         "size": settings["size"],
@@ -271,20 +273,28 @@ def done(recipe, progress) -> bool:
 
 
 def best_weights(run, learner, progress) -> dict:
-    """The weights best on validation."""
-    try:
-        arrays, facts = load(run.best)
-    except (InputError, FileNotFoundError) as error:
-        fault = f"{run.best}: missing" if isinstance(error, FileNotFoundError) else str(error)
-        earlier = previous(run.best)
-        left = (
-            f"{earlier} has earlier ones" if earlier.exists() else "there are no others: start anew"
-        )
-        raise InputError(f"{fault}; {left}") from error
-    if facts.get("epoch") != progress.best_epoch:
-        raise InputError(f"{run.best}: not the weights of epoch {progress.best_epoch}")
-    check_arrays(arrays, learner.weight_arrays(), run.best)
-    return arrays
+    """The weights best on validation; those before the newest if an earlier checkpoint is gone on from."""
+    faults = []
+    for path in (run.best, previous(run.best)):
+        try:
+            arrays, facts = load(path)
+            if facts.get("epoch") != progress.best_epoch:
+                raise InputError(f"{path}: not the weights of epoch {progress.best_epoch}")
+            check_arrays(arrays, learner.weight_arrays(), path)
+        except (InputError, FileNotFoundError) as error:
+            missing = isinstance(error, FileNotFoundError)
+            faults.append(f"{path}: missing" if missing else str(error))
+            continue
+        if path != run.best:
+            with replacing(run.best) as temporary:
+                shutil.copyfile(path, temporary)
+        return arrays
+    raise InputError(f"{'; '.join(faults)}; the best weights are lost: start anew")
+
+
+def keep_best(run, learner, progress):
+    """The weights best on validation, the learner's own, once a checkpoint has them, too."""
+    save(run.best, learner.weight_arrays(), {"epoch": progress.best_epoch, "about": run.about()})
 
 
 def keep(run, learner, progress):
@@ -317,8 +327,13 @@ def restore(recipe, data, run, learner) -> Progress:
         raise InputError(f"{run.folder}: recipe.json is not the checkpoint's: {', '.join(changed)}")
     check_arrays(arrays, learner.arrays(), run.checkpoint)
     learner.restore(arrays)
-    if progress.best_epoch not in (None, progress.epoch):
-        best_weights(run, learner, progress)  # better refused now than when all is done
+    if progress.epoch:
+        try:
+            best_weights(run, learner, progress)  # better refused now than when all is done
+        except InputError:
+            if progress.best_epoch != progress.epoch or progress.step:
+                raise
+            keep_best(run, learner, progress)
     return progress
 
 

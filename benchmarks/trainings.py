@@ -73,9 +73,14 @@ def write_report(name: str):
     rows = [("run", "command", "parameters", "train", "valid", "test", "best epoch")]
     for run in finished:
         result = run["result"]
-        scores = [f"{result[f'{split}_perplexity']:.1f}" for split in ("train", "valid", "test")]
+        best = result["metrics"]["best_epoch"]
+        train = run["history"][best - 1]["train_perplexity"]
+        scores = [
+            f"{score:.1f}"
+            for score in (train, result["valid_perplexity"], result["test_perplexity"])
+        ]
         run["changed"] = f"test {scores[-1]}"
-        command, best = f"`train.py {run['line']}`", result["metrics"]["best_epoch"]
+        command = f"`train.py {run['line']}`"
         rows.append((run["name"], command, f"{result['parameters']:,}", *scores, best))
     best = min(finished, key=lambda run: run["result"]["valid_perplexity"])
     note = f"Best on validation: {best['name']}."
@@ -109,6 +114,6 @@ def find(line: str) -> dict | None:
         return story(run) | {"line": line, "recipe": dataclasses.asdict(recipe)}
     for path in (report.RESULTS / f"{name}.json" for name in RUNS):
         for told in json.loads(path.read_text())["runs"] if path.exists() else ():
-            if told["line"] == line and told["recipe"] == dataclasses.asdict(recipe):
+            if told["line"] == line and type(recipe)(**told["recipe"]) == recipe:
                 return told
     return None

@@ -50,7 +50,7 @@ class Recipe:
     The gradient of the objective is clipped at ``clip_norm``, by its norm over all weights.
     Every step takes rate * weight_decay * w off each weight w, but off biases, gains and shifts only
     with ``decay_all``. With ``patience``, training ends once so many epochs in a row brought no new
-    best on validation.
+    best on validation; rates fall as if it went on to the last of ``epochs``.
 
     A batch is worked on as so many ``shards`` at once: two cores are busier with half a batch each
     than with one together. All but rounding and random numbers is as if it were one.
@@ -75,8 +75,11 @@ class Recipe:
 
     def __post_init__(self):
         for name, hint in fields(self).items():
-            if not holds(hint, getattr(self, name)):
-                raise InputError(f"{name}={getattr(self, name)!r}: must be {describe(hint)}")
+            value = getattr(self, name)
+            if not holds(hint, value):
+                raise InputError(f"{name}={value!r}: must be {describe(hint)}")
+            if type(value) is int and real(hint):
+                object.__setattr__(self, name, float(value))  # Keras takes no learning rate of 1
 
     def replace(self, **texts: str) -> typing.Self:
         """This recipe with some fields read from text, as a command line gives them."""
@@ -189,6 +192,13 @@ def holds(hint, value) -> bool:
         whole = type(value) is int
         return (whole or type(value) is hint.__origin__) and allowed.low <= value <= allowed.high
     return any(holds(option, value) for option in typing.get_args(hint))
+
+
+def real(hint) -> bool:
+    """Whether a type is that of a float, perhaps None."""
+    if typing.get_origin(hint) is Annotated:
+        return hint.__origin__ is float
+    return any(map(real, typing.get_args(hint)))
 
 
 def read(name: str, hint, text: str):

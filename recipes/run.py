@@ -13,6 +13,7 @@ result.json, learning_curve.png, model.keras, sample.txt
 import contextlib
 import fcntl
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -222,8 +223,10 @@ def save(path: pathlib.Path, arrays: dict[str, np.ndarray], facts: dict):
 
 def load(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict]:
     """The arrays and facts of a file that `save` wrote, if it is whole."""
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+    with open(path, "rb") as file:
+        content = io.BytesIO(file.read())
+    try:  # from here on what goes wrong is the content's fault, not the disk's
+        with np.load(content, allow_pickle=False) as archive:
             arrays = dict(archive)
         if not np.array_equal(arrays.pop(CHECKSUM), checksum(arrays)):
             raise ValueError("its checksum is wrong")
@@ -231,9 +234,9 @@ def load(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict]:
         if not isinstance(facts, dict):
             raise ValueError("its facts are not an object")
         return arrays, facts
+    except MemoryError as error:
+        raise InputError(f"{path}: damaged, or too large for the memory ({error})") from error
     except Exception as error:  # NumPy and zipfile have a dozen types for a file that is not theirs
-        if isinstance(error, MemoryError) or getattr(error, "errno", None):
-            raise  # it can't be read now, which does not make it a damaged one
         raise InputError(f"{path}: damaged ({error or type(error).__name__})") from error
 
 

@@ -221,6 +221,21 @@ def test_files(place, tmp_path_factory, line, data):
             assert result[1] == expected[1]
 
 
+@hypothesis.given(st.sampled_from(SPLITS), damages())
+@hypothesis.settings(max_examples=9, **SETTINGS)
+def test_corpora(place, tmp_path_factory, split, damage):
+    """A new run on a damaged corpus is one on another text, or none, and leaves nothing behind."""
+    folder = tmp_path_factory.mktemp("corpus")
+    shutil.copytree(place / "text", folder / "text")
+    path = folder / "text" / f"{split}.txt"
+    path.write_bytes(damage(path.read_bytes()))
+    with contextlib.chdir(folder):
+        said = complaint(*call(f"{RUN} --out new"))
+    left = sorted(each.name for each in folder.iterdir())
+    assert left == (["text"] if said else ["new", "text"])
+    assert not said or any(name in said for name in [path.name, f"the {split} text", "corpus text"])
+
+
 @hypothesis.given(st.data())
 @hypothesis.settings(max_examples=30, **SETTINGS)
 def test_models(place, tmp_path_factory, data):

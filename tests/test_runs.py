@@ -6,9 +6,11 @@ All in this process; test_train.py has the tests that need one of their own.
 import contextlib
 import errno
 import io
+import itertools
 import json
 import operator
 import os
+import pathlib
 import resource
 import shutil
 import signal
@@ -23,9 +25,12 @@ from tiny import RUN, call, write_corpus
 
 import recipes.learner
 import recipes.run
+import train
+from benchmarks import kills
 from recipes.corpus import from_vocabulary
 from recipes.generation import generate
 from recipes.language_model import LSTM
+from recipes.recipe import InputError
 from recipes.run import Run, load, save
 
 
@@ -449,21 +454,107 @@ def test_both_checkpoints_damaged(place):
 
 
 def test_damaged_best_weights_are_named(place, monkeypatch):
-    """Unless the checkpoint has the same ones."""
-    path = place / "done" / "best.npz"
-    path.write_bytes(path.read_bytes()[:-9])
+    """Unless the checkpoint has the same ones, or the file before."""
+    path, earlier = (place / "done" / f"best{part}.npz" for part in ("", ".previous"))
+    whole, before = path.read_bytes(), earlier.read_bytes()
+    path.write_bytes(whole[:-9])
     assert call("lstm --resume --out done")[0] == 0
+    assert load(path)[1]["epoch"] == 2
     arrays, facts = load(place / "done" / "checkpoint.npz")
     facts["progress"]["best_epoch"] = 1
     save(place / "done" / "checkpoint.npz", arrays, facts)
-    with monkeypatch.context() as patch:
-        patch.setattr(recipes.learner.Learner, "evaluate", None)  # not to be reached
-        wanted = "best.npz: damaged", "best.previous.npz has earlier ones"
-        refused("lstm --resume --out done", *wanted)
+    for content in (whole, whole[:-9]):
+        path.write_bytes(content)
+        earlier.write_bytes(before)
+        assert call("lstm --resume --out done")[0] == 0
+        assert path.read_bytes() == before
+    monkeypatch.setattr(recipes.learner.Learner, "evaluate", None)  # not to be reached
+    path.write_bytes(whole[:-9])
+    earlier.write_bytes(whole)
+    wanted = "best.npz: damaged", "best.previous.npz: not the weights of epoch 1", "start anew"
+    refused("lstm --resume --out done", *wanted)
     path.unlink()
-    refused("lstm --resume --out done", "best.npz: missing", "best.previous.npz has earlier ones")
-    (place / "done" / "best.previous.npz").unlink()
-    refused("lstm --resume --out done", "best.npz: missing", "start anew")
+    earlier.unlink()
+    refused("lstm --resume --out done", "best.npz: missing", "best.previous.npz: missing")
+
+
+class Kill(BaseException):
+    """What ends a run without a word."""
+
+
+def test_killed_at_any_renaming_of_arrays(place, monkeypatch):
+    """Whichever file is in its place by then, also where an epoch without a new best came before."""
+    losses, one_epoch, mean_loss, replace = (
+        [5.0, 6.0, 4.0],
+        train.one_epoch,
+        train.mean_loss,
+        os.replace,
+    )
+
+    def with_loss(recipe, data, learner, progress, *rest):
+        number = progress.epoch
+        monkeypatch.setattr(
+            train,
+            "mean_loss",
+            lambda *given: losses[number] if given[3] == "valid" else mean_loss(*given),
+        )
+        one_epoch(recipe, data, learner, progress, *rest)
+
+    monkeypatch.setattr(train, "one_epoch", with_loss)
+    line = f"{RUN} --epochs {len(losses)} --save_seconds 0"
+    assert call(f"{line} --out whole")[0] == 0
+    assert load(place / "whole" / "best.npz")[1]["epoch"] == 3
+    left, number = 0, 0
+
+    def kill(source, target):
+        nonlocal left
+        left -= pathlib.Path(target).suffix == ".npz"
+        if left < 0:
+            raise Kill
+        replace(source, target)
+
+    while left <= 0:
+        left, number = number, number + 1
+        with monkeypatch.context() as patch, contextlib.suppress(Kill):
+            patch.setattr(os, "replace", kill)
+            assert call(f"{line} --out run-{number}")[0] == 0
+        if (place / f"run-{number}").exists():
+            code, out, err = call(f"lstm --resume --save_seconds 0 --out run-{number}")
+            assert code == 0, (number, out, err)
+            assert not kills.compare(place / f"run-{number}", place / "whole"), number
+    assert number > 15
+
+
+def test_checkpoint_that_claims_to_be_huge(place):
+    """The one before is used; without it the file is named."""
+    for name in ("checkpoint.npz", "best.npz"):
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": "<f8", "fortran_order": False, "shape": (10**15,)}
+        )
+        for each in (name, name.replace(".npz", ".previous.npz")):
+            with zipfile.ZipFile(place / "done" / each, "w") as archive:
+                archive.writestr("huge.npy", header.getvalue())
+    refused("lstm --resume --out done", "checkpoint.npz: damaged, or too large")
+    for line in ("evaluate done", "generate done"):
+        refused(line, "best.npz: damaged, or too large")
+
+
+@pytest.mark.parametrize("name", ["checkpoint.npz", "best.npz"])
+def test_no_flipped_bit_is_taken_for_a_fault_of_the_disk(place, name):
+    """All bits of the end of the archive, where it says what is where."""
+    whole = (place / "done" / name).read_bytes()
+    expected = load(place / "done" / name)
+    end = whole.rindex(b"PK\5\6")
+    for at, bit in itertools.product(range(end, len(whole)), range(8)):
+        path = place / "flipped.npz"
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :])
+        try:
+            arrays, facts = load(path)
+        except InputError as error:
+            assert "flipped.npz: damaged" in str(error)
+        else:
+            assert facts == expected[1] and arrays.keys() == expected[0].keys()
 
 
 def test_scores_and_model_are_of_the_weights_best_on_validation(place):
