@@ -18,27 +18,39 @@ from recipes.options import parse, recall, settle
 from recipes.recipe import InputError
 from recipes.run import ROOT, Run
 
-NO_DROPOUT = "--word_dropout 0 --input_dropout 0 --state_dropout 0 --output_dropout 0"
-BARE = f"lstm --size tied {NO_DROPOUT}"
+
+def tied(**changed) -> str:
+    """The tied LSTM's command line with some fields changed."""
+    return " ".join(["lstm --size tied", *(f"--{name} {each}" for name, each in changed.items())])
+
+
+DROPOUTS = "word_dropout", "input_dropout", "state_dropout", "output_dropout", "recurrent_dropout"
+
+
+def alone(**changed) -> str:
+    """The same with no regulariser but those."""
+    return tied(**dict.fromkeys(DROPOUTS, 0) | changed)
+
+
 RUNS = {
     "layer_norm": {
-        "LSTM": "lstm --size tied",
+        "LSTM": tied(recurrent_dropout=0),
         "layer-norm LSTM": "lnlstm",
         "HyperLSTM": "hypernets --layer_norm false",
         "layer-norm HyperLSTM": "hypernets",
     },
+    # With patience where training is sure to go on too long.
     "regularisers": {
-        "none": BARE,
-        "word dropout": f"{BARE} --word_dropout 0.1 --patience 2",
-        "variational": "lstm --size tied --word_dropout 0",
-        "recurrent dropout": f"{BARE} --recurrent_dropout 0.3 --patience 2",
-        "zoneout": f"{BARE} --zoneout 0.1",
-        "weight drop": f"{BARE} --weight_drop 0.3 --patience 2",
-        "AR, TAR": f"{BARE} --activation_penalty 2 --temporal_penalty 1 --patience 2",
-        "weight decay": f"{BARE} --weight_decay 0.01 --patience 2",
-        "word dropout, variational": "lstm --size tied",
-        "these, AR, TAR": "lstm --size tied --activation_penalty 2 --temporal_penalty 1",
-        "these, recurrent dropout": "lstm --size tied --recurrent_dropout 0.1",
+        "none": alone(),
+        "weight decay 0.01": alone(weight_decay=0.01, patience=2),
+        "AR 2, TAR 1": alone(activation_penalty=2, temporal_penalty=1, patience=2),
+        "word dropout 0.1": alone(word_dropout=0.1, patience=2),
+        "weight drop 0.3": alone(weight_drop=0.3, patience=2),
+        "zoneout 0.1": alone(zoneout=0.1),
+        "recurrent dropout 0.3": alone(recurrent_dropout=0.3, patience=2),
+        "variational 0.2, 0.1, 0.25": tied(word_dropout=0, recurrent_dropout=0),
+        "that, word dropout 0.05": tied(recurrent_dropout=0),
+        "those, recurrent dropout 0.1": tied(),
     },
 }
 TITLES = {
@@ -72,21 +84,24 @@ def write_report(name: str):
         return
     rows = [("run", "command", "parameters", "train", "valid", "test", "best epoch")]
     for run in finished:
-        result = run["result"]
-        best = result["metrics"]["best_epoch"]
-        train = run["history"][best - 1]["train_perplexity"]
-        scores = [
-            f"{score:.1f}"
-            for score in (train, result["valid_perplexity"], result["test_perplexity"])
-        ]
+        result, scores = run["result"], scores_of(run)
         run["changed"] = f"test {scores[-1]}"
-        command = f"`train.py {run['line']}`"
+        command, best = f"`train.py {run['line']}`", result["metrics"]["best_epoch"]
         rows.append((run["name"], command, f"{result['parameters']:,}", *scores, best))
     best = min(finished, key=lambda run: run["result"]["valid_perplexity"])
     note = f"Best on validation: {best['name']}."
     path = report.write(name, TITLES[name], {"runs": finished}, rows, notes=[note])
     write(draw(finished, "perplexity"), path.with_suffix(".png"))
     print(path)
+
+
+def scores_of(run: dict) -> list[str]:
+    """Perplexities of training, validation and test, all of the epoch best on validation."""
+    result = run["result"]
+    train = run["history"][result["metrics"]["best_epoch"] - 1]["train_perplexity"]
+    return [
+        f"{each:.1f}" for each in (train, result["valid_perplexity"], result["test_perplexity"])
+    ]
 
 
 def folder_of(line: str) -> pathlib.Path:

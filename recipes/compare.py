@@ -15,7 +15,7 @@ from recipes.recipe import differences, differing
 from recipes.run import Run, curve_axes, load_newest, replacing
 
 STYLES = ("-", "--", ":", "-.")
-MARKERS = "osD^vPX*"
+MARKERS = "osD^vPX*<>p"
 
 
 def main(arguments: list[str]) -> int:

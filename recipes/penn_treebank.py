@@ -114,6 +114,7 @@ TARGETS = {
                 decay=1 / 1.15,
                 decay_after=14,
                 clip_norm=10.0,
+                shards=1,  # each would read all 36 MB of each recurrent kernel at every step
                 init_scale=0.04,
                 forget_bias=0.0,
                 dropout=0.65,
@@ -123,11 +124,11 @@ TARGETS = {
             published="82.2 / 78.4",
         ),
         "tied": Size(
-            LSTM(units=656, **SMALL | {"epochs": 9}),
+            LSTM(units=656, recurrent_dropout=0.1, **SMALL | {"epochs": 9}),
             paper="Inan et al. 2017, arXiv 1611.01462",
             source="not theirs but ours; the score is of their small VD-LSTM with tied embeddings",
             published="89.9 / 85.1",
-            own="87.2 / 81.8",
+            own="85.9 / 80.4",
         ),
     },
     "lnlstm": {
