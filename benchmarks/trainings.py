@@ -91,8 +91,26 @@ def write_report(name: str):
     best = min(finished, key=lambda run: run["result"]["valid_perplexity"])
     note = f"Best on validation: {best['name']}."
     path = report.write(name, TITLES[name], {"runs": finished}, rows, notes=[note])
-    write(draw(finished, "perplexity"), path.with_suffix(".png"))
+    picture = draw(finished, "perplexity") if name == "layer_norm" else dots(finished)
+    write(picture, path.with_suffix(".png"))
     print(path)
+
+
+def dots(finished: list[dict]):
+    """A figure: test perplexity by run."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 0.5 + 0.3 * len(finished)), layout="constrained")
+    axes = figure.add_subplot(xlabel="test perplexity")
+    for run in reversed(finished):
+        value = run["result"]["test_perplexity"]
+        axes.plot(value, run["name"], "ko")
+        axes.annotate(
+            f"{value:.1f}", (value, run["name"]), (8, -4), textcoords="offset points", fontsize=9
+        )
+    axes.margins(x=0.15)
+    axes.grid(axis="y", alpha=0.3)
+    return figure
 
 
 def scores_of(run: dict) -> list[str]:

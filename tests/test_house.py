@@ -279,6 +279,7 @@ def test_results_are_those_of_the_runs():
     "name, heading",
     [
         ("layer_norm", "With and without layer normalisation"),
+        ("regularisers", "With and without regularisers"),
     ],
 )
 def test_trainings_side_by_side_are_those_of_the_report(name, heading):
