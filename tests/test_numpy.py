@@ -584,7 +584,7 @@ def test_loss_that_is_not_finite_stops_the_run(place):
         (f"{ENGINE} --one_hot true", "one_hot=True: must be false"),
         (f"{ENGINE} --state_dropout 0.1", "state_dropout=0.1: must be 0.0"),
         (f"{ENGINE} --zoneout 0.1", "zoneout=0.1: must be 0.0"),
-        (f"{ENGINE} --activation_penalty 1", "activation_penalty=1: must be 0.0"),
+        (f"{ENGINE} --activation_penalty 1", "activation_penalty=1.0: must be 0.0"),
         (f"{ENGINE} --weight_decay 0.1", "weight_decay=0.1: must be 0.0"),
         (
             f"{ENGINE} --precision mixed_bfloat16",
