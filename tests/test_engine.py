@@ -107,13 +107,13 @@ def pairs(randomise):
     return make
 
 
-def arguments(layer, steps=STEPS):
+def arguments(layer, steps=STEPS, batch=BATCH):
     """A sequence, a mask and a random initial state (the integer one not zero either)."""
-    x = tf.constant(numbers(BATCH, steps, FEATURES), layer.compute_dtype)
-    own = layer.get_initial_state(BATCH)
+    x = tf.constant(numbers(batch, steps, FEATURES), layer.compute_dtype)
+    own = layer.get_initial_state(batch)
     drawn = [numbers(*s.shape, seed=2 + i) for i, s in enumerate(tree.flatten(own))]
     state = [tf.cast(2 * d, s.dtype) for d, s in zip(drawn, tree.flatten(own))]
-    mask = np.ones((BATCH, steps), bool)
+    mask = np.ones((batch, steps), bool)
     mask[0, -1:] = mask[1, 1:2] = steps == 1
     return x, state, tf.constant(mask)
 
@@ -200,6 +200,42 @@ def test_rematerialised(pairs, name, steps):
     wanted = gradients(slow, *given)
     assert_equal(gradients(fast, *given), wanted)
     assert_equal(tf.function(lambda *given: gradients(fast, *given))(*given), wanted)
+
+
+@pytest.mark.parametrize("name, remat", [("rhn", False), ("hyper", False), ("odd", True)])
+def test_products_turned_round(pairs, monkeypatch, name, remat):
+    """As large kernels' are: rows as they are and filled up, their number known or not."""
+    for bound in ("LARGE", "VERY_LARGE", "MANY"):
+        monkeypatch.setattr(engine.products, bound, 1)
+    fast, slow = pairs(name, remat=remat)
+    x, state, mask = arguments(fast)
+    signature = [
+        tf.TensorSpec([None, STEPS, FEATURES], x.dtype),
+        [tf.TensorSpec([None, s.shape[-1]], s.dtype) for s in state],
+        tf.TensorSpec([None, STEPS], tf.bool),
+    ]
+    function = tf.function(lambda *given: gradients(fast, *given), input_signature=signature)
+    for batch in (2, 10, 17):
+        given = arguments(fast, STEPS, batch)
+        wanted = gradients(slow, *given)
+        assert_equal(gradients(fast, *given), wanted)
+        assert_equal(function(*given), wanted)
+
+
+def test_which_products_are_turned_round():
+    """Back, those of large kernels; forward, those of very large ones if there are many steps."""
+
+    def turned(units, steps):
+        graph = graph_of(tfcells.RNN(tfcells.ElmanCell(units)), steps)
+        return [
+            sum(node.op == "XlaOptimizationBarrier" for node in loop_body(graph, way))
+            for way in ("run_forward", "run_backward")
+        ]
+
+    assert turned(1000, 16) == [0, 0]
+    assert turned(1024, 16) == [0, 1]
+    assert turned(2048, 16) == [1, 1]
+    assert turned(2048, 15) == [0, 1]
 
 
 def test_unknown_batch_and_length(pairs):

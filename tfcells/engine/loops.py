@@ -4,6 +4,7 @@ import tensorflow as tf
 from keras import tree
 
 from tfcells.cells.base import Kernel
+from tfcells.engine.products import backward_factors, forward_factors
 from tfcells.engine.program import is_float, split
 
 HALF = tf.float16, tf.bfloat16
@@ -58,6 +59,7 @@ def compiled(program, slices, state, weights):
     """
     known = tree.flatten(slices)[0].shape[:2]
     slices, steps, padded = to_bucket(slices)
+    length = tree.flatten(slices)[0].shape[0]
     kernels, tensors = split(weights)
     groups = [tree.flatten(slices), list(state), [kernel.matrix for kernel in kernels], tensors]
 
@@ -67,17 +69,19 @@ def compiled(program, slices, state, weights):
 
     @tf.custom_gradient
     def run(*flat):
-        outputs, final, products, befores = program.forward(*regroup(flat), steps)
+        now, before, matrices, tensors = regroup(flat)
+        factors = forward_factors(matrices, length)
+        outputs, final, products, befores = program.forward(now, before, factors, tensors, steps)
+        records = program.records(factors, products)
 
         @tf.custom_gradient
         def backward(*given):
             d_outputs, *d_final = (tf.stop_gradient(d) for d in given[: 1 + len(final)])
             now, _, matrices, tensors = regroup(given[1 + len(final) :])
             d_final = [d for d, x in zip(d_final, final) if is_float(x)]
-            # TensorFlow transposes on one core five times as fast as XLA.
-            turned = [tf.linalg.matrix_transpose(matrix) for matrix in matrices]
+            turned = backward_factors(matrices)
             d_now, d_state, d_tensors, inputs, d_products = program.backward(
-                d_outputs, d_final, now, befores, matrices, turned, tensors, products, steps
+                d_outputs, d_final, now, befores, matrices, turned, tensors, records, steps
             )
             count = steps if padded else None
             d_matrices = program.weight_gradients(

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import tree
 
 from tfcells.cells.base import Kernel, multiply
+from tfcells.engine.products import times
 
 
 class Site(NamedTuple):
@@ -135,12 +136,15 @@ class Program:
         ]
         return graph.structured_outputs[0], sites
 
-    def run_forward(self, slices, state, matrices, tensors, steps):
-        """Outputs, final state, and for the way back: the products and the states before each step."""
-        size = tf.shape(slices[0])[0]
-        return self.walk(0, steps, size, state, slices, matrices, tensors)
+    def run_forward(self, slices, state, factors, tensors, steps):
+        """Outputs, final state, and for the way back: the products and the states before each step.
 
-    def walk(self, first, end, size, state, slices, matrices, tensors):
+        factors: of `forward_factors`.
+        """
+        size = tf.shape(slices[0])[0]
+        return self.walk(0, steps, size, state, slices, factors, tensors)
+
+    def walk(self, first, end, size, state, slices, factors, tensors):
         """Steps first to end - 1: outputs, state, products and states before, (size, batch, ...).
 
         Each step reads ahead what the next one needs: XLA does element-wise work several times as fast
@@ -151,7 +155,7 @@ class Program:
             recorded, here = [], t - first
 
             def product(kernel, x):
-                recorded.append(multiply(x, matrices[kernel]))
+                recorded.append(times(x, factors[kernel]))
                 return recorded[-1]
 
             output, new = self.advance(now, state, self.bind(product, tensors))
@@ -164,18 +168,23 @@ class Program:
                 write(here, befores, state),
             )
 
-        outputs, products = tf.TensorArray(self.output.dtype, size), self.records(size)
+        outputs = tf.TensorArray(self.output.dtype, size)
+        products = arrays([site.y for site in self.sites], size)
         start = first, read(first, slices), state, outputs, products, arrays(state, size)
         _, _, state, outputs, products, befores = tf.while_loop(lambda t, *_: t < end, body, start)
         return outputs.stack(), state, stack(products), stack(befores)
 
-    def records(self, size):
-        return arrays([site.y for site in self.sites], size)
+    def records(self, factors, products):
+        """What `backward` gets as its last but one argument: of what `forward` got and found."""
+        return products
 
     def run_backward(
         self, d_outputs, d_state, slices, befores, matrices, transposed, tensors, products, steps
     ):
-        """Gradients of slices, state and tensors, and what `weight_gradients` needs besides."""
+        """Gradients of slices, state and tensors, and what `weight_gradients` needs besides.
+
+        transposed: of `backward_factors`.
+        """
         size = tf.shape(slices[0])[0]
         found = d_state, self.zero_totals(tensors), arrays(floats(slices), size)
         d_state, d_tensors, d_slices, inputs, d_products = self.walk_back(
@@ -209,7 +218,7 @@ class Program:
             def product(kernel, x):
                 @tf.custom_gradient
                 def replay(x, y, tap):
-                    return tf.identity(y), lambda dy: (multiply(dy, transposed[kernel]), None, dy)
+                    return tf.identity(y), lambda dy: (times(dy, transposed[kernel]), None, dy)
 
                 site = len(factors)
                 factors.append(x)

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfcells.cells.base import multiply
+from tfcells.engine.products import times
 from tfcells.engine.program import Program, arrays, floats, stack, write
 
 
@@ -14,12 +14,12 @@ class Rematerialised(Program):
         output, sites = super().probe(slices, state, weights)
         return output, [site._replace(slice=None) for site in sites]
 
-    def run_forward(self, slices, state, matrices, tensors, steps):
+    def run_forward(self, slices, state, factors, tensors, steps):
         """Outputs, final state, and the states after each stride of steps."""
         stride, strides = self.strides(slices)
 
         def body(t, state, outputs, marks):
-            weights = self.bind(lambda kernel, x: multiply(x, matrices[kernel]), tensors)
+            weights = self.bind(lambda kernel, x: times(x, factors[kernel]), tensors)
             output, new = self.advance([s[t] for s in slices], state, weights)
             return t + 1, new, outputs.write(t, output), write(t // stride, marks, new)
 
@@ -31,7 +31,7 @@ class Rematerialised(Program):
         return outputs.stack(), final, [], marks
 
     def run_backward(
-        self, d_outputs, d_state, slices, marks, matrices, transposed, tensors, _, steps
+        self, d_outputs, d_state, slices, marks, matrices, transposed, tensors, factors, steps
     ):
         """Gradients of slices, state and tensors; in place of the products' those of the matrices."""
         stride, _ = self.strides(slices)
@@ -41,7 +41,7 @@ class Rematerialised(Program):
             end = tf.minimum(first + stride, steps)
             state = [mark[number] for mark in marks]
             _, _, products, befores = self.walk(
-                first, end, stride, state, slices, matrices, tensors
+                first, end, stride, state, slices, factors, tensors
             )
             *found, inputs, d_products = self.walk_back(
                 first, end, stride, found, d_outputs, slices, befores, transposed, tensors, products
@@ -65,6 +65,9 @@ class Rematerialised(Program):
         )
         d_tensors = [tf.cast(d, x.dtype) for d, x in zip(d_tensors, floats(tensors))]
         return stack(d_slices), d_state, d_tensors, [], d_matrices
+
+    def records(self, factors, products):
+        return factors
 
     def strides(self, slices):
         """Steps of a stride, about the root of all steps, and the number of strides."""
