@@ -7,6 +7,7 @@ import argparse
 import time
 
 import numpy as np
+from tqdm import trange
 
 from benchmarks import report
 
@@ -39,7 +40,7 @@ def alternate(contenders: dict, options) -> dict[str, list[float]]:
     """
     calls = {name: number_of_calls(each, options.seconds) for name, each in contenders.items()}
     names, found = list(contenders), {name: [] for name in contenders}
-    for number in range(-1, options.rounds):
+    for number in trange(-1, options.rounds, desc="rounds", leave=False):
         first = number % len(names)
         for name in names[first:] + names[:first]:
             time.sleep(PAUSE)

@@ -1,5 +1,7 @@
 """The language models of recipes/penn_treebank.py, of the target `lstm`, as a user of Keras has them."""
 
+import time
+
 import keras
 import numpy as np
 
@@ -21,7 +23,11 @@ def network(recipe, words: int, batch: int, steps: int, weights) -> keras.Model:
 
 
 class Training:
-    """Trains by `fit`. x, y: (batches, rows, steps)."""
+    """Trains by `fit`. x, y: (batches, rows, steps).
+
+    After an epoch `steps` is how many seconds there are from before its first step to after its last,
+    and `wait` how many from there until `fit` returned.
+    """
 
     def __init__(self, recipe, words: int, x, y, weights):
         _, self.rows, steps = x.shape
@@ -41,8 +47,23 @@ class Training:
             if isinstance(layer, keras.layers.RNN):
                 layer.reset_state()
         rows = slice(batches and batches * self.rows)
-        fit = {"batch_size": self.rows, "shuffle": False, "verbose": 0}
-        return self.network.fit(self.x[rows], self.y[rows], **fit).history["loss"][0]
+        clock = Clock()
+        fit = {"batch_size": self.rows, "shuffle": False, "verbose": 0, "callbacks": [clock]}
+        loss = self.network.fit(self.x[rows], self.y[rows], **fit).history["loss"][0]
+        self.steps = clock.ended - clock.began
+        self.wait = time.perf_counter() - clock.ended
+        return loss
 
     def weights(self) -> list[np.ndarray]:
         return self.network.get_weights()
+
+
+class Clock(keras.callbacks.Callback):
+    """When the first step began, and when the last one ended."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if not batch:
+            self.began = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.ended = time.perf_counter()
