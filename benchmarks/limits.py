@@ -1,9 +1,9 @@
 """The least time that a network's matrix products take, each at the rate of its own shape.
 
 The rates are measured in the same rounds as the contenders: a `Limit` is one of them. A product is
-tried in TensorFlow and under XLA, there turned round, too, as w^T x^T; and the fastest counts. Products of one step read their kernels from
-memory each time, if those are together too large for the caches: where reading takes longer than the
-product by itself did, its time counts.
+tried in TensorFlow and under XLA, there turned round, too, as w^T x^T; the fastest counts. Products of
+one step read their kernels from memory each time, if those are together too large for the caches:
+where reading takes longer than the product by itself did, its time counts.
 """
 
 import functools

@@ -40,9 +40,7 @@ class Rematerialised(Program):
             first = number * stride
             end = tf.minimum(first + stride, steps)
             state = [mark[number] for mark in marks]
-            _, _, products, befores = self.walk(
-                first, end, stride, state, slices, factors, tensors
-            )
+            _, _, products, befores = self.walk(first, end, stride, state, slices, factors, tensors)
             *found, inputs, d_products = self.walk_back(
                 first, end, stride, found, d_outputs, slices, befores, transposed, tensors, products
             )
