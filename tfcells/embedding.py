@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from tfcells import masks
+from tfcells.cells.base import add_bias
 from tfcells.checks import positive, probability
 
 
@@ -72,7 +73,7 @@ class Bias(keras.layers.Layer):
         )
 
     def call(self, inputs):
-        return keras.ops.add(keras.ops.cast(inputs, self.bias.dtype), self.bias)
+        return add_bias(keras.ops.cast(inputs, self.bias.dtype), self.bias)
 
     def compute_output_shape(self, input_shape):
         return input_shape

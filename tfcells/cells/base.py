@@ -15,6 +15,12 @@ def multiply(x, matrix):
     return ops.matmul(x, matrix)
 
 
+def add_bias(x, bias):
+    """x + bias along the last axis; row by row, so that TensorFlow adds it while it multiplies."""
+    rows = ops.add(ops.reshape(x, (-1, x.shape[-1])), bias)
+    return ops.reshape(rows, ops.shape(x))
+
+
 class Kernel:
     """A matrix as a step uses it: `kernel(x)` is the product x @ matrix.
 
@@ -302,7 +308,7 @@ class KernelCell(Cell):
     def project(self, sequence, bias):
         """W x + b for all steps at once: (steps, batch, features) to (..., columns); b may be None."""
         product = ops.matmul(sequence, self.kernel)
-        return product if bias is None else product + bias
+        return product if bias is None else add_bias(product, bias)
 
     def prepare(self, sequence, training=False):
         kernel = ops.convert_to_tensor(self.recurrent_kernel)
