@@ -104,23 +104,11 @@ def measure(recipe, data, options) -> tuple[dict, dict]:
         pair = {MINE: found[MINE], HALF: one_step(half)}
         differences |= rounds.compare(pair, 0.1)  # numbers of eight bits
         contenders[HALF] = Ours(recipe, data, "mixed_bfloat16")
-    fit = Fit(contenders[KERAS])
+    fit = contenders[KERAS]
     contenders = {name: contender.epoch for name, contender in contenders.items()}
     times = rounds.alternate(contenders | {KERAS: fit, "limit": limit}, options)
     waits = fit.waits[-options.rounds :]
     return times, {"differences": differences, "rates": limit.rates(), "waits": waits}
-
-
-class Fit:
-    """A contender: the steps of an epoch of Keras; how long `fit` took after them is kept."""
-
-    def __init__(self, training: keras_model.Training):
-        self.training, self.waits = training, []
-
-    def measure(self) -> float:
-        self.training.epoch()
-        self.waits.append(self.training.wait)
-        return self.training.steps
 
 
 def contenders_of(recipe, data, x, y) -> dict:

@@ -202,6 +202,16 @@ def test_rematerialised(pairs, name, steps):
     assert_equal(tf.function(lambda *given: gradients(fast, *given))(*given), wanted)
 
 
+def for_any_batch(function, x, state, steps):
+    """A graph of a function of x, state and mask, for so many steps, or for any if that is None."""
+    signature = [
+        tf.TensorSpec([None, steps, FEATURES], x.dtype),
+        [tf.TensorSpec([None, s.shape[-1]], s.dtype) for s in state],
+        tf.TensorSpec([None, steps], tf.bool),
+    ]
+    return tf.function(function, input_signature=signature)
+
+
 @pytest.mark.parametrize("name, remat", [("rhn", False), ("hyper", False), ("odd", True)])
 def test_products_turned_round(pairs, monkeypatch, name, remat):
     """As large kernels' are: rows as they are and filled up, their number known or not."""
@@ -209,17 +219,20 @@ def test_products_turned_round(pairs, monkeypatch, name, remat):
         monkeypatch.setattr(engine.products, bound, 1)
     fast, slow = pairs(name, remat=remat)
     x, state, mask = arguments(fast)
-    signature = [
-        tf.TensorSpec([None, STEPS, FEATURES], x.dtype),
-        [tf.TensorSpec([None, s.shape[-1]], s.dtype) for s in state],
-        tf.TensorSpec([None, STEPS], tf.bool),
-    ]
-    function = tf.function(lambda *given: gradients(fast, *given), input_signature=signature)
+    function = for_any_batch(lambda *given: gradients(fast, *given), x, state, STEPS)
     for batch in (2, 10, 17):
         given = arguments(fast, STEPS, batch)
         wanted = gradients(slow, *given)
         assert_equal(gradients(fast, *given), wanted)
         assert_equal(function(*given), wanted)
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (2, 3, 4)])
+def test_a_product_turned_round_is_that_product(shape):
+    x, matrix = numbers(*shape), numbers(4, 5, seed=2)
+    factor = engine.products.Turned(tf.constant(matrix.T))
+    found = tf.function(engine.products.times, jit_compile=True)(tf.constant(x), factor)
+    assert_equal([found], [x @ matrix])
 
 
 def test_which_products_are_turned_round():
@@ -242,12 +255,7 @@ def test_unknown_batch_and_length(pairs):
     """One trace serves all; the true length, not the padded one, counts."""
     fast, slow = pairs("odd")
     x, state, mask = arguments(fast)
-    signature = [
-        tf.TensorSpec([None, None, FEATURES], x.dtype),
-        [tf.TensorSpec([None, s.shape[-1]], s.dtype) for s in state],
-        tf.TensorSpec([None, None], tf.bool),
-    ]
-    function = tf.function(lambda *given: gradients(fast, *given), input_signature=signature)
+    function = for_any_batch(lambda *given: gradients(fast, *given), x, state, None)
     for steps in (STEPS, 1, 8):
         x, state, mask = arguments(fast, steps)
         assert_equal(function(x, state, mask), gradients(slow, x, state, mask))
