@@ -3,7 +3,8 @@
 The rates are measured in the same rounds as the contenders: a `Limit` is one of them. A product is
 tried in TensorFlow and under XLA, there turned round, too, as w^T x^T; the fastest counts. Products of
 one step read their kernels from memory each time, if those are together too large for the caches:
-where reading takes longer than the product by itself did, its time counts.
+where reading, as a product of one row with that many numbers does it, takes longer than the product by
+itself did, its time counts.
 """
 
 import functools
@@ -18,6 +19,7 @@ TYPICAL = 1e11  # operations a second, to guess how many small ones make a measu
 MEASUREMENT = 0.02  # seconds
 MOST = 300  # products in one measurement: the smallest ones' time is TensorFlow's own
 CACHE = 2**23  # bytes: kernels of one step that take less are left in the caches
+COLUMNS = 4096  # of the kernel with which reading is measured
 
 
 class Product(NamedTuple):
@@ -56,7 +58,7 @@ class Limit:
             self.samples.setdefault(str(product), []).append(product.operations / alone / 1e9)
             reading = 0.0
             if product.resident > CACHE:
-                seconds = reading_of(product.resident).measure()
+                seconds = speed_of(1, product.resident // 4 // COLUMNS, COLUMNS, "").measure()
                 self.samples.setdefault("bytes", []).append(product.resident / seconds / 1e9)
                 reading = 4 * product.inner * product.columns * seconds / product.resident
             total += product.times * max(alone, reading)
@@ -101,20 +103,7 @@ class Speed:
         return timed(*self.way) / self.count
 
 
-class Reading:
-    """Measures how long it takes to read so many bytes again and again."""
-
-    def __init__(self, size: int):
-        self.x = tf.ones((size // 4,))
-        self.run = tf.function(tf.reduce_sum)
-        self.measure()
-
-    def measure(self) -> float:
-        return min(timed(self.run, self.x) for _ in range(3))
-
-
 speed_of = functools.cache(Speed)
-reading_of = functools.cache(Reading)
 
 
 def timed(function, *arguments) -> float:
