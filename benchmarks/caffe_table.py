@@ -106,8 +106,7 @@ def goals_of(label: str, units: int, times: dict) -> list[tuple]:
         measured = rounds.ratios(times, name, "tfcells") if known else f"{name} is absent"
         goals.append(rounds.goal(f"LSTM total {label}: {name} / tfcells", measured, aim, floor))
     if "PyTorch" in times:
-        bound = rounds.spread(rounds.ratios(times, "PyTorch", LIMIT))
-        goals.append((f"- at the most, by the limit: PyTorch / limit, {label}", "", "", bound, ""))
+        goals.append(rounds.bound(times, "PyTorch", label))
     return goals
 
 

@@ -122,10 +122,12 @@ def goals_of(name: str, setting: str, times: dict) -> list[tuple]:
     if setting != "650 units":
         return [rounds.goal(what, against, 1.2, 0.95)]
     goals = [rounds.goal(what, against, 1.8 if name == DEEP else 2.0, 1.5)]
+    goals.append(rounds.bound(times, PLAIN, name))
     if name in LOOPS:
         peers = [peer for peer in (EAGER, COMPILED) if peer in times]
         best = min(peers, key=lambda peer: rounds.median(times[peer]), default=None)
         measured = rounds.ratios(times, best, "tfcells") if best else "PyTorch is absent"
         what = f"{name}, {setting}: {best or EAGER} / tfcells"
         goals.append(rounds.goal(what, measured, 2.5, 1.5))
+        goals += [rounds.bound(times, best, name)] if best else []
     return goals

@@ -131,6 +131,12 @@ def goal(what: str, measured, aim: float, floor: float | None = None, at_most=Fa
     return what, bound, least, spread(measured, ".3g"), verdict
 
 
+def bound(times: dict[str, list[float]], over: str, of: str) -> tuple:
+    """A row under GOALS, below one: what it would be for a contender as fast as the limit."""
+    what = f"- at the most, by the limit: {over} / limit, {of}"
+    return what, "", "", spread(ratios(times, over, "limit")), ""
+
+
 def publish(name: str, options, result: dict, tables: dict, notes: list, figure) -> int:
     """Write JSON, Markdown and PNG, print the Markdown; 1 if a floor did not hold, else 0.
 

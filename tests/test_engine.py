@@ -245,8 +245,8 @@ def test_which_products_are_turned_round():
             for way in ("run_forward", "run_backward")
         ]
 
-    assert turned(1000, 16) == [0, 0]
-    assert turned(1024, 16) == [0, 1]
+    assert turned(724, 16) == [0, 0]
+    assert turned(725, 16) == [0, 1]
     assert turned(2048, 16) == [1, 1]
     assert turned(2048, 15) == [0, 1]
 

@@ -11,7 +11,7 @@ from tensorflow.compiler.tf2xla.python import xla
 
 from tfcells.cells.base import multiply
 
-LARGE = 2**20  # numbers in a matrix from which it is turned round where that costs nothing,
+LARGE = 2**19  # numbers in a matrix from which it is turned round where that costs nothing,
 VERY_LARGE = 2**22  # and from which it is worth the transposition,
 MANY = 16  # if there are so many steps
 LANES = 16  # of a processor's vectors: so many rows at a time
