@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import engines, half, limits, peers, report, rounds, trainings
+from benchmarks import engines, half, limits, peers, processes, programs, report, rounds, trainings
 
 QUICK = "--rounds 2 --seconds 0.001 --units 10"
 LINES = [
@@ -42,6 +42,14 @@ def test_a_benchmark_writes_its_report(line, tmp_path, monkeypatch, capsys):
         assert "| never below |" in text
     if not {"lengths", "first_call"} & set(line):
         assert '"differences"' in json.dumps(result)
+
+
+def test_few_programs_for_many_lengths():
+    """XLA compiles one each way for the lengths up to a power of two, not one for each length."""
+    size = {"units": 4, "batch": 2, "steps": 20}
+    found = processes.in_a_fresh_process(programs.fifty_lengths, size)
+    assert len(set(found["lengths"])) > 12
+    assert (found["forward"], found["backward"], found["more"]) == (6, 6, 0)
 
 
 def test_engines_agree(tmp_path, monkeypatch, capsys):

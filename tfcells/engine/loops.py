@@ -71,17 +71,18 @@ def compiled(program, slices, state, weights):
     def run(*flat):
         now, before, matrices, tensors = regroup(flat)
         factors = forward_factors(matrices, length)
-        outputs, final, products, befores = program.forward(now, before, factors, tensors, steps)
-        records = program.records(factors, products)
+        outputs, final, records, befores = program.forward(now, before, factors, tensors, steps)
+        sums, products = program.replayed(now, factors, records)
 
         @tf.custom_gradient
         def backward(*given):
             d_outputs, *d_final = (tf.stop_gradient(d) for d in given[: 1 + len(final)])
             now, _, matrices, tensors = regroup(given[1 + len(final) :])
+            now = [sums.get(number, x) for number, x in enumerate(now)]
             d_final = [d for d, x in zip(d_final, final) if is_float(x)]
             turned = backward_factors(matrices)
             d_now, d_state, d_tensors, inputs, d_products = program.backward(
-                d_outputs, d_final, now, befores, matrices, turned, tensors, records, steps
+                d_outputs, d_final, now, befores, matrices, turned, tensors, products, steps
             )
             count = steps if padded else None
             d_matrices = program.weight_gradients(
@@ -91,7 +92,9 @@ def compiled(program, slices, state, weights):
 
         def gradient(*d):
             d = [d[0], *(x if g is None else g for g, x in zip(d[1:], final))]
-            found = iter(backward(*d, *flat))
+            # Nothing of a slice whose sum is known, lest it be kept: only that it is differentiated.
+            given = [x[..., :0] if number in sums else x for number, x in enumerate(flat)]
+            found = iter(backward(*d, *given))
             return tuple(next(found) if is_float(x) else None for x in flat)
 
         return (outputs, *final), gradient

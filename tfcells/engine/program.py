@@ -16,7 +16,8 @@ class Site(NamedTuple):
     """One product of a step, y = kernel(x), and where else its x and its dy are to be had.
 
     before: the state that x is. slice: that which y is added to, and nothing else is done with either,
-    so that their gradients are equal. Indices among all states and the slices of floats, or None.
+    so that their gradients are equal, and their sum is all that need be recorded. Indices among all
+    states and the slices of floats, or None.
     """
 
     kernel: int
@@ -145,45 +146,54 @@ class Program:
         return self.walk(0, steps, size, state, slices, factors, tensors)
 
     def walk(self, first, end, size, state, slices, factors, tensors):
-        """Steps first to end - 1: outputs, state, products and states before, (size, batch, ...).
+        """Steps first to end - 1: outputs, state, records and states before, (size, batch, ...).
 
-        Each step reads ahead what the next one needs: XLA does element-wise work several times as fast
-        on what the loop carries as on a slice taken in the midst of it.
+        A record is a product, or its sum with the slice that it is added to. Each step reads ahead
+        what the next one needs: XLA does element-wise work several times as fast on what the loop
+        carries as on a slice taken in the midst of it. XLA would compile anew for each `end` if it
+        were part of an index.
         """
+        last = tf.shape(slices[0])[0] - 1
 
-        def body(t, now, state, outputs, products, befores):
+        def body(t, now, state, outputs, records, befores):
             recorded, here = [], t - first
 
             def product(kernel, x):
-                recorded.append(times(x, factors[kernel]))
-                return recorded[-1]
+                y, site = times(x, factors[kernel]), self.sites[len(recorded)]
+                recorded.append(y if site.slice is None else floats(now)[site.slice] + y)
+                return y
 
             output, new = self.advance(now, state, self.bind(product, tensors))
             return (
                 t + 1,
-                read(tf.minimum(t + 1, end - 1), slices),
+                read(tf.minimum(t + 1, last), slices),
                 new,
                 outputs.write(here, output),
-                write(here, products, recorded),
+                write(here, records, recorded),
                 write(here, befores, state),
             )
 
         outputs = tf.TensorArray(self.output.dtype, size)
-        products = arrays([site.y for site in self.sites], size)
-        start = first, read(first, slices), state, outputs, products, arrays(state, size)
-        _, _, state, outputs, products, befores = tf.while_loop(lambda t, *_: t < end, body, start)
-        return outputs.stack(), state, stack(products), stack(befores)
+        records = arrays([site.y for site in self.sites], size)
+        start = first, read(first, slices), state, outputs, records, arrays(state, size)
+        _, _, state, outputs, records, befores = tf.while_loop(lambda t, *_: t < end, body, start)
+        return outputs.stack(), state, stack(records), stack(befores)
 
-    def records(self, factors, products):
-        """What `backward` gets as its last but one argument: of what `forward` got and found."""
-        return products
+    def replayed(self, slices, factors, records):
+        """What `backward` needs of what `forward` got and found: the sums, by the index of the slice
+        in whose place each is, and the argument `products`.
+        """
+        where = [i for i, x in enumerate(slices) if is_float(x)]
+        found = list(zip(self.sites, records))
+        sums = {where[site.slice]: record for site, record in found if site.slice is not None}
+        return sums, [record for site, record in found if site.slice is None]
 
     def run_backward(
         self, d_outputs, d_state, slices, befores, matrices, transposed, tensors, products, steps
     ):
         """Gradients of slices, state and tensors, and what `weight_gradients` needs besides.
 
-        transposed: of `backward_factors`.
+        slices: with the sums in their places. transposed: of `backward_factors`. products: those in no sum.
         """
         size = tf.shape(slices[0])[0]
         found = d_state, self.zero_totals(tensors), arrays(floats(slices), size)
@@ -211,8 +221,13 @@ class Program:
 
         def body(t, d_state, d_tensors, d_slices, inputs, d_products):
             here = t - first
-            now, before, recorded = read(t, slices), read(here, befores), read(here, products)
-            taps = [tf.zeros_like(y) for y in recorded]
+            now, before = read(t, slices), read(here, befores)
+            recorded = iter(read(here, products))
+            values = [
+                next(recorded) if site.slice is None else tf.zeros_like(floats(now)[site.slice])
+                for site in self.sites
+            ]
+            taps = [tf.zeros_like(y) for y in values]
             factors = []
 
             def product(kernel, x):
@@ -222,7 +237,7 @@ class Program:
 
                 site = len(factors)
                 factors.append(x)
-                return replay(x, recorded[site], taps[site])
+                return replay(x, values[site], taps[site])
 
             watched = [floats(now), floats(before), taps, constants]
             with tf.GradientTape() as tape:
