@@ -1,4 +1,7 @@
-"""Runs of `train.py lstm` beside what others published of Zaremba's small model, epoch by epoch."""
+"""Runs of `train.py lstm` beside what others published of Zaremba's small model, epoch by epoch.
+
+Runs that the report has already, of other engines, stay in it.
+"""
 
 import argparse
 import json
@@ -35,7 +38,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("runs", type=pathlib.Path, nargs="+", metavar="RUN", help=help)
     options = parser.parse_args(arguments)
     try:
-        every = dict(map(ours, options.runs)) | PUBLISHED
+        every = kept() | dict(map(ours, options.runs)) | PUBLISHED
     except BAD_INPUT as error:
         print(f"benchmarks published: error: {error}", file=sys.stderr)
         return 2
@@ -59,6 +62,12 @@ def ours(folder: pathlib.Path) -> tuple[str, tuple]:
     result, history = Run(folder).read("result.json"), compare.story(Run(folder))["history"]
     epochs = [(epoch["train_perplexity"], epoch["valid_perplexity"]) for epoch in history]
     return f"ours, {result['metrics']['engine']}", (epochs, result["test_perplexity"])
+
+
+def kept() -> dict:
+    """Our runs that the report has."""
+    known = curves() if (report.RESULTS / "published.json").exists() else {}
+    return {name: curve for name, curve in known.items() if name not in PUBLISHED}
 
 
 def curves() -> dict:

@@ -162,6 +162,10 @@ def test_beside_what_is_published(tmp_path, monkeypatch, capsys):
     text = (tmp_path / "results" / "published.md").read_text()
     result = json.loads((tmp_path / "one" / "result.json").read_text())
     assert f"| test | {result['test_perplexity']:.2f} | 116.72 | 113.64 |" in text
+    assert tiny.call(f"{tiny.RUN} --dropout 0 --engine numpy --out two")[0] == 0
+    assert benchmarks.main(["published", "two"]) == 0
+    text = (tmp_path / "results" / "published.md").read_text()
+    assert text.count("ours, ") == 2 and "ours, numpy: train, valid" in text
     assert (tmp_path / "results" / "published.png").stat().st_size > 1000
     assert benchmarks.main(["published", "nowhere"]) == 2
     assert "nowhere" in capsys.readouterr().err
