@@ -5,23 +5,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recipes.recipe import Count, InputError, NonNegative, Size
+from recipes.recipe import Count, InputError, NonNegative, Rate, Size
 from recipes.transduction import Transducer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 HEIGHT, WIDTH, COLUMN = 32, 160, 4  # pixels; COLUMN: how many make one row of the memory
 LONGEST = 8  # letters that fit
+SIZES = 18, 20, 22  # of letters, in pixels
+SCALE = 2  # how many times as large they are drawn
 FONTS = (  # of those that come with matplotlib
-    *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSansMono"),
-    *("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSansMono-Bold", "DejaVuSerif-Italic"),
-    *("cmr10", "cmb10", "cmtt10", "cmss10"),
+    *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique"),
+    *("DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique"),
+    *("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic"),
+    *("cmr10", "cmb10", "cmti10", "cmtt10", "cmss10"),
 )
 UNSEEN = ("STIXGeneral",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextRecognition(Transducer):
-    """Strings of ``shortest`` to ``longest`` of a-z0-9, in several fonts, sheared, moved, with noise.
+    """Strings of ``shortest`` to ``longest`` of a-z0-9, in several fonts, moved.
+
+    ``shear``, ``stretch`` and ``noise`` say how much at the most, the last in shares of full ink;
+    ``bold`` is the share of strings in bolder type.
 
     Three convolutions halve the image's height and width, the first two both; what is left of a column
     is a row of the memory, after a recurrent layer in both directions. ``right`` is the share of whole
@@ -33,7 +39,9 @@ class TextRecognition(Transducer):
     shortest: Count = 3
     longest: Count = LONGEST
     filters: Count = 16
-    shear: NonNegative = 0.25
+    shear: Rate = 0.25
+    stretch: Rate = 0.2
+    bold: Rate = 0.3
     noise: NonNegative = 0.15
     beam: Count = 4
     fresh = True
@@ -48,14 +56,15 @@ class TextRecognition(Transducer):
             raise InputError(f"longest={self.longest}: must be at most {LONGEST}, to fit the image")
 
     def examples(self, rng, count, split, fonts=FONTS):
-        fonts = [font(name, size) for name in fonts for size in (18, 20, 22)]
+        fonts = [font(name, SCALE * size) for name in fonts for size in SIZES]
         x = np.zeros((count, HEIGHT, WIDTH), "uint8")
         y = np.zeros((count, self.longest + 1), "int32")
         for row in range(count):
             length = rng.integers(self.shortest, self.longest + 1)
             symbols = rng.integers(len(LETTERS), size=length)
             text = "".join(LETTERS[n] for n in symbols)
-            x[row] = render(text, fonts[rng.integers(len(fonts))], rng, self.shear, self.noise)
+            drawn_in = fonts[rng.integers(len(fonts))]
+            x[row] = render(text, drawn_in, rng, self.shear, self.stretch, self.bold, self.noise)
             y[row, :length] = 1 + symbols
             y[row, length] = self.symbols + 1
         return x, y
@@ -121,23 +130,31 @@ def font(name: str, size: int):
     return ImageFont.truetype(str(path), size)
 
 
-def render(text, font, rng, shear, noise):
-    """The image, (HEIGHT, WIDTH) bytes: ink 255, paper 0, sheared, moved, with noise."""
-    from PIL import Image, ImageDraw
+def render(text, font, rng, shear, stretch, bold, noise):
+    """The image, (HEIGHT, WIDTH) bytes: ink 255, paper 0.
+
+    font: of SCALE times the size; only after all else is the image made smaller. Nothing is cut off.
+    """
+    from PIL import Image, ImageDraw, ImageFilter
 
     left, top, right, bottom = font.getbbox(text)
-    image = Image.new("L", (WIDTH, HEIGHT))
-    drawing = ImageDraw.Draw(image)
-    free = max(WIDTH - (right - left), 1), max(HEIGHT - (bottom - top), 1)
-    # Where the text fits once it is sheared, as far as it does.
-    slack = int(shear * HEIGHT / 2)
-    across = rng.integers(min(slack, free[0] // 2), max(free[0] - slack, free[0] // 2 + 1))
-    down = rng.integers(free[1] // 4, max(3 * free[1] // 4, free[1] // 4 + 1))
-    drawing.text((across - left, down - top), text, fill=int(rng.integers(160, 256)), font=font)
+    width, height = right - left, bottom - top
+    image = Image.new("L", (width + 2, height + 2))
+    ink = int(rng.integers(160, 256))
+    ImageDraw.Draw(image).text((1 - left, 1 - top), text, fill=ink, font=font)
+    if rng.uniform() < bold:
+        image = image.filter(ImageFilter.MaxFilter(3))
     slope = rng.uniform(-shear, shear)
-    affine = (1, slope, -slope * HEIGHT / 2, 0, 1, 0)
-    image = image.transform(image.size, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
-    values = np.asarray(image, "float32") + rng.normal(0, 255 * noise, (HEIGHT, WIDTH))
+    whole = SCALE * WIDTH, SCALE * HEIGHT
+    slack = SCALE + abs(slope) * whole[1] / 2
+    wide = min(rng.uniform(1 - stretch, 1 + stretch), (whole[0] - 2 * slack) / width)
+    x = rng.uniform(slack, whole[0] - slack - wide * width)
+    y = rng.uniform(0.25, 0.75) * (whole[1] - height)
+    affine = (1 / wide, slope / wide, 1 - (x + slope * whole[1] / 2) / wide, 0, 1, 1 - y)
+    image = image.transform(whole, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
+    image = image.reduce(SCALE)
+    values = np.asarray(image, "float32")
+    values = values + rng.normal(0, 255 * rng.uniform(0, noise), values.shape)
     return np.clip(values, 0, 255).astype("uint8")
 
 
