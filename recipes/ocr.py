@@ -148,7 +148,7 @@ def render(text, font, rng, shear, stretch, bold, noise):
     whole = SCALE * WIDTH, SCALE * HEIGHT
     slack = SCALE + abs(slope) * whole[1] / 2
     wide = min(rng.uniform(1 - stretch, 1 + stretch), (whole[0] - 2 * slack) / width)
-    x = rng.uniform(slack, whole[0] - slack - wide * width)
+    x = slack + rng.uniform() * (whole[0] - 2 * slack - wide * width)
     y = rng.uniform(0.25, 0.75) * (whole[1] - height)
     affine = (1 / wide, slope / wide, 1 - (x + slope * whole[1] / 2) / wide, 0, 1, 1 - y)
     image = image.transform(whole, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)

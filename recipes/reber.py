@@ -143,7 +143,7 @@ def size(**more):
 
 TARGETS = {
     "reber": {
-        "online": size(batch_size=1, learning_rate=0.01, epochs=60),
+        "online": size(batch_size=1, learning_rate=0.005, epochs=60),
         "batches": size(batch_size=50, learning_rate=0.02, epochs=1000),
     }
 }

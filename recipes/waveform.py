@@ -136,9 +136,9 @@ TARGETS = {
     "waveform": {
         "short": size(samples=320, units=15),
         "deep_short": size(samples=320, units=7, layers=3),
-        # From larger weights the first gradients of 50 units overflow.
+        # From larger weights the first gradients of 50 units overflow, and three layers come to nothing.
         "long": size(samples=960, units=50, init_scale=0.05),
-        "deep_long": size(samples=960, units=23, layers=3),
+        "deep_long": size(samples=960, units=23, layers=3, init_scale=0.05),
         "clockwork": size(samples=320, units=36, cell="ClockworkRNNCell"),
     }
 }

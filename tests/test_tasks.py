@@ -482,3 +482,8 @@ def test_rendered_strings():
     ink = (x > 60).any(1).sum(1)
     assert np.corrcoef(ink, lengths)[0, 1] > 0.8
     assert not set(ocr.UNSEEN) & set(ocr.FONTS)
+    # What is too wide is made to fit.
+    font, rng = ocr.font("DejaVuSans-Bold", ocr.SCALE * max(ocr.SIZES)), np.random.default_rng(0)
+    for _ in range(200):
+        image = ocr.render("wmwmwmwm", font, rng, shear=0.99, stretch=0.99, bold=0.5, noise=0)
+        assert (image[:, [0, -1]] > 60).mean() < 0.05
