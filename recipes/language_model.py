@@ -134,6 +134,7 @@ class LanguageModel(Recipe):
         def drop(x):
             return keras.layers.Dropout(self.dropout)(x) if self.dropout else x
 
+        floats = keras.config.dtype_policy().variable_dtype
         tokens = keras.Input((None,), dtype="int32", name="tokens")
         embedding = self.embedding(vocabulary_size)
         x = embedding(tokens)
@@ -145,7 +146,7 @@ class LanguageModel(Recipe):
             options = {"return_sequences": True, "name": f"layer_{number}"}
             if with_state:
                 start = [
-                    keras.Input((size,), name=f"{name}_{number}")
+                    keras.Input((size,), name=f"{name}_{number}", dtype=floats)
                     for name, size in zip(cell.states, cell.state_size, strict=True)
                 ]
                 layer = tfcells.RNN(cell, return_state=True, **options)

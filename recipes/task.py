@@ -120,9 +120,10 @@ class Task(Recipe):
         import tfcells
 
         before, after = [], []
+        floats = keras.config.dtype_policy().variable_dtype
         for number in range(1, self.layers + 1):
             cell, name = self.make_cell(), f"layer_{number}"
-            start = [keras.Input((size,)) for size in cell.state_size]
+            start = [keras.Input((size,), dtype=floats) for size in cell.state_size]
             layer = tfcells.RNN(cell, return_sequences=True, return_state=True, name=name)
             x, *end = layer(x, initial_state=start)
             before += start
