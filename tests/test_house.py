@@ -270,7 +270,9 @@ def test_results_are_those_of_the_runs():
         found = f"{result['words_per_second']:,.0f}", f"{result['seconds'] / 60:.0f}"
         assert cells[:2] == [f"{result['parameters']:,}", str(result["epochs"])]
         assert cells[3:] == [f"{valid} / **{test}**", *found]
-        assert recipe.own == f"{valid} / {test}" and recipe.recipe.epochs == result["epochs"]
+        if result["metrics"]["engine"] == "graph":  # the list has the default engine's
+            assert recipe.own == f"{valid} / {test}"
+        assert recipe.recipe.epochs == result["epochs"]
         assert recipe.recipe.parameters() == result["parameters"]
         assert (result["corpus"], result["seed"]) == ("ptb", 1)
 
