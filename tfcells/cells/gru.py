@@ -96,11 +96,14 @@ class LayerNormGRUCell(GatedCell):
     def prepare(self, sequence, training=False):
         tensor = ops.convert_to_tensor
         kernel = Kernel(tensor(self.recurrent_kernel), reads="h", blocks=3)
-        w = Weights(recurrent_kernel=kernel, gain=tensor(self.recurrent_gain))
-        shift = None
+        w = Weights(
+            recurrent_kernel=kernel,
+            kernel_gain=tensor(self.kernel_gain),
+            recurrent_gain=tensor(self.recurrent_gain),
+        )
         if self.use_bias:
-            shift, w.items["bias"] = ops.unstack(tensor(self.bias))
-        return self.norm(self.project(sequence, None), tensor(self.kernel_gain), shift), w
+            w.items["kernel_bias"], w.items["recurrent_bias"] = ops.unstack(tensor(self.bias))
+        return self.project(sequence, None), w
 
     def norm(self, a, gain, shift):
         """LN(a) + shift, of (..., 3 units); shift may be None."""
@@ -115,7 +118,8 @@ class LayerNormGRUCell(GatedCell):
     def step(self, x, state, w):
         (h,) = state
         s, tanh = self.recurrent_activation, self.activation
-        u = self.norm(w.recurrent_kernel(h), w.gain, w.get("bias"))
+        x = self.norm(x, w.kernel_gain, w.get("kernel_bias"))
+        u = self.norm(w.recurrent_kernel(h), w.recurrent_gain, w.get("recurrent_bias"))
         z_x, r_x, g_x = ops.split(x, 3, axis=-1)
         z_h, r_h, g_h = ops.split(u, 3, axis=-1)
         z, r = s(z_x + z_h), s(r_x + r_h)

@@ -87,8 +87,12 @@ class LayerNormLSTMCell(LSTMCell):
         weights = {"recurrent_kernel": kernel}
         if self.norm == "product":
             x = ops.matmul(sequence, self.kernel)
-            x = layer_norm(x, tensor(self.kernel_gain), self.bias, self.epsilon)
-            weights["gain"] = tensor(self.recurrent_gain)
+            weights |= {
+                "kernel_gain": tensor(self.kernel_gain),
+                "recurrent_gain": tensor(self.recurrent_gain),
+            }
+            if self.use_bias:
+                weights["bias"] = tensor(self.bias)
         else:
             x = self.project(sequence, self.bias)
             weights |= {"gain": tensor(self.gain), "shift": tensor(self.shift)}
@@ -99,7 +103,8 @@ class LayerNormLSTMCell(LSTMCell):
     def step(self, x, state, w):
         h, c = state
         if self.norm == "product":
-            a = x + layer_norm(w.recurrent_kernel(h), w.gain, None, self.epsilon)
+            a = layer_norm(x, w.kernel_gain, w.get("bias"), self.epsilon)
+            a += layer_norm(w.recurrent_kernel(h), w.recurrent_gain, None, self.epsilon)
         else:
             a = layer_norm(x + w.recurrent_kernel(h), w.gain, w.shift, self.epsilon, groups=4)
         i, f, g, o = ops.split(a, 4, axis=-1)

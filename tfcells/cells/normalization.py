@@ -15,9 +15,32 @@ def layer_norm(x, gain, shift, epsilon, groups=1):
     v = ops.cast(x, "float32") if half else x
     if groups > 1:
         v = ops.reshape(v, (-1, groups, x.shape[-1] // groups))
-    centred = v - ops.mean(v, axis=-1, keepdims=True)
-    v = centred * ops.rsqrt(ops.mean(ops.square(centred), axis=-1, keepdims=True) + epsilon)
+    v = standardize(v, epsilon)
     if groups > 1:
         v = ops.reshape(v, (-1, x.shape[-1]))
     v = ops.cast(v, dtype) * gain if half else v * gain
     return v if shift is None else v + shift
+
+
+def standardize(v, epsilon):
+    """(v - mean) / sqrt(var + epsilon) over the last axis."""
+
+    @ops.custom_gradient
+    def standard(v):
+        centred = v - mean(v)
+        scale = ops.rsqrt(mean(ops.square(centred)) + epsilon)
+
+        def gradient(*args, upstream=None):
+            d = args[0] if upstream is None else upstream
+            y = centred * scale
+            return scale * (d - mean(d) - y * mean(d * y))
+
+        return centred * scale, gradient
+
+    return standard(v)
+
+
+def mean(v):
+    """The mean along the last axis, kept; by a product: XLA sums slowly what it has just computed."""
+    features = v.shape[-1]
+    return ops.matmul(v, ops.ones((features, 1), v.dtype)) / features
