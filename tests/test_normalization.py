@@ -1,0 +1,43 @@
+"""Layer normalisation by itself."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import cases
+from tfcells.cells.normalization import layer_norm
+
+
+@pytest.mark.parametrize("size", [0.0, 400.0])
+def test_layer_norm_takes_the_moments_of_halves_in_single_precision(size):
+    """400 squared overflows float16, and 1e-9 is 0 in it."""
+    a, gain = np.linspace(-size, size, 8)[None], np.ones(8)
+    found = layer_norm(tf.constant(a, "float16"), tf.constant(gain, "float16"), None, 1e-9)
+    assert found.dtype == "float16"
+    np.testing.assert_allclose(found, cases.norm(a, gain, 0, 1e-9), atol=2e-3)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_the_gradient_of_layer_norm_and_its_own(groups):
+    """As TensorFlow differentiates the formula, twice."""
+    x, gain, d = (tf.random.normal(shape, dtype="float64") for shape in [(3, 8), (8,), (3, 8)])
+
+    def formula(x, gain):
+        v = tf.reshape(x, (-1, groups, 8 // groups))
+        v -= tf.reduce_mean(v, -1, keepdims=True)
+        v *= tf.math.rsqrt(tf.reduce_mean(v**2, -1, keepdims=True) + 1e-3)
+        return gain * tf.reshape(v, (-1, 8))
+
+    def gradients(function):
+        with tf.GradientTape() as outer:
+            outer.watch([x, gain])
+            with tf.GradientTape() as inner:
+                inner.watch([x, gain])
+                y = d * function(x, gain) ** 3
+            first = inner.gradient(y, [x, gain])
+            sums = [tf.reduce_sum(each**2) for each in first]
+        return [*first, *outer.gradient(sums, [x, gain])]
+
+    found = gradients(lambda x, gain: layer_norm(x, gain, None, 1e-3, groups))
+    for got, wanted in zip(found, gradients(formula), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-9)
