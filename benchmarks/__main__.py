@@ -26,6 +26,7 @@ NAMES = {
     "scaling": ("time, memory, first call by size", imported("scaling")),
     "generate": ("text word by word", imported("generate")),
     "engines": ("the engines side by side: agreement and speed", engines.main),
+    "profile": ("where a training step's time goes", imported("profile")),
     "half": ("mixed_bfloat16 beside float32: loss and speed", half.main),
     "published": ("an LSTM's curve beside published ones", published.main),
     "kills": ("runs killed at random moments and resumed", kills.main),

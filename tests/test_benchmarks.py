@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import types
 
 import keras
 import numpy as np
@@ -9,7 +10,18 @@ import pytest
 import tiny
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import engines, half, limits, peers, processes, programs, report, rounds, trainings
+from benchmarks import (
+    engines,
+    half,
+    limits,
+    peers,
+    processes,
+    profile,
+    programs,
+    report,
+    rounds,
+    trainings,
+)
 
 QUICK = "--rounds 2 --seconds 0.001 --units 10"
 LINES = [
@@ -50,6 +62,16 @@ def test_few_programs_for_many_lengths():
     found = processes.in_a_fresh_process(programs.fifty_lengths, size)
     assert len(set(found["lengths"])) > 12
     assert (found["forward"], found["backward"], found["more"]) == (6, 6, 0)
+
+
+def test_a_profile_counts_each_moment_once():
+    """Event 1 holds 2 and 3, 3 holds 4; 5 begins where 1 ends."""
+    times = [(3, 60, 30), (1, 0, 100), (5, 100, 10), (2, 10, 20), (4, 70, 5)]
+    events = [types.SimpleNamespace(metadata_id=n, offset_ps=a, duration_ps=d) for n, a, d in times]
+    assert dict(profile.own_times(events)) == {1: 50, 2: 20, 3: 25, 4: 5, 5: 10}
+    kinds = {"MatMul": "recurrent", "a/MatMul:_MklMatMul": "large", "anything": "all else"}
+    assert all(profile.kind_of(name).startswith(kind) for name, kind in kinds.items())
+    assert profile.kind_of("BlockUntilReady") is None
 
 
 def test_engines_agree(tmp_path, monkeypatch, capsys):
