@@ -15,6 +15,8 @@ from typing import NamedTuple
 import tensorflow as tf
 from keras import tree
 
+from tfcells.cells.base import multiplied
+
 TYPICAL = 1e11  # operations a second, to guess how many small ones make a measurement
 MEASUREMENT = 0.02  # seconds
 MOST = 300  # products in one measurement: the smallest ones' time is TensorFlow's own
@@ -123,10 +125,10 @@ def products_of(cell, batch: int, steps: int, features: int, backward=True) -> l
 
     def step(sequence, state):
         slices, weights = cell.prepare(sequence)
-        now = tree.map_structure(lambda s: s[0], slices)
+        now = tree.map_structure(lambda s: s[0], multiplied(slices))
         return cell.step(now, tuple(state), weights)
 
-    once = found_in(lambda sequence, state: cell.prepare(sequence)[0], sequence, state)
+    once = found_in(lambda sequence, _: multiplied(cell.prepare(sequence)[0]), sequence, state)
     every = found_in(step, sequence, state)[len(once) :]
     resident = sum(4 * inner * columns for _, inner, columns in every)
     products = [Product(*shape) for shape in once]

@@ -202,6 +202,24 @@ def test_rematerialised(pairs, name, steps):
     assert_equal(tf.function(lambda *given: gradients(fast, *given))(*given), wanted)
 
 
+@pytest.mark.parametrize("remat", [False, True])
+def test_what_is_rematerialised_is_never_there_for_all_steps(remat):
+    """Nothing has more numbers than the inputs or outputs of all steps; unless it is to be remembered."""
+    layer = tfcells.RNN(tfcells.LSTMCell(5), return_sequences=True, remat=remat)
+    x = tf.constant(numbers(3, 64, 5).astype("float32"))
+
+    def function(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+        return y, tape.gradient(y, [x, *layer.trainable_variables])
+
+    graph = tf.function(function).get_concrete_function(x).graph
+    sizes = [x.shape.num_elements() for op in graph.get_operations() for x in op.outputs]
+    largest = max(size for size in sizes if size)
+    assert largest == 64 * 3 * 5 if remat else largest >= 64 * 3 * 20
+
+
 def for_any_batch(function, x, state, steps):
     """A graph of a function of x, state and mask, for so many steps, or for any if that is None."""
     signature = [
@@ -525,18 +543,22 @@ def test_fifty_lengths_make_few_programs(randomise):
     assert program(layer).forward.experimental_get_tracing_count() <= 8
 
 
-def test_fifty_lengths_make_few_programs_in_a_graph():
-    """There XLA compiles anew for every padded size that it meets."""
+@pytest.mark.parametrize("remat", [False, True])
+def test_fifty_lengths_make_few_programs_in_a_graph(remat):
+    """There XLA compiles anew for every padded size, or stride, that it meets."""
+    layer = tfcells.RNN(tfcells.LSTMCell(2), remat=remat)
+    layer(np.ones((1, 4, 3)))
 
     @tf.function(input_signature=[tf.TensorSpec([None, 2, 3])])
     def padded(x):
-        found, steps, _ = engine.loops.to_bucket({"x": x})
-        return tf.shape(found["x"])[0], steps, found["x"]
+        [found], steps, _ = engine.loops.to_length(program(layer), [x])
+        size = tf.shape(found)[0]
+        return program(layer).stride(size) if remat else size, steps, found
 
     sizes = set()
     for length in np.random.default_rng(0).integers(1, 129, 50):
         size, steps, x = padded(np.ones((length, 2, 3), "float32"))
-        assert steps == length <= size
+        assert steps == length <= len(x)
         assert np.all(x[:length] == 1) and np.all(x[length:] == 0)
         sizes.add(int(size))
     assert len(sizes) <= 8

@@ -3,7 +3,7 @@
 import keras
 from keras import ops, tree
 
-from tfcells.cells.base import Cell
+from tfcells.cells.base import Cell, multiplied
 
 if keras.backend.backend() == "tensorflow":
     from tfcells import engine
@@ -19,8 +19,9 @@ class RNN(keras.layers.RNN):
     jit_compile: "auto" or True runs the compiled loop (TensorFlow with XLA), except that "auto" takes
     a single step as it is; False runs an ordinary loop, which can be exported and differentiated twice.
     With unroll=True there is no loop to compile; on other backends the ordinary one always runs.
-    remat: record the states of only about the square root of the number of steps, and compute the steps
-    between them again for the gradient: less memory, for one more pass forward. Needs the compiled loop.
+    remat: go in strides of about the square root of the number of steps, keep the state before each, and
+    compute its products and steps again for the gradient: much less memory, for one more pass forward.
+    Needs the compiled loop.
     memory, memory_mask: arguments of the call for cells in `Attention`, (batch, rows, features) and
     (batch, rows).
 
@@ -157,7 +158,10 @@ class RNN(keras.layers.RNN):
         steps = sequence.shape[0]
         if keras.backend.backend() == "tensorflow":
             engine.check(slices, state)
-        if self.unroll or (steps == 1 and self.jit_compile == "auto"):
+        single = self.unroll or (steps == 1 and self.jit_compile == "auto")
+        if single or not self.remat:
+            slices = multiplied(slices)
+        if single:
             outputs, state = unrolled(step, slices, state, weights, steps)
         elif keras.backend.backend() == "tensorflow":
             key = (cell_key(cell), keep is not None and self.zero_output_for_mask)

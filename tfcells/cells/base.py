@@ -21,6 +21,40 @@ def add_bias(x, bias):
     return ops.reshape(rows, ops.shape(x))
 
 
+class Projection:
+    """sequence @ matrix + bias, a slice whose product is still to be made.
+
+    projection[t] is that of the moment t, projection[a:b] that of some steps, `whole()` that of all at
+    once, the fastest. sequence: (steps, batch, features); bias may be None. dtype: of the product, if
+    not its factors'.
+    """
+
+    def __init__(self, sequence, matrix, bias=None, dtype=None):
+        given = [sequence, matrix] if bias is None else [sequence, matrix, bias]
+        # What a variable is now, which is not what it is outside the layer's scopes.
+        self.tensors = [x.value if isinstance(x, keras.Variable) else x for x in given]
+        self.shape = (*sequence.shape[:-1], matrix.shape[-1])
+        self.dtype = dtype or sequence.dtype
+
+    def __getitem__(self, steps):
+        sequence, *rest = self.tensors
+        return self.using([sequence[steps], *rest]).whole()
+
+    def whole(self):
+        sequence, matrix, *bias = self.tensors
+        product = ops.matmul(sequence, matrix)
+        return ops.cast(add_bias(product, *bias) if bias else product, self.dtype)
+
+    def using(self, tensors):
+        """The same with other tensors."""
+        return Projection(*tensors, dtype=self.dtype)
+
+
+def multiplied(slices):
+    """The slices with the product of every `Projection` made."""
+    return keras.tree.map_structure(lambda s: s.whole() if isinstance(s, Projection) else s, slices)
+
+
 class Kernel:
     """A matrix as a step uses it: `kernel(x)` is the product x @ matrix.
 
@@ -140,8 +174,8 @@ class Cell(keras.layers.Layer):
     def prepare(self, sequence, training=False):
         """Do once what concerns the whole sequence.
 
-        sequence: (steps, batch, features). Returns the slices, a structure of tensors whose first
-        axis is time, one slice for each step, and the `Weights` that every step reads.
+        sequence: (steps, batch, features). Returns the slices, a structure of tensors and `Projection`s
+        whose first axis is time, one slice for each step, and the `Weights` that every step reads.
         """
         raise NotImplementedError
 
@@ -307,8 +341,7 @@ class KernelCell(Cell):
 
     def project(self, sequence, bias):
         """W x + b for all steps at once: (steps, batch, features) to (..., columns); b may be None."""
-        product = ops.matmul(sequence, self.kernel)
-        return product if bias is None else add_bias(product, bias)
+        return Projection(sequence, self.kernel, bias)
 
     def prepare(self, sequence, training=False):
         kernel = ops.convert_to_tensor(self.recurrent_kernel)

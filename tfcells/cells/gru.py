@@ -41,11 +41,11 @@ class GRUCell(GatedCell):
                 recurrent_kernel=Kernel(gates, reads="h", blocks=2),
                 candidate_kernel=Kernel(candidate, reads="h"),
             )
-        x = ops.matmul(sequence, self.kernel)
         w = Weights(recurrent_kernel=Kernel(u, reads="h", blocks=3))
+        bias = None
         if self.use_bias:
-            x, w.items["bias"] = x + self.bias[0], ops.convert_to_tensor(self.bias)[1]
-        return x, w
+            bias, w.items["bias"] = ops.unstack(ops.convert_to_tensor(self.bias))
+        return self.project(sequence, bias), w
 
     def step(self, x, state, w):
         (h,) = state

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from tfcells.cells.base import GatedCell, Kernel, Weights, identity, raise_block
+from tfcells.cells.base import GatedCell, Kernel, Projection, Weights, identity, raise_block
 from tfcells.cells.normalization import layer_norm
 from tfcells.checks import flag, number, positive
 
@@ -101,12 +101,11 @@ class HyperLSTMCell(GatedCell):
     def prepare(self, sequence, training=False):
         tensor, features = ops.convert_to_tensor, sequence.shape[-1]
         hyper_kernel = tensor(self.hyper_kernel)
+        bias = self.hyper_bias if self.use_bias else None
         x = {
-            "main": ops.matmul(sequence, self.kernel),
-            "hyper": ops.matmul(sequence, hyper_kernel[:features]),
+            "main": self.project(sequence, None),
+            "hyper": Projection(sequence, hyper_kernel[:features], bias),
         }
-        if self.use_bias:
-            x["hyper"] = x["hyper"] + self.hyper_bias
         w = Weights(
             recurrent_kernel=Kernel(tensor(self.recurrent_kernel), reads="h", blocks=4),
             hyper_state_kernel=Kernel(hyper_kernel[features:], reads="h", blocks=4),

@@ -86,7 +86,7 @@ class LayerNormLSTMCell(LSTMCell):
         kernel = Kernel(tensor(self.recurrent_kernel), reads="h", blocks=4)
         weights = {"recurrent_kernel": kernel}
         if self.norm == "product":
-            x = ops.matmul(sequence, self.kernel)
+            x = self.project(sequence, None)
             weights |= {
                 "kernel_gain": tensor(self.kernel_gain),
                 "recurrent_gain": tensor(self.recurrent_gain),

@@ -3,12 +3,10 @@
 import tensorflow as tf
 from keras import tree
 
-from tfcells.cells.base import Kernel
-from tfcells.engine.products import backward_factors, forward_factors
-from tfcells.engine.program import is_float, split
+from tfcells.cells.base import Kernel, Projection
+from tfcells.engine.program import is_float, split, tensors_of
 
 HALF = tf.float16, tf.bfloat16
-BUCKETS = [2**power for power in range(31)]
 
 
 def run(kind, key, step, slices, state, weights, compile):
@@ -53,53 +51,44 @@ def loop(program, slices, state, weights):
 
 
 def compiled(program, slices, state, weights):
-    """The compiled loop: arguments and results are those of `loop`.
+    """The compiled loop: arguments and results are those of `loop`, slices may be `Projection`s.
 
     Raises NotImplementedError when differentiated twice.
     """
-    known = tree.flatten(slices)[0].shape[:2]
-    slices, steps, padded = to_bucket(slices)
-    length = tree.flatten(slices)[0].shape[0]
+    leaves = tree.flatten(slices)
+    known = leaves[0].shape[:2]
+    leaves, steps, padded = to_length(program, leaves)
     kernels, tensors = split(weights)
-    groups = [tree.flatten(slices), list(state), [kernel.matrix for kernel in kernels], tensors]
+    matrices = [kernel.matrix for kernel in kernels]
+    groups = [[tensors_of(leaf) for leaf in leaves], list(state), matrices, tensors]
 
     def regroup(flat):
-        flat = iter([tf.stop_gradient(x) for x in flat])
-        return [[next(flat) for _ in group] for group in groups]
+        parts, *others = tree.pack_sequence_as(groups, [tf.stop_gradient(x) for x in flat])
+        now = [like.using(p) if isinstance(like, Projection) else p[0] for like, p in zip(leaves, parts)]
+        return now, *others
 
     @tf.custom_gradient
     def run(*flat):
-        now, before, matrices, tensors = regroup(flat)
-        factors = forward_factors(matrices, length)
-        outputs, final, records, befores = program.forward(now, before, factors, tensors, steps)
-        sums, products = program.replayed(now, factors, records)
+        outputs, final, kept, spent = program.ahead(*regroup(flat), steps)
 
         @tf.custom_gradient
         def backward(*given):
             d_outputs, *d_final = (tf.stop_gradient(d) for d in given[: 1 + len(final)])
-            now, _, matrices, tensors = regroup(given[1 + len(final) :])
-            now = [sums.get(number, x) for number, x in enumerate(now)]
             d_final = [d for d, x in zip(d_final, final) if is_float(x)]
-            turned = backward_factors(matrices)
-            d_now, d_state, d_tensors, inputs, d_products = program.backward(
-                d_outputs, d_final, now, befores, matrices, turned, tensors, products, steps
-            )
-            count = steps if padded else None
-            d_matrices = program.weight_gradients(
-                matrices, inputs, d_products, befores, d_now, count
-            )
-            return (*d_now, *d_state, *d_matrices, *d_tensors), once
+            inputs = regroup(given[1 + len(final) :])
+            found = program.back(d_outputs, d_final, kept, *inputs, steps, padded)
+            return tuple(tree.flatten(found)), once
 
         def gradient(*d):
             d = [d[0], *(x if g is None else g for g, x in zip(d[1:], final))]
-            # Nothing of a slice whose sum is known, lest it be kept: only that it is differentiated.
-            given = [x[..., :0] if number in sums else x for number, x in enumerate(flat)]
+            # Nothing of a slice that is spent, lest it be kept: only that it is differentiated.
+            given = [x[..., :0] if number in spent else x for number, x in enumerate(flat)]
             found = iter(backward(*d, *given))
             return tuple(next(found) if is_float(x) else None for x in flat)
 
         return (outputs, *final), gradient
 
-    outputs, *final = run(*(tf.convert_to_tensor(x) for group in groups for x in group))
+    outputs, *final = run(*map(tf.convert_to_tensor, tree.flatten(groups)))
     outputs = outputs[:steps] if padded else outputs
     return tf.ensure_shape(outputs, known + program.output.shape[1:]), tuple(final)
 
@@ -117,6 +106,8 @@ def widened(slices, state, weights):
     def wide(x):
         if isinstance(x, Kernel):
             return Kernel(wide(x.matrix), x.reads, x.blocks, x.product)
+        if isinstance(x, Projection):
+            return Projection(*x.tensors, dtype="float32") if x.dtype in HALF else x
         x = tf.convert_to_tensor(x)
         return tf.cast(x, tf.float32) if x.dtype in HALF else x
 
@@ -132,7 +123,7 @@ def once(*_):
 
 def check(slices, state):
     """Assert, when the program runs, the agreement of sizes that were unknown when it was traced."""
-    first, *others = tree.flatten(slices)
+    first, *others = [tensors_of(leaf)[0] for leaf in tree.flatten(slices)]
     sizes = [*(x.shape[:2] for x in (first, *others)), *(x.shape[:1] for x in state)]
     if all(None not in size for size in sizes):
         return
@@ -146,25 +137,23 @@ def check(slices, state):
         tf.debugging.assert_equal(tf.shape(x)[0], batch, message)
 
 
-def to_bucket(slices):
-    """Pad the steps to a power of two unless the graph knows them, so that few programs serve all.
+def to_length(program, leaves):
+    """Pad the steps to the length that the program wants.
 
     Returns the slices, the true number of steps, and whether they were padded.
     """
-    flat = tree.flatten(slices)
-    known = flat[0].shape[0]
-    if known is not None and not tf.executing_eagerly():
-        return slices, tf.constant(known), False
-    steps = tf.shape(flat[0])[0]
-    if known is not None:
-        size = next(bucket for bucket in BUCKETS if bucket >= known)
-        if size == known:
-            return slices, steps, False
-    else:
-        buckets = tf.constant(BUCKETS)
-        size = tf.reduce_min(tf.where(buckets >= steps, buckets, BUCKETS[-1]))
+    first = tensors_of(leaves[0])[0]
+    known = first.shape[0]
+    steps = tf.shape(first)[0] if known is None else known
+    length = program.length(steps)
+    if length is steps or (known is not None and length == known):
+        return leaves, tf.convert_to_tensor(steps), False
 
     def pad(x):
-        return tf.pad(x, [[0, size - steps]] + [[0, 0]] * (len(x.shape) - 1))
+        return tf.pad(x, [[0, length - steps]] + [[0, 0]] * (len(x.shape) - 1))
 
-    return tree.map_structure(pad, slices), steps, True
+    def padded(leaf):
+        sequence, *rest = tensors_of(leaf)
+        return leaf.using([pad(sequence), *rest]) if rest else pad(sequence)
+
+    return [padded(leaf) for leaf in leaves], tf.convert_to_tensor(steps), True

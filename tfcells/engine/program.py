@@ -8,8 +8,10 @@ from typing import NamedTuple
 import tensorflow as tf
 from keras import tree
 
-from tfcells.cells.base import Kernel, multiply
-from tfcells.engine.products import times
+from tfcells.cells.base import Kernel, Projection, multiply
+from tfcells.engine.products import backward_factors, forward_factors, times
+
+POWERS = [2**power for power in range(31)]
 
 
 class Site(NamedTuple):
@@ -137,26 +139,47 @@ class Program:
         ]
         return graph.structured_outputs[0], sites
 
-    def run_forward(self, slices, state, factors, tensors, steps):
-        """Outputs, final state, and for the way back: the products and the states before each step.
+    def length(self, steps):
+        """To how many steps sequences are padded: a power of two unless the graph knows them, so that
+        few programs serve all.
+        """
+        if isinstance(steps, int) and not tf.executing_eagerly():
+            return steps
+        return power_of_two(exponent(steps))
 
-        factors: of `forward_factors`.
+    def ahead(self, slices, state, matrices, tensors, steps):
+        """Outputs, final state, what the way back needs of them, and the numbers of the slices that it
+        does not need.
+        """
+        factors = forward_factors(matrices, slices[0].shape[0])
+        outputs, final, records, befores = self.forward(slices, state, factors, tensors, steps)
+        sums, products = self.replayed(slices, records)
+        return outputs, final, (sums, products, befores), sums
+
+    def back(self, d_outputs, d_final, kept, slices, state, matrices, tensors, steps, padded):
+        """The gradients of slices, state, matrices and tensors, of floats alone."""
+        sums, products, befores = kept
+        slices = [sums.get(number, x) for number, x in enumerate(slices)]
+        transposed = backward_factors(matrices)
+        d_slices, d_state, totals, inputs, d_products = self.backward(
+            d_outputs, d_final, slices, befores, transposed, tensors, products, steps
+        )
+        count = steps if padded else None
+        d_matrices = self.weight_gradients(matrices, inputs, d_products, befores, d_slices, count)
+        return d_slices, d_state, d_matrices, narrowed(totals, tensors)
+
+    def run_forward(self, slices, state, factors, tensors, steps):
+        """Outputs, final state, and for the way back: the records and the states before each step.
+
+        A record is a product, or its sum with the slice that it is added to. factors: of
+        `forward_factors`. Each step reads ahead what the next one needs: XLA does element-wise work
+        several times as fast on what the loop carries as on a slice taken in the midst of it. XLA would
+        compile anew for each number of steps if it were part of an index.
         """
         size = tf.shape(slices[0])[0]
-        return self.walk(0, steps, size, state, slices, factors, tensors)
-
-    def walk(self, first, end, size, state, slices, factors, tensors):
-        """Steps first to end - 1: outputs, state, records and states before, (size, batch, ...).
-
-        A record is a product, or its sum with the slice that it is added to. Each step reads ahead
-        what the next one needs: XLA does element-wise work several times as fast on what the loop
-        carries as on a slice taken in the midst of it. XLA would compile anew for each `end` if it
-        were part of an index.
-        """
-        last = tf.shape(slices[0])[0] - 1
 
         def body(t, now, state, outputs, records, befores):
-            recorded, here = [], t - first
+            recorded = []
 
             def product(kernel, x):
                 y, site = times(x, factors[kernel]), self.sites[len(recorded)]
@@ -166,63 +189,40 @@ class Program:
             output, new = self.advance(now, state, self.bind(product, tensors))
             return (
                 t + 1,
-                read(tf.minimum(t + 1, last), slices),
+                read(tf.minimum(t + 1, size - 1), slices),
                 new,
-                outputs.write(here, output),
-                write(here, records, recorded),
-                write(here, befores, state),
+                outputs.write(t, output),
+                write(t, records, recorded),
+                write(t, befores, state),
             )
 
         outputs = tf.TensorArray(self.output.dtype, size)
         records = arrays([site.y for site in self.sites], size)
-        start = first, read(first, slices), state, outputs, records, arrays(state, size)
-        _, _, state, outputs, records, befores = tf.while_loop(lambda t, *_: t < end, body, start)
+        start = 0, read(0, slices), state, outputs, records, arrays(state, size)
+        _, _, state, outputs, records, befores = tf.while_loop(lambda t, *_: t < steps, body, start)
         return outputs.stack(), state, stack(records), stack(befores)
 
-    def replayed(self, slices, factors, records):
-        """What `backward` needs of what `forward` got and found: the sums, by the index of the slice
-        in whose place each is, and the argument `products`.
-        """
+    def replayed(self, slices, records):
+        """The records that are sums, by the index of the slice in whose place each is, and the others."""
         where = [i for i, x in enumerate(slices) if is_float(x)]
         found = list(zip(self.sites, records))
         sums = {where[site.slice]: record for site, record in found if site.slice is not None}
         return sums, [record for site, record in found if site.slice is None]
 
     def run_backward(
-        self, d_outputs, d_state, slices, befores, matrices, transposed, tensors, products, steps
+        self, d_outputs, d_state, slices, befores, transposed, tensors, products, steps
     ):
-        """Gradients of slices, state and tensors, and what `weight_gradients` needs besides.
+        """Gradients of slices, state and tensors, the last in float32 at least, and what
+        `weight_gradients` needs besides.
 
         slices: with the sums in their places. transposed: of `backward_factors`. products: those in no sum.
         """
         size = tf.shape(slices[0])[0]
-        found = d_state, self.zero_totals(tensors), arrays(floats(slices), size)
-        d_state, d_tensors, d_slices, inputs, d_products = self.walk_back(
-            0, steps, size, found, d_outputs, slices, befores, transposed, tensors, products
-        )
-        d_tensors = [tf.cast(d, x.dtype) for d, x in zip(d_tensors, floats(tensors))]
-        return stack(d_slices), d_state, d_tensors, inputs, d_products
-
-    def zero_totals(self, tensors):
-        """Where the gradients of tensors are summed over time: at least in float32."""
-        wide = [tf.float64 if x.dtype == tf.float64 else tf.float32 for x in floats(tensors)]
-        return [tf.zeros_like(x, dtype) for x, dtype in zip(floats(tensors), wide)]
-
-    def walk_back(
-        self, first, end, size, found, d_outputs, slices, befores, transposed, tensors, products
-    ):
-        """Back from step end - 1 to step first, whose records are at index 0 of befores and products.
-
-        found: the gradients so far of the state, the tensors (totals) and the slices (arrays); returned
-        as they are then, with the inputs and gradients of products, (size, batch, ...), that are not
-        to be had elsewhere.
-        """
         constants = floats(tensors)
 
-        def body(t, d_state, d_tensors, d_slices, inputs, d_products):
-            here = t - first
-            now, before = read(t, slices), read(here, befores)
-            recorded = iter(read(here, products))
+        def body(t, d_state, totals, d_slices, inputs, d_products):
+            now, before = read(t, slices), read(t, befores)
+            recorded = iter(read(t, products))
             values = [
                 next(recorded) if site.slice is None else tf.zeros_like(floats(now)[site.slice])
                 for site in self.sites
@@ -252,17 +252,23 @@ class Program:
             return (
                 t - 1,
                 d_before,
-                [total + tf.cast(d, total.dtype) for total, d in zip(d_tensors, d_used)],
+                [total + tf.cast(d, total.dtype) for total, d in zip(totals, d_used)],
                 write(t, d_slices, d_now),
-                write(here, inputs, self.inputs_of(factors)),
-                write(here, d_products, self.gradients_of(d_taps)),
+                write(t, inputs, self.inputs_of(factors)),
+                write(t, d_products, self.gradients_of(d_taps)),
             )
 
-        inputs = arrays(self.inputs_of([site.x for site in self.sites]), size)
-        d_products = arrays(self.gradients_of([site.y for site in self.sites]), size)
-        start = end - 1, *found, inputs, d_products
-        _, *found, inputs, d_products = tf.while_loop(lambda t, *_: t >= first, body, start)
-        return *found, stack(inputs), stack(d_products)
+        start = (
+            steps - 1,
+            d_state,
+            [tf.zeros_like(x, wide(x.dtype)) for x in constants],
+            arrays(floats(slices), size),
+            arrays(self.inputs_of([site.x for site in self.sites]), size),
+            arrays(self.gradients_of([site.y for site in self.sites]), size),
+        )
+        _, d_state, totals, *found = tf.while_loop(lambda t, *_: t >= 0, body, start)
+        d_slices, inputs, d_products = map(stack, found)
+        return d_slices, d_state, totals, inputs, d_products
 
     def inputs_of(self, values):
         """Of values at all sites, those where an input must be recorded."""
@@ -297,6 +303,11 @@ def split(weights):
     return kernels, [leaf for leaf in leaves if not isinstance(leaf, Kernel)]
 
 
+def tensors_of(leaf):
+    """What a slice consists of; what comes first goes along time."""
+    return leaf.tensors if isinstance(leaf, Projection) else [leaf]
+
+
 def is_float(x):
     return x.dtype.is_floating
 
@@ -315,6 +326,27 @@ def partner(y):
     other = second if first is y else first
     alike = other.shape.as_list() == y.shape.as_list() and other.dtype == y.dtype
     return other if alike and other is not y and other.consumers() == uses else None
+
+
+def wide(dtype):
+    """In what many numbers of that dtype are summed: at least in float32."""
+    return tf.float64 if dtype == tf.float64 else tf.float32
+
+
+def narrowed(totals, like):
+    """Sums as their terms' dtypes have them: those of the floats among `like`."""
+    return [tf.cast(total, x.dtype) for total, x in zip(totals, floats(like), strict=True)]
+
+
+def exponent(number):
+    """The least power to which two is at least that number, an int or a tensor."""
+    if isinstance(number, int):
+        return (number - 1).bit_length()
+    return tf.reduce_sum(tf.cast(tf.constant(POWERS) < number, tf.int32))
+
+
+def power_of_two(exponent):
+    return 2**exponent if isinstance(exponent, int) else tf.gather(POWERS, exponent)
 
 
 def floats(tensors):

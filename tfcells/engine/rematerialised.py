@@ -1,77 +1,174 @@
-"""The compiled pair with less to remember: steps are computed again instead of recorded."""
+"""The compiled pair with less to remember: a stride of steps is computed anew on the way back."""
 
 import tensorflow as tf
 
-from tfcells.engine.products import times
-from tfcells.engine.program import Program, arrays, floats, stack, write
+from tfcells.cells.base import Projection
+from tfcells.engine.products import backward_factors, forward_factors
+from tfcells.engine.program import (
+    Program,
+    arrays,
+    exponent,
+    floats,
+    is_float,
+    narrowed,
+    power_of_two,
+    read,
+    stack,
+    tensors_of,
+    wide,
+    write,
+)
 
 
 class Rematerialised(Program):
-    """Records the states of some steps only, and on the way back runs the steps between them again."""
+    """Goes stride by stride, and remembers of each the state before it.
 
-    def probe(self, slices, state, weights):
-        """As any program's, but no product's gradient is a slice's: those are of all steps."""
-        output, sites = super().probe(slices, state, weights)
-        return output, [site._replace(slice=None) for site in sites]
+    A stride's products of the input, too, are made when its turn comes, and again on the way back: slices
+    may be `Projection`s. Strides follow one another in TensorFlow, which multiplies what concerns a
+    whole one; the steps of one are XLA's.
+    """
+
+    def length(self, steps):
+        """As they are: a copy would cost what is to be saved."""
+        return steps
+
+    def stride(self, steps):
+        """The steps of a stride: a power of two, about the root of all steps, and no more than these."""
+        return power_of_two((exponent(steps) + 1) // 2)
+
+    def ahead(self, slices, state, matrices, tensors, steps):
+        moving, fixed = apart(slices)
+        stride, strides = self.cut(moving)
+        factors = forward_factors(matrices, stride if isinstance(stride, int) else None)
+
+        def body(number, state, outputs, marks):
+            block = together(slices, taken(moving, number, stride), fixed)
+            end = tf.minimum(stride, steps - number * stride)
+            output, new = self.forward(block, state, factors, tensors, end)
+            return (
+                number + 1,
+                shaped(new, state),
+                outputs.write(number, output),
+                write(number, marks, state),
+            )
+
+        start = 0, state, tf.TensorArray(self.output.dtype, strides), arrays(state, strides)
+        _, final, outputs, marks = tf.while_loop(lambda number, *_: number < strides, body, start)
+        return joined(outputs, steps), final, stack(marks), ()
+
+    def back(self, d_outputs, d_final, marks, slices, state, matrices, tensors, steps, padded):
+        moving, fixed = apart(slices)
+        stride, strides = self.cut(moving)
+        factors = forward_factors(matrices, stride if isinstance(stride, int) else None)
+        transposed = backward_factors(matrices)
+
+        def body(number, d_state, d_moving, *totals):
+            *moved, d_output = taken([*moving, d_outputs], number, stride)
+            with tf.GradientTape() as tape:
+                tape.watch([*floats(moved), *fixed])
+                block = together(slices, moved, fixed)
+            end = tf.minimum(stride, steps - number * stride)
+            before = read(number, marks)
+            d_block, d_new, d_tensors, inputs, d_products, befores = self.backward(
+                d_output, d_state, block, before, factors, transposed, tensors, end
+            )
+            d_moved, d_fixed = tape.gradient(floats(block), [floats(moved), fixed], d_block)
+            d_matrices = self.weight_gradients(
+                matrices, inputs, d_products, befores, d_block, None
+            )
+            return (
+                number - 1,
+                shaped(d_new, d_state),
+                write(number, d_moving, d_moved),
+                *map(added, totals, (d_fixed, d_matrices, d_tensors)),
+            )
+
+        totals = [
+            [tf.zeros_like(x, wide(x.dtype)) for x in floats(group)]
+            for group in (fixed, matrices, tensors)
+        ]
+        start = strides - 1, d_final, arrays(floats(moving), strides), *totals
+        _, d_state, d_moving, *totals = tf.while_loop(lambda number, *_: number >= 0, body, start)
+        d_fixed, d_matrices, d_tensors = map(narrowed, totals, (fixed, matrices, tensors))
+        d_moving, d_fixed = iter(d_moving), iter(d_fixed)
+        d_slices = []
+        for leaf in slices:
+            first, *rest = tensors_of(leaf)
+            d_slices += [joined(next(d_moving), steps)] if is_float(first) else []
+            d_slices += [next(d_fixed) for _ in rest]
+        return d_slices, d_state, d_matrices, d_tensors
 
     def run_forward(self, slices, state, factors, tensors, steps):
-        """Outputs, final state, and the states after each stride of steps."""
-        stride, strides = self.strides(slices)
-
-        def body(t, state, outputs, marks):
-            weights = self.bind(lambda kernel, x: times(x, factors[kernel]), tensors)
-            output, new = self.advance([s[t] for s in slices], state, weights)
-            return t + 1, new, outputs.write(t, output), write(t // stride, marks, new)
-
-        outputs = tf.TensorArray(self.output.dtype, tf.shape(slices[0])[0])
-        _, final, outputs, marks = tf.while_loop(
-            lambda t, *_: t < steps, body, (0, state, outputs, arrays(state, strides))
-        )
-        marks = [tf.concat([x[None], after[:-1]], 0) for x, after in zip(state, stack(marks))]
-        return outputs.stack(), final, [], marks
+        """Outputs and final state of a stride."""
+        return super().run_forward(slices, state, factors, tensors, steps)[:2]
 
     def run_backward(
-        self, d_outputs, d_state, slices, marks, matrices, transposed, tensors, factors, steps
+        self, d_outputs, d_state, slices, state, factors, transposed, tensors, steps
     ):
-        """Gradients of slices, state and tensors; in place of the products' those of the matrices."""
-        stride, _ = self.strides(slices)
-
-        def body(number, d_matrices, *found):
-            first = number * stride
-            end = tf.minimum(first + stride, steps)
-            state = [mark[number] for mark in marks]
-            _, _, products, befores = self.walk(first, end, stride, state, slices, factors, tensors)
-            *found, inputs, d_products = self.walk_back(
-                first, end, stride, found, d_outputs, slices, befores, transposed, tensors, products
-            )
-            more = super(Rematerialised, self).weight_gradients(
-                matrices, inputs, d_products, befores, (), None
-            )
-            return number - 1, [total + d for total, d in zip(d_matrices, more)], *found
-
-        d_slices = arrays(floats(slices), tf.shape(slices[0])[0])
-        _, d_matrices, d_state, d_tensors, d_slices = tf.while_loop(
-            lambda number, *_: number >= 0,
-            body,
-            (
-                (steps - 1) // stride,
-                [tf.zeros_like(x) for x in matrices],
-                d_state,
-                self.zero_totals(tensors),
-                d_slices,
-            ),
+        """What any program's does, and the states before each step; from the state before the stride."""
+        _, _, records, befores = super().run_forward(slices, state, factors, tensors, steps)
+        sums, products = self.replayed(slices, records)
+        slices = [sums.get(number, x) for number, x in enumerate(slices)]
+        found = super().run_backward(
+            d_outputs, d_state, slices, befores, transposed, tensors, products, steps
         )
-        d_tensors = [tf.cast(d, x.dtype) for d, x in zip(d_tensors, floats(tensors))]
-        return stack(d_slices), d_state, d_tensors, [], d_matrices
+        return *found, befores
 
-    def replayed(self, slices, factors, records):
-        return {}, factors
-
-    def strides(self, slices):
-        """Steps of a stride, about the root of all steps, and the number of strides."""
-        size = tf.shape(slices[0])[0]
-        stride = tf.cast(tf.math.ceil(tf.sqrt(tf.cast(size, tf.float32))), tf.int32)
+    def cut(self, moving):
+        """The steps of a stride, and the number of strides, of which the last may be shorter."""
+        size = length_of(moving[0])
+        stride = self.stride(size)
         return stride, -(-size // stride)
 
-    def weight_gradients(self, matrices, inputs, d_matrices, befores, d_slices, steps):
-        return d_matrices
+
+def apart(slices):
+    """What the slices consist of: what goes along time, and what does not."""
+    parts = [tensors_of(leaf) for leaf in slices]
+    return [part[0] for part in parts], [x for part in parts for x in part[1:]]
+
+
+def together(slices, moved, fixed):
+    """The slices of one stride: of `moved`, where they are `Projection`s with what is `fixed`."""
+    fixed = iter(fixed)
+    return [
+        leaf.using([x, *(next(fixed) for _ in leaf.tensors[1:])]).whole()
+        if isinstance(leaf, Projection)
+        else x
+        for leaf, x in zip(slices, moved, strict=True)
+    ]
+
+
+def length_of(x):
+    """The steps, as a number if they are known."""
+    return tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
+
+
+def taken(sequences, number, stride):
+    """Of each sequence the stride of that number; what fills the last one up is to be left alone."""
+    size = length_of(sequences[0])
+    first = tf.convert_to_tensor(number * stride)
+    start = tf.minimum(first, size - stride)
+
+    def take(x):
+        begin, rest = tf.zeros_like(tf.shape(x)[1:]), tf.shape(x)[1:]
+        block = tf.slice(x, tf.concat([[start], begin], 0), tf.concat([[stride], rest], 0))
+        block = tf.ensure_shape(block, [stride if isinstance(stride, int) else None, *x.shape[1:]])
+        return tf.roll(block, start - first, 0)
+
+    return [take(x) for x in sequences]
+
+
+def joined(blocks, steps):
+    """An array of strides, (stride, ...), as one sequence of so many steps."""
+    x = blocks.stack()
+    return tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], 0))[:steps]
+
+
+def shaped(values, like):
+    """The values, known to have the shapes of others."""
+    return [tf.ensure_shape(x, y.shape) for x, y in zip(values, like, strict=True)]
+
+
+def added(totals, terms):
+    sums = [total + tf.cast(x, total.dtype) for total, x in zip(totals, terms, strict=True)]
+    return shaped(sums, totals)
