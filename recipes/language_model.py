@@ -163,7 +163,7 @@ class LanguageModel(Recipe):
             logits = self.tied_logits(drop(x), embedding)
         else:
             start = self.initializers("kernel_initializer")
-            output = keras.layers.Dense(vocabulary_size, use_bias=False, name="output", **start)
+            output = tfcells.Dense(vocabulary_size, use_bias=False, name="output", **start)
             logits = output(drop(x))
         bias = tfcells.Bias(name="output_bias", **self.initializers("initializer"))
         logits = bias(logits)

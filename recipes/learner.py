@@ -74,12 +74,25 @@ class Learner:
                 objective += self.recipe.objective(loss, sum(self.model.losses)) * share
                 losses.append(tf.reduce_sum(loss))
                 states.append(end)
-        # An embedding's gradient comes as slices, a word that occurs twice as two. The norm is that
-        # of their sum.
-        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(objective, self.weights)]
+        gradients = [self.summed(g) for g in tape.gradient(objective, self.weights)]
         norm = tf.linalg.global_norm(gradients)
         self.update(gradients, norm)
         return tf.add_n(losses), norm, joined(states)
+
+    def summed(self, gradient):
+        """A gradient with the norm that it should have.
+
+        An embedding's comes as slices, a word that occurs twice as two: here they are added up. Plain SGD,
+        which leaves all other words alone, gets them as slices.
+        """
+        if not isinstance(gradient, tf.IndexedSlices):
+            return gradient
+        if self.recipe.optimizer != "sgd" or self.recipe.weight_decay:
+            return tf.convert_to_tensor(gradient)
+        words, rows = gradient.indices, tf.size(gradient.indices)
+        last = tf.math.unsorted_segment_max(tf.range(rows), words, gradient.dense_shape[0])
+        values = tf.math.unsorted_segment_sum(gradient.values, tf.gather(last, words), rows)
+        return tf.IndexedSlices(values, words, gradient.dense_shape)  # zero but where a word is last
 
     def shards(self, *values):
         """The rows of some tensors in equal parts, which are independent of one another."""

@@ -245,6 +245,56 @@ def test_products_turned_round(pairs, monkeypatch, name, remat):
         assert_equal(function(*given), wanted)
 
 
+@pytest.fixture
+def by_xla(monkeypatch):
+    """Have XLA multiply by transposed matrices, however small; the shapes of what it multiplied."""
+    monkeypatch.setattr(engine.products, "WORTH", 1)
+    found, product = [], engine.products.by_transposed
+
+    def noted(d, matrix):
+        found.append((d.shape[0], *matrix.shape))
+        return product(d, matrix)
+
+    noted.python_function = product.python_function
+    monkeypatch.setattr(engine.products, "by_transposed", noted)
+    return found
+
+
+@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("xla", [False, True])
+def test_products_of_the_input_go_back_by_xla(pairs, by_xla, remat, xla):
+    """In a graph that knows the rows: eagerly each length would be compiled."""
+    fast, slow = pairs("rhn", remat=remat)
+    given = arguments(fast)
+    wanted = gradients(slow, *given)
+    assert_equal(gradients(fast, *given), wanted)
+    assert not by_xla
+    assert_equal(tf.function(lambda *g: gradients(fast, *g), jit_compile=xla)(*given), wanted)
+    assert by_xla and all(shape[1:] == fast.cell.kernel.shape for shape in by_xla)
+
+
+@pytest.mark.parametrize("options", [{}, {"use_bias": False}, {"activation": "tanh"}])
+@pytest.mark.parametrize("shape", [(2, 3), (2, 4, 3)])
+def test_dense_is_that_of_keras(by_xla, randomise, options, shape):
+    mine = tfcells.Dense(5, dtype="float64", **options)
+    keras_own = keras.layers.Dense(5, dtype="float64", **options)
+    x = tf.constant(numbers(*shape))
+    mine(x), keras_own(x)
+    randomise(mine)
+    keras_own.set_weights(mine.get_weights())
+
+    def gradients(layer, x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+        return [y, *tape.gradient(y, [x, *(w.value for w in layer.trainable_weights)], tf.cos(y))]
+
+    wanted = gradients(keras_own, x)
+    assert_equal(gradients(mine, x), wanted)
+    assert_equal(tf.function(lambda x: gradients(mine, x))(x), wanted)
+    assert by_xla == [(np.prod(shape[:-1]), 3, 5)]
+
+
 @pytest.mark.parametrize("shape", [(2, 4), (2, 3, 4)])
 def test_a_product_turned_round_is_that_product(shape):
     x, matrix = numbers(*shape), numbers(4, 5, seed=2)

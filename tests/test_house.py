@@ -105,7 +105,8 @@ def test_the_networks_in_numpy_need_numpy_alone(path):
 
 
 def test_the_engine_is_imported_for_tensorflow_alone():
-    """`rnn.py` imports it below an `if` on the backend, and nothing outside it imports it at all."""
+    """Layers with a fast path import it below an `if` on the backend, nothing else outside it does."""
+    layers = "tfcells/rnn.py", "tfcells/embedding.py"
     for path in LIBRARY:
         if name_of(path).startswith("tfcells/engine/"):
             continue
@@ -114,7 +115,7 @@ def test_the_engine_is_imported_for_tensorflow_alone():
             if isinstance(node, ast.If) and "backend" in ast.unparse(node.test):
                 guarded |= {id(inner) for inner in ast.walk(node)}
             if isinstance(node, ast.Import | ast.ImportFrom) and "engine" in ast.unparse(node):
-                assert name_of(path) == "tfcells/rnn.py" and id(node) in guarded
+                assert name_of(path) in layers and id(node) in guarded
 
 
 OTHER_BACKEND = """

@@ -3,7 +3,7 @@
 from tfcells import cells as _cells
 from tfcells.attention import Attention
 from tfcells.cells import *
-from tfcells.embedding import Bias, WordDropout
+from tfcells.embedding import Bias, Dense, WordDropout
 from tfcells.portable import portable
 from tfcells.regularizers import ActivationRegularizer, TemporalActivationRegularizer
 from tfcells.restart import Restart
@@ -16,6 +16,7 @@ __all__ = [
     "ActivationRegularizer",
     "Attention",
     "Bias",
+    "Dense",
     "RNN",
     "RecurrentDropout",
     "Restart",

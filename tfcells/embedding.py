@@ -7,6 +7,9 @@ from tfcells import masks
 from tfcells.cells.base import add_bias
 from tfcells.checks import positive, probability
 
+if keras.backend.backend() == "tensorflow":
+    from tfcells import engine
+
 
 @keras.saving.register_keras_serializable("tfcells")
 class WordDropout(keras.layers.Layer):
@@ -49,6 +52,24 @@ class WordDropout(keras.layers.Layer):
     def get_config(self):
         own = {name: getattr(self, name) for name in ("vocabulary_size", "rate", "seed")}
         return super().get_config() | own
+
+
+@keras.saving.register_keras_serializable("tfcells")
+class Dense(keras.layers.Dense):
+    """`keras.layers.Dense` with a faster way back for few rows and many units, as those of a softmax.
+
+    On TensorFlow, on a CPU; elsewhere it is Keras's.
+
+    >>> keras.ops.shape(tfcells.Dense(4)(keras.ops.ones((2, 5, 3))))
+    (2, 5, 4)
+    """
+
+    def call(self, inputs, training=None):
+        if not keras.backend.backend() == "tensorflow":
+            return super().call(inputs, training)
+        x = engine.project(inputs, self.kernel)
+        x = add_bias(x, self.bias) if self.use_bias else x
+        return x if self.activation is None else self.activation(x)
 
 
 @keras.saving.register_keras_serializable("tfcells")

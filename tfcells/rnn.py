@@ -159,8 +159,10 @@ class RNN(keras.layers.RNN):
         if keras.backend.backend() == "tensorflow":
             engine.check(slices, state)
         single = self.unroll or (steps == 1 and self.jit_compile == "auto")
-        if single or not self.remat:
+        if single or not self.compiles:
             slices = multiplied(slices)
+        elif not self.remat:
+            slices = multiplied(slices, engine.project)
         if single:
             outputs, state = unrolled(step, slices, state, weights, steps)
         elif keras.backend.backend() == "tensorflow":

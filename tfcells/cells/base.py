@@ -40,9 +40,9 @@ class Projection:
         sequence, *rest = self.tensors
         return self.using([sequence[steps], *rest]).whole()
 
-    def whole(self):
+    def whole(self, matmul=ops.matmul):
         sequence, matrix, *bias = self.tensors
-        product = ops.matmul(sequence, matrix)
+        product = matmul(sequence, matrix)
         return ops.cast(add_bias(product, *bias) if bias else product, self.dtype)
 
     def using(self, tensors):
@@ -50,9 +50,11 @@ class Projection:
         return Projection(*tensors, dtype=self.dtype)
 
 
-def multiplied(slices):
+def multiplied(slices, matmul=ops.matmul):
     """The slices with the product of every `Projection` made."""
-    return keras.tree.map_structure(lambda s: s.whole() if isinstance(s, Projection) else s, slices)
+    return keras.tree.map_structure(
+        lambda s: s.whole(matmul) if isinstance(s, Projection) else s, slices
+    )
 
 
 class Kernel:

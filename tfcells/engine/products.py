@@ -1,7 +1,9 @@
-"""Products in the compiled loop: how XLA multiplies fastest on a CPU.
+"""Products: how they are fastest on a CPU.
 
-XLA's product x @ matrix takes its time to arrange a large matrix anew at every step. Turned round, as
-matrix^T @ x^T with matrix^T as it lies in memory, it need not, and can be more than twice as fast.
+In the compiled loop, XLA's product x @ matrix takes its time to arrange a large matrix anew at every
+step. Turned round, as matrix^T @ x^T with matrix^T as it lies in memory, it need not, and can be more than
+twice as fast. Outside, where TensorFlow multiplies, by the transposed matrix XLA is faster while there
+are few rows.
 """
 
 from typing import NamedTuple
@@ -15,6 +17,8 @@ LARGE = 2**19  # numbers in a matrix from which it is turned round where that co
 VERY_LARGE = 2**22  # and from which it is worth the transposition,
 MANY = 16  # if there are so many steps
 LANES = 16  # of a processor's vectors: so many rows at a time
+FEW = 2**9  # rows up to which XLA multiplies by a transposed matrix,
+WORTH = 2**26  # if there are so many multiplications
 
 
 class Turned(NamedTuple):
@@ -60,3 +64,37 @@ def times(x, factor):
     # The barrier keeps XLA from undoing it.
     [y] = xla.optimization_barrier(tf.matmul(factor.matrix, x, transpose_b=True))
     return tf.ensure_shape(tf.transpose(y)[:rows], (known, factor.matrix.shape[0]))
+
+
+def project(x, matrix):
+    """x @ matrix, (..., inputs) to (..., outputs), for all steps at once."""
+    shape = tf.shape(x)
+    y = product(tf.reshape(x, (-1, x.shape[-1])), tf.convert_to_tensor(matrix))
+    y = tf.reshape(y, tf.concat([shape[:-1], y.shape[-1:]], 0))
+    return tf.ensure_shape(y, [*x.shape[:-1], matrix.shape[-1]])
+
+
+@tf.custom_gradient
+def product(x, matrix):
+    """x @ matrix, of (rows, inputs)."""
+
+    def gradient(d):
+        back = by_transposed if favours_xla(d, matrix) else by_transposed.python_function
+        return back(d, matrix), tf.matmul(x, d, transpose_a=True)
+
+    return tf.matmul(x, matrix), gradient
+
+
+@tf.function(jit_compile=True)
+def by_transposed(d, matrix):
+    return tf.matmul(d, matrix, transpose_b=True)
+
+
+def favours_xla(d, matrix):
+    """Whether XLA multiplies d by that matrix, transposed, in less time than TensorFlow, as it does on a
+    CPU but in half precision; if the graph knows how many rows there are, since XLA compiles anew for each
+    number.
+    """
+    rows = None if tf.executing_eagerly() else d.shape[0]
+    few = rows is not None and rows <= FEW and rows * matrix.shape.num_elements() >= WORTH
+    return few and d.dtype.size >= 4 and not tf.config.list_logical_devices("GPU")
