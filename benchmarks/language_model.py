@@ -161,6 +161,7 @@ def goals_of(size: str, times: dict) -> list[tuple]:
     for name, (aim, floor) in {TORCH: (1.3, 1.0), KERAS: GOALS[size]}.items():
         measured = rounds.ratios(times, name, MINE) if name in times else f"{name} is absent"
         goals.append(rounds.goal(f"{size}, words/s: train.py / {name}", measured, aim, floor))
+        goals += [rounds.bound(times, name, size)] if name in times else []
     if size == "medium":
         absent = "this processor has no AVX512-BF16"
         measured = rounds.ratios(times, MINE, HALF) if HALF in times else absent

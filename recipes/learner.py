@@ -82,12 +82,10 @@ class Learner:
     def summed(self, gradient):
         """A gradient with the norm that it should have.
 
-        An embedding's comes as slices, a word that occurs twice as two: here they are added up. Plain SGD,
-        which leaves all other words alone, gets them as slices.
+        An embedding's comes as slices, a word that occurs twice as two: here they are added up. SGD, which
+        leaves all other words alone, gets them as slices.
         """
-        if not isinstance(gradient, tf.IndexedSlices):
-            return gradient
-        if self.recipe.optimizer != "sgd" or self.recipe.weight_decay:
+        if self.recipe.optimizer != "sgd" or not isinstance(gradient, tf.IndexedSlices):
             return tf.convert_to_tensor(gradient)
         words, rows = gradient.indices, tf.size(gradient.indices)
         last = tf.math.unsorted_segment_max(tf.range(rows), words, gradient.dense_shape[0])

@@ -194,7 +194,7 @@ def test_gradients_in_a_function(pairs, name, xla):
     "name, steps", [("lstm", 7), ("hyper", 3), ("stack", 7), ("odd", 7), ("odd", 1)]
 )
 def test_rematerialised(pairs, name, steps):
-    """Eagerly the steps are padded; in a function the last stride is shorter than the others."""
+    """The last stride is shorter than the others, or there is but one step."""
     fast, slow = pairs(name, remat=True)
     given = arguments(fast, steps)
     wanted = gradients(slow, *given)
@@ -243,6 +243,16 @@ def test_products_turned_round(pairs, monkeypatch, name, remat):
         wanted = gradients(slow, *given)
         assert_equal(gradients(fast, *given), wanted)
         assert_equal(function(*given), wanted)
+
+
+@pytest.mark.parametrize("options", [{}, {"remat": True}, {"jit_compile": False}, {"unroll": True}])
+@pytest.mark.parametrize("steps", [1, 5])
+def test_sequences_of_whole_numbers(options, steps):
+    layer, dense = tfcells.RNN(tfcells.GRUCell(3), **options), tfcells.Dense(3)
+    x = np.arange(2 * steps * 4).reshape(2, steps, 4) % 3
+    for each in (layer, dense):
+        wanted = each(x.astype("float32"))
+        assert_equal([each(x), tf.function(each)(x)], [wanted, wanted], 1e-6)
 
 
 @pytest.fixture
@@ -319,9 +329,10 @@ def test_which_products_are_turned_round():
     assert turned(2048, 15) == [0, 1]
 
 
-def test_unknown_batch_and_length(pairs):
+@pytest.mark.parametrize("remat", [False, True])
+def test_unknown_batch_and_length(pairs, remat):
     """One trace serves all; the true length, not the padded one, counts."""
-    fast, slow = pairs("odd")
+    fast, slow = pairs("odd", remat=remat)
     x, state, mask = arguments(fast)
     function = for_any_batch(lambda *given: gradients(fast, *given), x, state, None)
     for steps in (STEPS, 1, 8):
@@ -330,8 +341,9 @@ def test_unknown_batch_and_length(pairs):
     assert function.experimental_get_tracing_count() == 1
 
 
-def test_unknown_batch_and_length_in_xla(pairs):
-    fast, slow = pairs("rhn")
+@pytest.mark.parametrize("remat", [False, True])
+def test_unknown_batch_and_length_in_xla(pairs, remat):
+    fast, slow = pairs("rhn", remat=remat)
     x, state, _ = arguments(fast)
     signature = [
         tf.TensorSpec([None, None, FEATURES], x.dtype),

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from tfcells import masks
-from tfcells.cells.base import add_bias
+from tfcells.cells.base import add_bias, affine
 from tfcells.checks import positive, probability
 
 if keras.backend.backend() == "tensorflow":
@@ -65,11 +65,10 @@ class Dense(keras.layers.Dense):
     """
 
     def call(self, inputs, training=None):
-        if not keras.backend.backend() == "tensorflow":
+        if keras.backend.backend() != "tensorflow" or not engine.is_dense(inputs, self.compute_dtype):
             return super().call(inputs, training)
-        x = engine.project(inputs, self.kernel)
-        x = add_bias(x, self.bias) if self.use_bias else x
-        return x if self.activation is None else self.activation(x)
+        kernel = ops.convert_to_tensor(self.kernel)
+        return self.activation(affine(inputs, kernel, self.bias, engine.product))
 
 
 @keras.saving.register_keras_serializable("tfcells")

@@ -162,7 +162,7 @@ class RNN(keras.layers.RNN):
         if single or not self.compiles:
             slices = multiplied(slices)
         elif not self.remat:
-            slices = multiplied(slices, engine.project)
+            slices = multiplied(slices, engine.product)
         if single:
             outputs, state = unrolled(step, slices, state, weights, steps)
         elif keras.backend.backend() == "tensorflow":

@@ -1,6 +1,6 @@
 """The cells. An import here is what registers one."""
 
-from tfcells.cells.base import Cell, GatedCell, Kernel, KernelCell, Weights
+from tfcells.cells.base import Cell, GatedCell, Kernel, KernelCell, Projection, Weights
 from tfcells.cells.clockwork import ClockworkRNNCell
 from tfcells.cells.elman import ElmanCell, LayerNormElmanCell
 from tfcells.cells.gru import GRUCell, LayerNormGRUCell
@@ -15,4 +15,4 @@ CELLS = {
     and issubclass(value, Cell)
     and value not in (Cell, KernelCell, GatedCell)
 }
-__all__ = ["CELLS", "Cell", "GatedCell", "Kernel", "KernelCell", "Weights", *CELLS]
+__all__ = ["CELLS", "Cell", "GatedCell", "Kernel", "KernelCell", "Projection", "Weights", *CELLS]

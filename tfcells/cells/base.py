@@ -15,8 +15,18 @@ def multiply(x, matrix):
     return ops.matmul(x, matrix)
 
 
+def affine(x, matrix, bias=None, product=ops.matmul):
+    """x @ matrix + bias along the last axis; bias may be None. product: multiplies (rows, inputs).
+
+    Row by row, so that TensorFlow adds the bias while it multiplies.
+    """
+    rows = product(ops.reshape(x, (-1, x.shape[-1])), matrix)
+    rows = rows if bias is None else ops.add(rows, bias)
+    return ops.reshape(rows, (*ops.shape(x)[:-1], rows.shape[-1]))
+
+
 def add_bias(x, bias):
-    """x + bias along the last axis; row by row, so that TensorFlow adds it while it multiplies."""
+    """x + bias along the last axis; row by row, as in `affine`."""
     rows = ops.add(ops.reshape(x, (-1, x.shape[-1])), bias)
     return ops.reshape(rows, ops.shape(x))
 
@@ -24,9 +34,8 @@ def add_bias(x, bias):
 class Projection:
     """sequence @ matrix + bias, a slice whose product is still to be made.
 
-    projection[t] is that of the moment t, projection[a:b] that of some steps, `whole()` that of all at
-    once, the fastest. sequence: (steps, batch, features); bias may be None. dtype: of the product, if
-    not its factors'.
+    projection[t] is that of the moment t, `whole()` that of all at once, the fastest. sequence: (steps,
+    batch, features); bias may be None. dtype: of the product, if not its factors'.
     """
 
     def __init__(self, sequence, matrix, bias=None, dtype=None):
@@ -34,26 +43,28 @@ class Projection:
         # What a variable is now, which is not what it is outside the layer's scopes.
         self.tensors = [x.value if isinstance(x, keras.Variable) else x for x in given]
         self.shape = (*sequence.shape[:-1], matrix.shape[-1])
-        self.dtype = dtype or sequence.dtype
+        self.factors = keras.backend.result_type(*(x.dtype for x in self.tensors[:2]))
+        self.dtype = dtype or self.factors
 
-    def __getitem__(self, steps):
+    def __getitem__(self, step):
         sequence, *rest = self.tensors
-        return self.using([sequence[steps], *rest]).whole()
+        return self.using([sequence[step], *rest]).whole()
 
-    def whole(self, matmul=ops.matmul):
-        sequence, matrix, *bias = self.tensors
-        product = matmul(sequence, matrix)
-        return ops.cast(add_bias(product, *bias) if bias else product, self.dtype)
+    def whole(self, product=ops.matmul):
+        """The product, made by a function of (rows, inputs) and the matrix."""
+        sequence, *rest = self.tensors
+        y = affine(ops.cast(sequence, self.factors), *rest, product=product)
+        return ops.cast(y, self.dtype)
 
     def using(self, tensors):
         """The same with other tensors."""
         return Projection(*tensors, dtype=self.dtype)
 
 
-def multiplied(slices, matmul=ops.matmul):
+def multiplied(slices, product=ops.matmul):
     """The slices with the product of every `Projection` made."""
     return keras.tree.map_structure(
-        lambda s: s.whole(matmul) if isinstance(s, Projection) else s, slices
+        lambda s: s.whole(product) if isinstance(s, Projection) else s, slices
     )
 
 
@@ -342,7 +353,7 @@ class KernelCell(Cell):
         return drawn
 
     def project(self, sequence, bias):
-        """W x + b for all steps at once: (steps, batch, features) to (..., columns); b may be None."""
+        """W x + b as a slice: of (steps, batch, features), to (..., columns); b may be None."""
         return Projection(sequence, self.kernel, bias)
 
     def prepare(self, sequence, training=False):

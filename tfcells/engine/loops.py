@@ -4,7 +4,7 @@ import tensorflow as tf
 from keras import tree
 
 from tfcells.cells.base import Kernel, Projection
-from tfcells.engine.program import is_float, split, tensors_of
+from tfcells.engine.program import is_float, length_of, split, tensors_of
 
 HALF = tf.float16, tf.bfloat16
 
@@ -36,7 +36,7 @@ def loop(program, slices, state, weights):
     the outputs, (steps, batch, features), and the final state.
     """
     first = tree.flatten(slices)[0]
-    steps = first.shape[0] or tf.shape(first)[0]
+    steps = length_of(first)
     output = program.output
     outputs = tf.TensorArray(output.dtype, steps, element_shape=first.shape[1:2] + output.shape[1:])
 
@@ -51,7 +51,9 @@ def loop(program, slices, state, weights):
 
 
 def compiled(program, slices, state, weights):
-    """The compiled loop: arguments and results are those of `loop`, slices may be `Projection`s.
+    """The compiled loop: arguments and results are those of `loop`.
+
+    Slices may be `Projection`s if the program is `Rematerialised`.
 
     Raises NotImplementedError when differentiated twice.
     """
@@ -75,8 +77,8 @@ def compiled(program, slices, state, weights):
         def backward(*given):
             d_outputs, *d_final = (tf.stop_gradient(d) for d in given[: 1 + len(final)])
             d_final = [d for d, x in zip(d_final, final) if is_float(x)]
-            inputs = regroup(given[1 + len(final) :])
-            found = program.back(d_outputs, d_final, kept, *inputs, steps, padded)
+            now, _, *weights = regroup(given[1 + len(final) :])
+            found = program.back(d_outputs, d_final, kept, now, *weights, steps, padded)
             return tuple(tree.flatten(found)), once
 
         def gradient(*d):
@@ -143,17 +145,12 @@ def to_length(program, leaves):
     Returns the slices, the true number of steps, and whether they were padded.
     """
     first = tensors_of(leaves[0])[0]
-    known = first.shape[0]
-    steps = tf.shape(first)[0] if known is None else known
+    steps = length_of(first)
     length = program.length(steps)
-    if length is steps or (known is not None and length == known):
+    if length is steps or (first.shape[0] is not None and length == steps):
         return leaves, tf.convert_to_tensor(steps), False
 
     def pad(x):
         return tf.pad(x, [[0, length - steps]] + [[0, 0]] * (len(x.shape) - 1))
 
-    def padded(leaf):
-        sequence, *rest = tensors_of(leaf)
-        return leaf.using([pad(sequence), *rest]) if rest else pad(sequence)
-
-    return [padded(leaf) for leaf in leaves], tf.convert_to_tensor(steps), True
+    return list(map(pad, leaves)), tf.convert_to_tensor(steps), True

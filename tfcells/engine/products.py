@@ -66,18 +66,13 @@ def times(x, factor):
     return tf.ensure_shape(tf.transpose(y)[:rows], (known, factor.matrix.shape[0]))
 
 
-def project(x, matrix):
-    """x @ matrix, (..., inputs) to (..., outputs), for all steps at once."""
-    shape = tf.shape(x)
-    y = product(tf.reshape(x, (-1, x.shape[-1])), tf.convert_to_tensor(matrix))
-    y = tf.reshape(y, tf.concat([shape[:-1], y.shape[-1:]], 0))
-    return tf.ensure_shape(y, [*x.shape[:-1], matrix.shape[-1]])
+def product(x, matrix):
+    """x @ matrix, of (rows, inputs), with the faster gradient by x, in a graph."""
+    return tf.matmul(x, matrix) if tf.executing_eagerly() else in_graph(x, matrix)
 
 
 @tf.custom_gradient
-def product(x, matrix):
-    """x @ matrix, of (rows, inputs)."""
-
+def in_graph(x, matrix):
     def gradient(d):
         back = by_transposed if favours_xla(d, matrix) else by_transposed.python_function
         return back(d, matrix), tf.matmul(x, d, transpose_a=True)
@@ -95,6 +90,11 @@ def favours_xla(d, matrix):
     CPU but in half precision; if the graph knows how many rows there are, since XLA compiles anew for each
     number.
     """
-    rows = None if tf.executing_eagerly() else d.shape[0]
+    rows = d.shape[0]
     few = rows is not None and rows <= FEW and rows * matrix.shape.num_elements() >= WORTH
     return few and d.dtype.size >= 4 and not tf.config.list_logical_devices("GPU")
+
+
+def is_dense(x, dtype):
+    """Whether that is a tensor of that dtype, and no sparse one."""
+    return isinstance(x, tf.Tensor) and x.dtype == dtype

@@ -156,7 +156,7 @@ class Program:
         sums, products = self.replayed(slices, records)
         return outputs, final, (sums, products, befores), sums
 
-    def back(self, d_outputs, d_final, kept, slices, state, matrices, tensors, steps, padded):
+    def back(self, d_outputs, d_final, kept, slices, matrices, tensors, steps, padded):
         """The gradients of slices, state, matrices and tensors, of floats alone."""
         sums, products, befores = kept
         slices = [sums.get(number, x) for number, x in enumerate(slices)]
@@ -306,6 +306,11 @@ def split(weights):
 def tensors_of(leaf):
     """What a slice consists of; what comes first goes along time."""
     return leaf.tensors if isinstance(leaf, Projection) else [leaf]
+
+
+def length_of(x):
+    """The steps of a sequence, as a number if they are known."""
+    return tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
 
 
 def is_float(x):

@@ -3,13 +3,14 @@
 import tensorflow as tf
 
 from tfcells.cells.base import Projection
-from tfcells.engine.products import backward_factors, forward_factors, project
+from tfcells.engine.products import backward_factors, forward_factors, product
 from tfcells.engine.program import (
     Program,
     arrays,
     exponent,
     floats,
     is_float,
+    length_of,
     narrowed,
     power_of_two,
     read,
@@ -39,7 +40,7 @@ class Rematerialised(Program):
     def ahead(self, slices, state, matrices, tensors, steps):
         moving, fixed = apart(slices)
         stride, strides = self.cut(moving)
-        factors = forward_factors(matrices, stride if isinstance(stride, int) else None)
+        factors = forward_factors(matrices, moving[0].shape[0])
 
         def body(number, state, outputs, marks):
             block = together(slices, taken(moving, number, stride), fixed)
@@ -56,10 +57,10 @@ class Rematerialised(Program):
         _, final, outputs, marks = tf.while_loop(lambda number, *_: number < strides, body, start)
         return joined(outputs, steps), final, stack(marks), ()
 
-    def back(self, d_outputs, d_final, marks, slices, state, matrices, tensors, steps, padded):
+    def back(self, d_outputs, d_final, marks, slices, matrices, tensors, steps, padded):
         moving, fixed = apart(slices)
         stride, strides = self.cut(moving)
-        factors = forward_factors(matrices, stride if isinstance(stride, int) else None)
+        factors = forward_factors(matrices, moving[0].shape[0])
         transposed = backward_factors(matrices)
 
         def body(number, d_state, d_moving, *totals):
@@ -131,31 +132,17 @@ def together(slices, moved, fixed):
     """The slices of one stride: of `moved`, where they are `Projection`s with what is `fixed`."""
     fixed = iter(fixed)
     return [
-        leaf.using([x, *(next(fixed) for _ in leaf.tensors[1:])]).whole(project)
+        leaf.using([x, *(next(fixed) for _ in leaf.tensors[1:])]).whole(product)
         if isinstance(leaf, Projection)
         else x
         for leaf, x in zip(slices, moved, strict=True)
     ]
 
 
-def length_of(x):
-    """The steps, as a number if they are known."""
-    return tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
-
-
 def taken(sequences, number, stride):
-    """Of each sequence the stride of that number; what fills the last one up is to be left alone."""
-    size = length_of(sequences[0])
-    first = tf.convert_to_tensor(number * stride)
-    start = tf.minimum(first, size - stride)
-
-    def take(x):
-        begin, rest = tf.zeros_like(tf.shape(x)[1:]), tf.shape(x)[1:]
-        block = tf.slice(x, tf.concat([[start], begin], 0), tf.concat([[stride], rest], 0))
-        block = tf.ensure_shape(block, [stride if isinstance(stride, int) else None, *x.shape[1:]])
-        return tf.roll(block, start - first, 0)
-
-    return [take(x) for x in sequences]
+    """Of each sequence the stride of that number; the last one is filled up with what is to be left alone."""
+    steps = tf.minimum(number * stride + tf.range(stride), length_of(sequences[0]) - 1)
+    return [tf.gather(x, steps) for x in sequences]
 
 
 def joined(blocks, steps):
