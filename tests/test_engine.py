@@ -270,11 +270,10 @@ def by_xla(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize("remat", [False, True])
 @pytest.mark.parametrize("xla", [False, True])
-def test_products_of_the_input_go_back_by_xla(pairs, by_xla, remat, xla):
+def test_products_of_the_input_go_back_by_xla(pairs, by_xla, xla):
     """In a graph that knows the rows: eagerly each length would be compiled."""
-    fast, slow = pairs("rhn", remat=remat)
+    fast, slow = pairs("rhn")
     given = arguments(fast)
     wanted = gradients(slow, *given)
     assert_equal(gradients(fast, *given), wanted)

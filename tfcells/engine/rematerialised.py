@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfcells.cells.base import Projection
-from tfcells.engine.products import backward_factors, forward_factors, product
+from tfcells.engine.products import backward_factors, forward_factors
 from tfcells.engine.program import (
     Program,
     arrays,
@@ -132,7 +132,7 @@ def together(slices, moved, fixed):
     """The slices of one stride: of `moved`, where they are `Projection`s with what is `fixed`."""
     fixed = iter(fixed)
     return [
-        leaf.using([x, *(next(fixed) for _ in leaf.tensors[1:])]).whole(product)
+        leaf.using([x, *(next(fixed) for _ in leaf.tensors[1:])]).whole()
         if isinstance(leaf, Projection)
         else x
         for leaf, x in zip(slices, moved, strict=True)
