@@ -620,6 +620,7 @@ def test_fifty_lengths_make_few_programs_in_a_graph(remat):
     for length in np.random.default_rng(0).integers(1, 129, 50):
         size, steps, x = padded(np.ones((length, 2, 3), "float32"))
         assert steps == length <= len(x)
+        assert size <= length <= size**2 if remat else length <= size == len(x)
         assert np.all(x[:length] == 1) and np.all(x[length:] == 0)
         sizes.add(int(size))
     assert len(sizes) <= 8

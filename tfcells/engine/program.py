@@ -159,7 +159,7 @@ class Program:
     def back(self, d_outputs, d_final, kept, slices, matrices, tensors, steps, padded):
         """The gradients of slices, state, matrices and tensors, of floats alone."""
         sums, products, befores = kept
-        slices = [sums.get(number, x) for number, x in enumerate(slices)]
+        slices = replaced(slices, sums)
         transposed = backward_factors(matrices)
         d_slices, d_state, totals, inputs, d_products = self.backward(
             d_outputs, d_final, slices, befores, transposed, tensors, products, steps
@@ -306,6 +306,11 @@ def split(weights):
 def tensors_of(leaf):
     """What a slice consists of; what comes first goes along time."""
     return leaf.tensors if isinstance(leaf, Projection) else [leaf]
+
+
+def replaced(slices, sums):
+    """The slices, with the sums in the places of some."""
+    return [sums.get(number, x) for number, x in enumerate(slices)]
 
 
 def length_of(x):

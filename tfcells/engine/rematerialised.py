@@ -14,6 +14,7 @@ from tfcells.engine.program import (
     narrowed,
     power_of_two,
     read,
+    replaced,
     stack,
     tensors_of,
     wide,
@@ -109,7 +110,7 @@ class Rematerialised(Program):
         """What any program's does, and the states before each step; from the state before the stride."""
         _, _, records, befores = super().run_forward(slices, state, factors, tensors, steps)
         sums, products = self.replayed(slices, records)
-        slices = [sums.get(number, x) for number, x in enumerate(slices)]
+        slices = replaced(slices, sums)
         found = super().run_backward(
             d_outputs, d_state, slices, befores, transposed, tensors, products, steps
         )
