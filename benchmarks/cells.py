@@ -2,17 +2,23 @@
 
 keras.layers.RNN runs a copy of the same cell, in a graph and under XLA. PyTorch takes part where it has
 the cell, or else where a step loop was written for it (benchmarks/peers/layers.py), eager and with
-torch.compile; the faster counts.
+torch.compile; the faster counts. Keras's own layer takes part where it has the cell; on a GPU that is
+cuDNN. There neither PyTorch nor the limit, which is a CPU's, takes part.
 """
+
+import keras
 
 from benchmarks import charts, rounds
 from benchmarks.limits import Limit, products_of
 from benchmarks.peers import notes, torch
+from benchmarks.report import gpu
 from benchmarks.sides import (
+    BUILT_IN,
     CELLS,
     DEEP,
     KerasSide,
     TorchSide,
+    copied,
     keras_layer,
     numbers,
     tfcells_layer,
@@ -25,8 +31,12 @@ SETTINGS = {  # units, batch, steps
     "batch 1": (200, 1, 20),
     "1 step": (200, 20, 1),
 }
-PLAIN, XLA, EAGER, COMPILED = "keras.RNN", "keras.RNN, XLA", "PyTorch", "PyTorch, compiled"
-HEAD = ("cell", "units, batch, steps", "tfcells, ms", f"{PLAIN} / tfcells", f"{XLA} / tfcells")
+PLAIN, XLA, OWN = "keras.RNN", "keras.RNN, XLA", "Keras's layer"
+EAGER, COMPILED = "PyTorch", "PyTorch, compiled"
+PEERS = (PLAIN, XLA, OWN, EAGER, COMPILED)
+HEAD = ("cell", "units, batch, steps", "tfcells, ms", *(f"{peer} / tfcells" for peer in PEERS))
+TOLERANCES = {"float32": 1e-4, "mixed_float16": 2e-2, "mixed_bfloat16": 1e-1}
+TENSOR_FLOAT = 1e-2  # a GPU multiplies float32 with the digits of TensorFloat-32
 LOOPS = ("LayerNormLSTMCell", "RHNCell", DEEP, "HyperLSTMCell")
 
 
@@ -37,8 +47,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--units", type=int, help="instead of 650 and 200")
     help = "one step by default; with all steps it takes minutes before the first round"
     parser.add_argument("--compile", choices=("step", "forward"), default="step", help=help)
+    parser.add_argument("--policy", choices=TOLERANCES, default="float32", help="dtype policy")
     options = rounds.read(parser, arguments)
-    head = (*HEAD, f"{EAGER} / tfcells", f"{COMPILED} / tfcells", "of the limit")
+    keras.config.set_dtype_policy(options.policy)
+    head = (*HEAD, "of the limit")
     rows, goals, bars, result, failed = [head], [rounds.GOALS], {}, {}, []
     settings = [options.setting] if options.setting else list(SETTINGS)
     for setting in settings:
@@ -48,10 +60,11 @@ def main(arguments: list[str]) -> int:
             times, facts = measure(CELLS[name], size, options, failed)
             result[f"{name}, {setting}"] = {"seconds": times, **facts}
             rows.append((name, "{}, {}, {}".format(*size), *row(times)))
-            goals += goals_of(name, setting, times)
+            goals += goals_of(name, setting, times) if is_default(options) else []
             if setting == settings[0]:
                 bars[name] = times
-    tables = {"Every cell: forward and backward": rows, "Goals": goals}
+    tables = {"Every cell: forward and backward": rows}
+    tables |= {"Goals": goals} if is_default(options) else {}
     remarks = [
         *notes(),
         f"torch.compile: of {options.compile}; the loops are best of eager and compiled.",
@@ -60,10 +73,12 @@ def main(arguments: list[str]) -> int:
         "a CPU by default, or all of it under XLA.",
         "The limit is the sum of the matrix products' times, each at the rate of its own shape; "
         "HyperLSTM's block-diagonal and Clockwork's masked kernels count as full ones.",
+        f"Dtype policy: {options.policy}.",
         "Outputs and all gradients were compared first.",
         f"The picture shows {settings[0]}.",
     ]
-    return rounds.publish("cells", options, result, tables, remarks, charts.bars(bars))
+    name = "cells" + "_gpu" * gpu() + f"_{options.policy}" * (options.policy != "float32")
+    return rounds.publish(name, options, result, tables, remarks, charts.bars(bars))
 
 
 def measure(make, size: tuple, options, failed: list) -> tuple[dict, dict]:
@@ -75,6 +90,8 @@ def measure(make, size: tuple, options, failed: list) -> tuple[dict, dict]:
     copy = keras_layer(layer)
     sides = {"tfcells": KerasSide(layer, x, d), PLAIN: KerasSide(copy, x, d)}
     sides[XLA] = KerasSide(copy, x, d, xla=True)
+    if type(cell) in BUILT_IN:
+        sides[OWN] = KerasSide(copied(BUILT_IN[type(cell)](units, return_sequences=True), layer), x, d)
     arrays = {name: side.arrays() for name, side in sides.items()}
     for name, module in peers_of(cell, layer, options).items():
         side = TorchSide(module, x, d)
@@ -85,16 +102,23 @@ def measure(make, size: tuple, options, failed: list) -> tuple[dict, dict]:
             if name != COMPILED:
                 raise
             failed.append(f"{COMPILED}: {type(cell).__name__} failed: {str(error).splitlines()[0]}")
-    differences = rounds.compare(arrays)
-    limit = Limit(products_of(cell, batch, steps, units))
-    contenders = {name: side.total for name, side in sides.items()} | {"limit": limit}
+    differences = rounds.compare(arrays, max(TOLERANCES[options.policy], gpu() * TENSOR_FLOAT))
+    contenders = {name: side.total for name, side in sides.items()}
+    if not is_default(options):
+        return rounds.alternate(contenders, options), {"differences": differences}
+    contenders["limit"] = limit = Limit(products_of(cell, batch, steps, units))
     times = rounds.alternate(contenders, options)
     return times, {"differences": differences, "rates": limit.rates()}
 
 
+def is_default(options) -> bool:
+    """Whether this is a CPU and float32, for which the goals stand and the limit is known."""
+    return options.policy == "float32" and not gpu()
+
+
 def peers_of(cell, layer, options) -> dict:
     """PyTorch's modules for that cell."""
-    if not torch:
+    if not torch or not is_default(options):
         return {}
     from benchmarks.peers import layers
 
@@ -110,10 +134,10 @@ def peers_of(cell, layer, options) -> dict:
 
 def row(times: dict) -> list[str]:
     shown = [rounds.milliseconds(times["tfcells"])]
-    for name in (PLAIN, XLA, EAGER, COMPILED):
+    for name in (*PEERS, "limit"):
         known = name in times
         shown.append(rounds.spread(rounds.ratios(times, name, "tfcells")) if known else "absent")
-    return [*shown, rounds.spread(rounds.ratios(times, "limit", "tfcells"))]
+    return shown
 
 
 def goals_of(name: str, setting: str, times: dict) -> list[tuple]:

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import pathlib
 import platform
+import sys
 
 from recipes.run import write_json, write_text
 
@@ -18,11 +19,31 @@ def machine() -> dict[str, object]:
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
+        **({"gpu": gpu_name()} if gpu() else {}),
         "cores": cores(),
         "memory_gb": round(memory / 1e9, 1),
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
     }
+
+
+def gpu() -> bool:
+    """Whether TensorFlow, if it is loaded, has a GPU."""
+    tensorflow = sys.modules.get("tensorflow")
+    return bool(tensorflow and tensorflow.config.list_physical_devices("GPU"))
+
+
+def gpu_name() -> str:
+    import tensorflow as tf
+
+    [first, *_] = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(first)["device_name"]
+
+
+def wait():
+    """Until the GPU, if there is one, has done what it was given."""
+    if gpu():
+        sys.modules["tensorflow"].test.experimental.sync_devices()
 
 
 def cores() -> int:

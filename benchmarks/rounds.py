@@ -63,6 +63,7 @@ def measure(contender, calls: int = 1) -> float:
     started = time.perf_counter()
     for _ in range(calls):
         contender()
+    report.wait()
     return (time.perf_counter() - started) / calls
 
 

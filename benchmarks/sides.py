@@ -16,6 +16,13 @@ CELLS = {
 } | {DEEP: functools.partial(tfcells.RHNCell, depth=10)}
 """Every registered cell, as it is by default, and a deep one: functions of the units."""
 
+BUILT_IN = {
+    tfcells.ElmanCell: keras.layers.SimpleRNN,
+    tfcells.LSTMCell: keras.layers.LSTM,
+    tfcells.GRUCell: keras.layers.GRU,
+}
+"""Keras's own layers, by the cell whose weights they take."""
+
 
 class KerasSide:
     """A Keras layer, in a graph.
@@ -36,7 +43,7 @@ class KerasSide:
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = self.outputs(x)
-        return [y, *tape.gradient(y, [x, *weights], d)]
+        return [y, *tape.gradient(y, [x, *weights], tf.cast(d, y.dtype))]
 
     def forward(self):
         return self.outputs_of(self.x)
@@ -46,7 +53,7 @@ class KerasSide:
 
     def arrays(self) -> list[np.ndarray]:
         """Outputs, gradients of the inputs and of each weight."""
-        return [np.asarray(tf.convert_to_tensor(value)) for value in self.total()]
+        return [np.asarray(tf.cast(value, "float32")) for value in self.total()]
 
 
 class TorchSide:

@@ -8,6 +8,15 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+
+GPU = bool(tf.config.list_physical_devices("GPU"))
+tf.config.experimental.enable_tensor_float_32_execution(False)  # a GPU's short float32
+
+
+def pytest_runtest_setup(item):
+    if GPU and item.get_closest_marker("cpu"):
+        pytest.skip("how products are multiplied on a CPU")
 
 
 @pytest.fixture(autouse=True)

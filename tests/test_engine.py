@@ -270,6 +270,7 @@ def by_xla(monkeypatch):
     return found
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("xla", [False, True])
 def test_products_of_the_input_go_back_by_xla(pairs, by_xla, xla):
     """In a graph that knows the rows: eagerly each length would be compiled."""
@@ -282,6 +283,7 @@ def test_products_of_the_input_go_back_by_xla(pairs, by_xla, xla):
     assert by_xla and all(shape[1:] == fast.cell.kernel.shape for shape in by_xla)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("options", [{}, {"use_bias": False}, {"activation": "tanh"}])
 @pytest.mark.parametrize("shape", [(2, 3), (2, 4, 3)])
 def test_dense_is_that_of_keras(by_xla, randomise, options, shape):
@@ -312,6 +314,7 @@ def test_a_product_turned_round_is_that_product(shape):
     assert_equal([found], [x @ matrix])
 
 
+@pytest.mark.cpu
 def test_which_products_are_turned_round():
     """Back, those of large kernels; forward, those of very large ones if there are many steps."""
 
@@ -723,6 +726,7 @@ def test_vector_gradients_are_summed_in_single_precision(randomise):
     assert np.allclose(found, 400, rtol=0.01)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("remat", [False, True])
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_a_loop_in_half_precision_is_one_of_float32(randomise, policy, remat):

@@ -1,0 +1,27 @@
+"""A model that version 0.1 saved still loads, and computes and draws what it did then."""
+
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+import tfcells  # registers what the file names
+
+SAVED = pathlib.Path(__file__).with_name("saved")
+TOLERANCE = 2e-6  # of float32, and of a loop compiled with other instructions
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_version_0_1(training):
+    assert tfcells.RNN
+    model = keras.models.load_model(SAVED / "version_0_1.keras")
+    with np.load(SAVED / "version_0_1.npz") as file:
+        arrays = dict(file)
+    found = model([arrays[name] for name in ("x", "memory", "tokens")], training=training)
+    prefix = "training_" if training else "output_"
+    assert {prefix + name for name in found} == {name for name in arrays if name.startswith(prefix)}
+    for name, value in found.items():
+        expected = arrays[prefix + name]
+        scale = max(1.0, np.abs(expected).max())
+        np.testing.assert_allclose(value, expected, rtol=0, atol=TOLERANCE * scale, err_msg=name)
