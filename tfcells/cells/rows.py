@@ -1,0 +1,48 @@
+"""Every cell and wrapper, as data: to be read without Keras.
+
+A new cell or wrapper needs a row here, and one in tests/cases.py. From these rows it is registered,
+exported by `tfcells`, listed by `train.py --list`, taken by `--cell` or `--wrapper`, and documented.
+"""
+
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """module: where the class is. family: under which heading it stands. kind: "cell" or "wrapper"."""
+
+    name: str
+    module: str
+    family: str
+    paper: str
+    year: int
+    kind: str = "cell"
+
+
+LSTM, GRU, SIMPLE = "tfcells.cells.lstm", "tfcells.cells.gru", "tfcells.cells.elman"
+HIGHWAY, NOISE = "tfcells.cells.highway", "tfcells.wrappers.noise"
+
+ROWS = (
+    Row("ElmanCell", SIMPLE, "simple", "Elman, 1990", 1990),
+    Row("LayerNormElmanCell", SIMPLE, "simple", "Ba et al., 1607.06450", 2016),
+    Row("ClockworkRNNCell", "tfcells.cells.clockwork", "simple", "Koutník et al., 1402.3511", 2014),
+    Row("LSTMCell", LSTM, "LSTM", "Hochreiter & Schmidhuber, 1997; Gers et al., 2000", 1997),
+    Row("PeepholeLSTMCell", LSTM, "LSTM", "Gers et al., 2002", 2002),
+    Row("LayerNormLSTMCell", LSTM, "LSTM", "Ba et al., 1607.06450; Ha et al., 1609.09106", 2016),
+    Row("GRUCell", GRU, "GRU", "Cho et al., 1406.1078, both versions", 2014),
+    Row("LayerNormGRUCell", GRU, "GRU", "Ba et al., 1607.06450", 2016),
+    Row("HyperLSTMCell", "tfcells.cells.hyper", "hypernetworks", "Ha, Dai & Le, 1609.09106", 2016),
+    Row("RHNCell", HIGHWAY, "highway", "Zilly et al., 1607.03474", 2016),
+    Row("HighwayStateGateRHNCell", HIGHWAY, "highway", "Shoham & Permuter, 1805.09238", 2018),
+    Row("VariationalDropout", NOISE, "noise", "Gal & Ghahramani, 1512.05287", 2015, "wrapper"),
+    Row("RecurrentDropout", NOISE, "noise", "Semeniuta et al., 1603.05118", 2016, "wrapper"),
+    Row("Zoneout", NOISE, "noise", "Krueger et al., 1606.01305", 2016, "wrapper"),
+    Row("WeightDrop", NOISE, "noise", "Merity et al., 1708.02182", 2017, "wrapper"),
+    Row(
+        "Attention",
+        "tfcells.wrappers.attention",
+        "attention",
+        "Bahdanau et al., 1409.0473",
+        2014,
+        "wrapper",
+    ),
+)
