@@ -1,31 +1,69 @@
 """Recurrent cells for Keras 3: written once each, proven against their papers, and fast."""
 
-from tfcells import cells as _cells
-from tfcells.attention import Attention
+import warnings
+from typing import Any
+
+try:
+    import keras as _keras
+except ImportError as error:  # Keras is there, its backend is not
+    raise ImportError(
+        f"{error}. tfcells needs Keras and one of its backends: pip install 'tfcells[tensorflow]', "
+        "or jax or torch with the environment variable KERAS_BACKEND set to that name"
+    ) from error
+
+from tfcells import cells
 from tfcells.cells import *
-from tfcells.embedding import Bias, Dense, WordDropout
+from tfcells.contract import Call, Cell, GatedCell, Kernel, KernelCell, View, Weights, Wrapper
+from tfcells.layers import RNN, Bias, Dense, Restart, WordDropout
 from tfcells.portable import portable
 from tfcells.regularizers import ActivationRegularizer, TemporalActivationRegularizer
-from tfcells.restart import Restart
-from tfcells.rnn import RNN
 from tfcells.version import __version__
-from tfcells.wrappers import RecurrentDropout, Variational, WeightDrop, Wrapper, Zoneout
 
 __all__ = [
-    *_cells.__all__,
+    *(name for name in cells.__all__ if name != "table"),
     "ActivationRegularizer",
-    "Attention",
     "Bias",
+    "Call",
+    "Cell",
     "Dense",
+    "GatedCell",
+    "Kernel",
+    "KernelCell",
     "RNN",
-    "RecurrentDropout",
     "Restart",
     "TemporalActivationRegularizer",
-    "Variational",
-    "WeightDrop",
+    "View",
+    "Weights",
     "WordDropout",
     "Wrapper",
-    "Zoneout",
     "__version__",
+    "cells",
     "portable",
 ]
+
+RENAMED = {"Variational": "VariationalDropout"}
+"""Old names, which go on working until 0.4."""
+
+_keras.saving.get_custom_objects().update(
+    {f"tfcells>{old}": getattr(cells, new) for old, new in RENAMED.items()}
+)
+
+KERAS_NAMES = {
+    "LSTM": "tfcells.RNN(tfcells.LSTMCell(units))",
+    "GRU": "tfcells.RNN(tfcells.GRUCell(units))",
+    "SimpleRNN": "tfcells.RNN(tfcells.ElmanCell(units))",
+    "SimpleRNNCell": "tfcells.ElmanCell",
+    "StackedRNNCells": "tfcells.RNN([cell, cell]) or keras.layers.StackedRNNCells",
+    "Bidirectional": "keras.layers.Bidirectional(tfcells.RNN(cell))",
+    "Dropout": "tfcells.VariationalDropout(cell, input_rate=...)",
+}
+"""What a user of Keras may look for, and where it is."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in RENAMED:
+        message = f"tfcells.{name} is now tfcells.{RENAMED[name]}; the old name will be removed in 0.4"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return getattr(cells, RENAMED[name])
+    hint = f"; use {KERAS_NAMES[name]}" if name in KERAS_NAMES else ""
+    raise AttributeError(f"module 'tfcells' has no attribute {name!r}{hint}")

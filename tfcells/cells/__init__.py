@@ -1,18 +1,24 @@
-"""The cells. An import here is what registers one."""
+"""The cells and wrappers, imported from the modules that their rows name: that registers them."""
 
-from tfcells.cells.base import Cell, GatedCell, Kernel, KernelCell, Projection, Weights
-from tfcells.cells.clockwork import ClockworkRNNCell
-from tfcells.cells.elman import ElmanCell, LayerNormElmanCell
-from tfcells.cells.gru import GRUCell, LayerNormGRUCell
-from tfcells.cells.highway import HighwayStateGateRHNCell, RHNCell
-from tfcells.cells.hyper import HyperLSTMCell
-from tfcells.cells.lstm import LayerNormLSTMCell, LSTMCell, PeepholeLSTMCell
+import importlib
+from typing import Any
 
-CELLS = {
-    name: value
-    for name, value in sorted(globals().items())
-    if isinstance(value, type)
-    and issubclass(value, Cell)
-    and value not in (Cell, KernelCell, GatedCell)
+from tfcells.cells.rows import ROWS
+
+CLASSES: dict[str, Any] = {
+    row.name: getattr(importlib.import_module(row.module), row.name) for row in ROWS
 }
-__all__ = ["CELLS", "Cell", "GatedCell", "Kernel", "KernelCell", "Projection", "Weights", *CELLS]
+CELLS = {row.name: CLASSES[row.name] for row in sorted(ROWS) if row.kind == "cell"}
+WRAPPERS = {row.name: CLASSES[row.name] for row in sorted(ROWS) if row.kind == "wrapper"}
+globals().update(CLASSES)
+
+__all__ = ["CELLS", "WRAPPERS", "table", *CLASSES]
+
+
+def table() -> list[dict[str, Any]]:
+    """All cells and wrappers: name, module, family, paper, year, kind ("cell" or "wrapper"), class.
+
+    >>> [row["name"] for row in tfcells.cells.table() if row["family"] == "highway"]
+    ['RHNCell', 'HighwayStateGateRHNCell']
+    """
+    return [row._asdict() | {"class": CLASSES[row.name]} for row in ROWS]

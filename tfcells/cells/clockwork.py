@@ -1,10 +1,13 @@
 """Recurrent networks whose parts run at clocks of their own."""
 
-import keras
+from typing import Any
+
 from keras import ops
 
-from tfcells.cells.base import Kernel, KernelCell, Weights
 from tfcells.checks import require
+from tfcells.contract.cell import KernelCell, View
+from tfcells.contract.linear import Tensor
+from tfcells.contract.weights import Weights
 
 
 class ClockworkRNNCell(KernelCell):
@@ -25,38 +28,36 @@ class ClockworkRNNCell(KernelCell):
     states = ("h", "time")
     clocks = frozenset({"time"})
 
-    def __init__(self, units, periods=(1, 2, 4, 8), **kwargs):
+    def __init__(
+        self, units: int, periods: tuple[int, ...] = (1, 2, 4, 8), **kwargs: Any
+    ) -> None:
         super().__init__(units, **kwargs)
         given = list(periods) if isinstance(periods, list | tuple) else []
         whole = all(type(period) is int and 0 < period < 2**24 for period in given)
         allowed = f"whole numbers above 0, so many that they divide {self.units} units"
         fits = given and whole and self.units % len(given) == 0
-        self.periods = tuple(require("periods", periods, allowed, fits) and given)
+        self.periods = tuple(require("periods", periods, allowed, bool(fits)) and given)
 
     @property
-    def state_size(self):
+    def state_size(self) -> list[int]:
         return [self.units, 1]
 
-    def get_initial_state(self, batch_size=None):
-        dtype = keras.backend.result_type(self.compute_dtype, "float32")
-        return [
-            ops.zeros((batch_size, self.units), dtype=self.compute_dtype),
-            ops.zeros((batch_size, 1), dtype=dtype),
-        ]
-
-    def by_unit(self, dtype):
+    def by_unit(self, dtype: Any) -> Tensor:
         """The period of each unit."""
         return ops.repeat(ops.cast(self.periods, dtype), self.units // len(self.periods))
 
-    def prepare(self, sequence, training=False):
-        kernel = ops.convert_to_tensor(self.recurrent_kernel)
-        period = self.by_unit("float32")
-        used = ops.cast(period[:, None] >= period[None], kernel.dtype)
-        return self.project(sequence, self.bias), Weights(
-            recurrent_kernel=Kernel(kernel * used, reads="h")
-        )
+    def build(self, input_shape: tuple[Any, ...]) -> None:
+        self.add_kernel((input_shape[-1], self.units))
+        views = {"recurrent_kernel": View(self.from_slower, "h")}
+        self.add_recurrent_kernel((self.units, self.units), views=views)
+        self.add_bias((self.units,))
 
-    def step(self, x, state, w):
+    def from_slower(self, kernel: Tensor) -> Tensor:
+        """The kernel without what leads from faster modules to slower ones."""
+        period = self.by_unit("float32")
+        return kernel * ops.cast(period[:, None] >= period[None], kernel.dtype)
+
+    def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         h, time = state
         due = ops.equal(ops.mod(ops.floor(time), self.by_unit(time.dtype)), 0)
         h = ops.where(due, w.update(self.activation(x + w.recurrent_kernel(h))), h)

@@ -1,10 +1,12 @@
 """The simple recurrent network."""
 
-from keras import ops
+from typing import Any
 
-from tfcells.cells.base import Kernel, KernelCell, Weights
-from tfcells.cells.normalization import layer_norm
 from tfcells.checks import number
+from tfcells.contract.cell import KernelCell
+from tfcells.contract.linear import Tensor
+from tfcells.contract.normalization import layer_norm
+from tfcells.contract.weights import Weights
 
 
 class ElmanCell(KernelCell):
@@ -17,7 +19,7 @@ class ElmanCell(KernelCell):
     (2, 8)
     """
 
-    def step(self, x, state, w):
+    def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (h,) = state
         h = w.update(self.activation(x + w.recurrent_kernel(h)))
         return h, (h,)
@@ -32,24 +34,19 @@ class LayerNormElmanCell(ElmanCell):
     (2, 8)
     """
 
-    def __init__(self, units, epsilon=1e-3, **kwargs):
+    def __init__(self, units: int, epsilon: float = 1e-3, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.epsilon = number("epsilon", epsilon, low=0)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         super().build(input_shape)
-        self.gain = self.add_weight((self.units,), "ones", name="gain")
+        self.add_vector("gain", self.units, "ones")
 
-    def prepare(self, sequence, training=False):
-        tensor = ops.convert_to_tensor
-        kernel = Kernel(tensor(self.recurrent_kernel), reads="h")
-        w = Weights(recurrent_kernel=kernel, gain=tensor(self.gain))
-        if self.use_bias:
-            w.items["bias"] = tensor(self.bias)
-        return self.project(sequence, None), w
+    def inputs(self, x: Tensor, w: Weights) -> Tensor:
+        return w.kernel(x)
 
-    def step(self, x, state, w):
+    def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (h,) = state
-        a = layer_norm(x + w.recurrent_kernel(h), w.gain, w.get("bias"), self.epsilon)
+        a = layer_norm(x + w.recurrent_kernel(h), w.gain, w.bias, self.epsilon)
         h = w.update(self.activation(a))
         return h, (h,)

@@ -1,10 +1,17 @@
 """The gated recurrent unit, in both published forms."""
 
+from typing import Any
+
 from keras import ops
 
-from tfcells.cells.base import GatedCell, Kernel, Weights
-from tfcells.cells.normalization import layer_norm
 from tfcells.checks import flag, number
+from tfcells.contract.cell import GatedCell, View
+from tfcells.contract.linear import Tensor
+from tfcells.contract.normalization import layer_norm
+from tfcells.contract.weights import Weights
+
+BIASES = {"bias": View(lambda b: b[0]), "recurrent_bias": View(lambda b: b[1])}
+"""A stacked bias, (2, columns), as a step reads it."""
 
 
 class GRUCell(GatedCell):
@@ -23,36 +30,29 @@ class GRUCell(GatedCell):
 
     gates = 3
 
-    def __init__(self, units, reset_after=True, **kwargs):
+    def __init__(self, units: int, reset_after: bool = True, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.reset_after = flag("reset_after", reset_after)
 
-    def build(self, input_shape):
-        width = 3 * self.units
-        self.kernel = self.add_kernel((input_shape[-1], width))
-        self.recurrent_kernel = self.add_recurrent_kernel((self.units, width))
-        self.bias = self.add_bias((2, width) if self.reset_after else (width,))
+    def build(self, input_shape: tuple[Any, ...]) -> None:
+        H, width = self.units, 3 * self.units
+        self.add_kernel((input_shape[-1], width))
+        if self.reset_after:
+            self.add_recurrent_kernel((H, width))
+            self.add_bias((2, width), views=BIASES)
+        else:
+            views = {
+                "recurrent_kernel": View(lambda u: u[:, : 2 * H], "h", 2),
+                "candidate_kernel": View(lambda u: u[:, 2 * H :], "h"),
+            }
+            self.add_recurrent_kernel((H, width), views=views)
+            self.add_bias((width,))
 
-    def prepare(self, sequence, training=False):
-        u = ops.convert_to_tensor(self.recurrent_kernel)
-        if not self.reset_after:
-            gates, candidate = u[:, : 2 * self.units], u[:, 2 * self.units :]
-            return self.project(sequence, self.bias), Weights(
-                recurrent_kernel=Kernel(gates, reads="h", blocks=2),
-                candidate_kernel=Kernel(candidate, reads="h"),
-            )
-        w = Weights(recurrent_kernel=Kernel(u, reads="h", blocks=3))
-        bias = None
-        if self.use_bias:
-            bias, w.items["bias"] = ops.unstack(ops.convert_to_tensor(self.bias))
-        return self.project(sequence, bias), w
-
-    def step(self, x, state, w):
+    def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (h,) = state
         s, tanh = self.recurrent_activation, self.activation
         if self.reset_after:
-            u = w.recurrent_kernel(h)
-            u_z, u_r, u_g = ops.split(u + w.bias if self.use_bias else u, 3, axis=-1)
+            u_z, u_r, u_g = ops.split(w.recurrent_kernel(h) + w.recurrent_bias, 3, axis=-1)
             x_z, x_r, x_g = ops.split(x, 3, axis=-1)
             z, r = s(x_z + u_z), s(x_r + u_r)
             g = tanh(x_g + r * u_g)
@@ -80,46 +80,39 @@ class LayerNormGRUCell(GatedCell):
 
     gates = 3
 
-    def __init__(self, units, joint=False, epsilon=1e-3, **kwargs):
+    def __init__(
+        self, units: int, joint: bool = False, epsilon: float = 1e-3, **kwargs: Any
+    ) -> None:
         super().__init__(units, **kwargs)
         self.joint = flag("joint", joint)
         self.epsilon = number("epsilon", epsilon, low=0)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         width = 3 * self.units
-        self.kernel = self.add_kernel((input_shape[-1], width))
-        self.recurrent_kernel = self.add_recurrent_kernel((self.units, width))
-        self.bias = self.add_bias((2, width))
-        self.kernel_gain = self.add_weight((width,), "ones", name="kernel_gain")
-        self.recurrent_gain = self.add_weight((width,), "ones", name="recurrent_gain")
+        self.add_kernel((input_shape[-1], width))
+        self.add_recurrent_kernel((self.units, width))
+        self.add_bias((2, width), views=BIASES)
+        self.add_vector("kernel_gain", width, "ones")
+        self.add_vector("recurrent_gain", width, "ones")
 
-    def prepare(self, sequence, training=False):
-        tensor = ops.convert_to_tensor
-        kernel = Kernel(tensor(self.recurrent_kernel), reads="h", blocks=3)
-        w = Weights(
-            recurrent_kernel=kernel,
-            kernel_gain=tensor(self.kernel_gain),
-            recurrent_gain=tensor(self.recurrent_gain),
-        )
-        if self.use_bias:
-            w.items["kernel_bias"], w.items["recurrent_bias"] = ops.unstack(tensor(self.bias))
-        return self.project(sequence, None), w
+    def inputs(self, x: Tensor, w: Weights) -> Tensor:
+        return w.kernel(x)
 
-    def norm(self, a, gain, shift):
-        """LN(a) + shift, of (..., 3 units); shift may be None."""
+    def norm(self, a: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+        """LN(a) + shift, of (..., 3 units); shift may be 0."""
         if self.joint:
             return layer_norm(a, gain, shift, self.epsilon)
         parts = []
         for part in slice(2 * self.units), slice(2 * self.units, None):
-            own = None if shift is None else shift[part]
+            own = shift if isinstance(shift, int) else shift[part]
             parts.append(layer_norm(a[..., part], gain[part], own, self.epsilon))
         return ops.concatenate(parts, axis=-1)
 
-    def step(self, x, state, w):
+    def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (h,) = state
         s, tanh = self.recurrent_activation, self.activation
-        x = self.norm(x, w.kernel_gain, w.get("kernel_bias"))
-        u = self.norm(w.recurrent_kernel(h), w.recurrent_gain, w.get("recurrent_bias"))
+        x = self.norm(x, w.kernel_gain, w.bias)
+        u = self.norm(w.recurrent_kernel(h), w.recurrent_gain, w.recurrent_bias)
         z_x, r_x, g_x = ops.split(x, 3, axis=-1)
         z_h, r_h, g_h = ops.split(u, 3, axis=-1)
         z, r = s(z_x + z_h), s(r_x + r_h)

@@ -1,9 +1,13 @@
 """Recurrent highway networks."""
 
+from typing import Any
+
 from keras import ops
 
-from tfcells.cells.base import GatedCell, Kernel, Weights
 from tfcells.checks import flag, number, positive
+from tfcells.contract.cell import GatedCell, View
+from tfcells.contract.linear import Tensor
+from tfcells.contract.weights import Weights
 
 
 class RHNCell(GatedCell):
@@ -24,48 +28,42 @@ class RHNCell(GatedCell):
 
     states = ("s",)
 
-    def __init__(self, units, depth=5, coupled=True, transform_bias=-2.0, **kwargs):
+    def __init__(
+        self,
+        units: int,
+        depth: int = 5,
+        coupled: bool = True,
+        transform_bias: float = -2.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(units, **kwargs)
         self.depth = positive("depth", depth)
         self.coupled = flag("coupled", coupled)
         self.transform_bias = number("transform_bias", transform_bias)
 
-    @property
-    def gates(self):
-        return 2 if self.coupled else 3
+        self.gates = 2 if self.coupled else 3
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         width = self.gates * self.units
-        self.kernel = self.add_kernel((input_shape[-1], width))
-        self.recurrent_kernels = [
-            self.add_recurrent_kernel((self.units, width), name=f"recurrent_kernel_{level}")
-            for level in range(self.depth)
-        ]
-        self.biases = [self.add_bias((width,), name=f"bias_{level}") for level in range(self.depth)]
+        self.add_kernel((input_shape[-1], width))
+        for level in range(self.depth):
+            self.add_recurrent_kernel((self.units, width), f"recurrent_kernel_{level}")
+        for level in range(self.depth):
+            self.add_bias((width,), f"bias_{level}")
 
-    def initial_bias(self, drawn):
+    def initial_bias(self, drawn: Tensor) -> Tensor:
         drawn = ops.split(drawn, self.gates)
         drawn[1] = ops.full_like(drawn[1], self.transform_bias)
         return ops.concatenate(drawn)
 
-    def prepare(self, sequence, training=False):
-        w = Weights()
-        for level, kernel in enumerate(self.recurrent_kernels):
-            kernel = ops.convert_to_tensor(kernel)
-            w.items[f"R{level}"] = Kernel(kernel, reads="s", blocks=self.gates)
-            if level and self.use_bias:
-                w.items[f"b{level}"] = ops.convert_to_tensor(self.biases[level])
-        return self.project(sequence, self.biases[0]), w
+    def inputs(self, x: Tensor, w: Weights) -> Tensor:
+        return w.kernel(x) + w.bias_0
 
-    def step(self, x, state, w):
+    def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (s,) = state
         gate, tanh = self.recurrent_activation, self.activation
         for level in range(self.depth):
-            a = w[f"R{level}"](s)
-            if level == 0:
-                a = a + x
-            elif self.use_bias:
-                a = a + w[f"b{level}"]
+            a = w[f"recurrent_kernel_{level}"](s) + (w[f"bias_{level}"] if level else x)
             g, t, *c = ops.split(a, self.gates, axis=-1)
             t = gate(t)
             carry = gate(c[0]) if c else 1 - t
@@ -88,32 +86,20 @@ class HighwayStateGateRHNCell(RHNCell):
 
     states = ("h", "s")
 
-    def __init__(self, units, gate_bias=-2.0, **kwargs):
+    def __init__(self, units: int, gate_bias: float = -2.0, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.gate_bias = number("gate_bias", gate_bias)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         super().build(input_shape)
-        self.gate_kernel = self.add_recurrent_kernel(
-            (2 * self.units, self.units), name="gate_kernel"
-        )
-        if self.use_bias:
-            self.gate_shift = self.add(
-                "bias", (self.units,), "gate_bias", then=lambda b: ops.full_like(b, self.gate_bias)
-            )
+        H = self.units
+        views = {"V": View(lambda k: k[:H], "h"), "R": View(lambda k: k[H:], "s")}
+        self.add_recurrent_kernel((2 * H, H), "gate_kernel", views=views)
+        self.add_bias((H,), "gate_shift", then=lambda b: ops.full_like(b, self.gate_bias))
 
-    def prepare(self, sequence, training=False):
-        x, w = super().prepare(sequence, training)
-        of_h, of_s = ops.split(ops.convert_to_tensor(self.gate_kernel), 2)
-        w.items |= {"V": Kernel(of_h, reads="h"), "R": Kernel(of_s, reads="s")}
-        if self.use_bias:
-            w.items["b"] = ops.convert_to_tensor(self.gate_shift)
-        return x, w
-
-    def step(self, x, state, w):
+    def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         h, s = state
         _, (s,) = super().step(x, (s,), w)
-        a = w.V(h) + w.R(s)
-        g = self.recurrent_activation(a + w.b if self.use_bias else a)
+        g = self.recurrent_activation(w.V(h) + w.R(s) + w.gate_shift)
         h = g * h + (1 - g) * s
         return h, (h, s)

@@ -1,11 +1,16 @@
 """Long short-term memory."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
-from tfcells.cells.base import GatedCell, Kernel, Weights, fresh, raise_block
-from tfcells.cells.normalization import layer_norm
 from tfcells.checks import number, require
+from tfcells.contract.cell import GatedCell, View
+from tfcells.contract.initial import fresh, raise_block
+from tfcells.contract.linear import Tensor
+from tfcells.contract.normalization import layer_norm
+from tfcells.contract.weights import Weights
 
 
 class LSTMCell(GatedCell):
@@ -22,14 +27,14 @@ class LSTMCell(GatedCell):
     states = ("h", "c")
     gates = 4
 
-    def __init__(self, units, forget_bias=1.0, **kwargs):
+    def __init__(self, units: int, forget_bias: float = 1.0, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.forget_bias = number("forget_bias", forget_bias)
 
-    def initial_bias(self, drawn):
+    def initial_bias(self, drawn: Tensor) -> Tensor:
         return raise_block(drawn, 1, 4, self.forget_bias)
 
-    def step(self, x, state, w):
+    def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         h, c = state
         i, f, g, o = ops.split(x + w.recurrent_kernel(h), 4, axis=-1)
         s, tanh = self.recurrent_activation, self.activation
@@ -54,57 +59,48 @@ class LayerNormLSTMCell(LSTMCell):
     (2, 8)
     """
 
-    def __init__(self, units, norm="product", cell_norm="output", epsilon=1e-3, **kwargs):
+    def __init__(
+        self,
+        units: int,
+        norm: str = "product",
+        cell_norm: str | None = "output",
+        epsilon: float = 1e-3,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(units, **kwargs)
         self.norm = require("norm", norm, '"product" or "gate"', norm in ("product", "gate"))
         allowed = ("output", "carry", None)
         self.cell_norm = require("cell_norm", cell_norm, f"one of {allowed}", cell_norm in allowed)
         self.epsilon = number("epsilon", epsilon, low=0)
 
-    def initial_bias(self, drawn):
+    def initial_bias(self, drawn: Tensor) -> Tensor:
         return super().initial_bias(drawn) if self.norm == "product" else drawn
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         super().build(input_shape)
         width = self.gates * self.units
         if self.norm == "product":
-            self.kernel_gain = self.add_weight((width,), "ones", name="kernel_gain")
-            self.recurrent_gain = self.add_weight((width,), "ones", name="recurrent_gain")
+            self.add_vector("kernel_gain", width, "ones")
+            self.add_vector("recurrent_gain", width, "ones")
         else:
-            self.gain = self.add_weight((width,), "ones", name="gain")
-            self.shift = self.add_weight((width,), self.initial_shift, name="shift")
+            self.add_vector("gain", width, "ones")
+            self.add_vector("shift", width, self.initial_shift)
         if self.cell_norm:
-            self.cell_gain = self.add_weight((self.units,), "ones", name="cell_gain")
-            self.cell_shift = self.add_weight((self.units,), "zeros", name="cell_shift")
+            self.add_vector("cell_gain", self.units, "ones")
+            self.add_vector("cell_shift", self.units, "zeros")
 
-    def initial_shift(self, shape, dtype=None):
+    def initial_shift(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
         """Zeros, but forget_bias at the forget gate."""
         return raise_block(ops.zeros(shape, dtype), 1, 4, self.forget_bias)
 
-    def prepare(self, sequence, training=False):
-        tensor = ops.convert_to_tensor
-        kernel = Kernel(tensor(self.recurrent_kernel), reads="h", blocks=4)
-        weights = {"recurrent_kernel": kernel}
-        if self.norm == "product":
-            x = self.project(sequence, None)
-            weights |= {
-                "kernel_gain": tensor(self.kernel_gain),
-                "recurrent_gain": tensor(self.recurrent_gain),
-            }
-            if self.use_bias:
-                weights["bias"] = tensor(self.bias)
-        else:
-            x = self.project(sequence, self.bias)
-            weights |= {"gain": tensor(self.gain), "shift": tensor(self.shift)}
-        if self.cell_norm:
-            weights |= {"cell_gain": tensor(self.cell_gain), "cell_shift": tensor(self.cell_shift)}
-        return x, Weights(weights)
+    def inputs(self, x: Tensor, w: Weights) -> Tensor:
+        return w.kernel(x) if self.norm == "product" else super().inputs(x, w)
 
-    def step(self, x, state, w):
+    def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         h, c = state
         if self.norm == "product":
-            a = layer_norm(x, w.kernel_gain, w.get("bias"), self.epsilon)
-            a += layer_norm(w.recurrent_kernel(h), w.recurrent_gain, None, self.epsilon)
+            a = layer_norm(x, w.kernel_gain, w.bias, self.epsilon)
+            a += layer_norm(w.recurrent_kernel(h), w.recurrent_gain, 0, self.epsilon)
         else:
             a = layer_norm(x + w.recurrent_kernel(h), w.gain, w.shift, self.epsilon, groups=4)
         i, f, g, o = ops.split(a, 4, axis=-1)
@@ -128,29 +124,25 @@ class PeepholeLSTMCell(LSTMCell):
     (2, 8)
     """
 
-    def __init__(self, units, peephole_initializer="glorot_uniform", **kwargs):
+    def __init__(
+        self, units: int, peephole_initializer: Any = "glorot_uniform", **kwargs: Any
+    ) -> None:
         super().__init__(units, **kwargs)
         self.peephole_initializer = keras.initializers.get(peephole_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         super().build(input_shape)
-        self.peepholes = [
-            self.add_weight(
-                (self.units,),
+        for number, gate in enumerate(("input", "forget", "output")):
+            self.add_vector(
+                f"{gate}_peephole",
+                self.units,
                 fresh(self.peephole_initializer, number),
-                name=f"{gate}_peephole",
+                views={f"p_{gate[0]}": View()},
                 regularizer=self.recurrent_regularizer,
                 constraint=self.recurrent_constraint,
             )
-            for number, gate in enumerate(("input", "forget", "output"))
-        ]
 
-    def prepare(self, sequence, training=False):
-        x, w = super().prepare(sequence, training)
-        w.items |= zip(("p_i", "p_f", "p_o"), map(ops.convert_to_tensor, self.peepholes))
-        return x, w
-
-    def step(self, x, state, w):
+    def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         h, c = state
         i, f, g, o = ops.split(x + w.recurrent_kernel(h), 4, axis=-1)
         s, tanh = self.recurrent_activation, self.activation

@@ -3,7 +3,8 @@
 import tensorflow as tf
 from keras import tree
 
-from tfcells.cells.base import Kernel, Projection
+from tfcells.contract.linear import Projection
+from tfcells.contract.weights import Kernel
 from tfcells.engine.program import is_float, length_of, split, tensors_of
 
 HALF = tf.float16, tf.bfloat16
@@ -60,7 +61,7 @@ def compiled(program, slices, state, weights):
     leaves = tree.flatten(slices)
     known = leaves[0].shape[:2]
     leaves, steps, padded = to_length(program, leaves)
-    kernels, tensors = split(weights)
+    kernels, tensors = split(program.read(weights))
     matrices = [kernel.matrix for kernel in kernels]
     groups = [[tensors_of(leaf) for leaf in leaves], list(state), matrices, tensors]
 

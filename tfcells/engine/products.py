@@ -11,7 +11,7 @@ from typing import NamedTuple
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
-from tfcells.cells.base import multiply
+from tfcells.contract.linear import multiply
 
 LARGE = 2**19  # numbers in a matrix from which it is turned round where that costs nothing,
 VERY_LARGE = 2**22  # and from which it is worth the transposition,

@@ -1,6 +1,7 @@
 """The compiled pair: forward, which records the products; backward, which replays them."""
 
 import functools
+import itertools
 import threading
 import weakref
 from typing import NamedTuple
@@ -8,7 +9,8 @@ from typing import NamedTuple
 import tensorflow as tf
 from keras import tree
 
-from tfcells.cells.base import Kernel, Projection, multiply
+from tfcells.contract.linear import Projection, multiply
+from tfcells.contract.weights import Kernel
 from tfcells.engine.products import backward_factors, forward_factors, times
 
 POWERS = [2**power for power in range(31)]
@@ -44,6 +46,7 @@ class Program:
         self.weights = weights.map(
             lambda leaf: Kernel(None, leaf.reads) if isinstance(leaf, Kernel) else None
         )
+        self.used = [True] * len(weights.leaves())  # by the step
         compile = functools.partial(
             tf.function, jit_compile=True, autograph=False, reduce_retracing=True
         )
@@ -73,35 +76,39 @@ class Program:
             if program is None:
                 program = cls(step, slices, state, weights)
                 program.key, program.half = key, half
-                program.output, program.sites = program.probe(slices, state, weights)
+                program.output, program.sites, program.used = program.probe(slices, state, weights)
                 cls.shared[key] = program
             return program
 
     def bind(self, product, tensors):
-        """`Weights` for one step: kernel i multiplies by `product(i, x)`."""
-        tensors, kernel = iter(tensors), iter(range(len(self.weights.leaves())))
-        return self.weights.map(
-            lambda leaf: (
-                next(tensors)
-                if leaf is None
-                else leaf.using(functools.partial(product, next(kernel)))
-            )
-        )
+        """`Weights` for one step: kernel i, of those that it uses, multiplies by `product(i, x)`."""
+        tensors, kernels, used = iter(tensors), itertools.count(), iter(self.used)
+
+        def bound(leaf):
+            if not next(used):
+                return leaf
+            if leaf is None:
+                return next(tensors)
+            return leaf.using(functools.partial(product, next(kernels)))
+
+        return self.weights.map(bound)
+
+    def read(self, weights):
+        """Of the weights' leaves those that the step uses; `inputs` may have used others."""
+        return [leaf for leaf, used in zip(weights.leaves(), self.used, strict=True) if used]
 
     def advance(self, slices, state, w):
         """One step; returns the output and the new states as a list like the old."""
         output, new = self.step(tree.pack_sequence_as(self.slices, slices), tuple(state), w)
-        new = list(new)
-        if len(new) != len(state):
-            raise ValueError(f"step returned {len(new)} states, the cell declares {len(state)}")
-        return output, new
+        return output, list(new)
 
     def probe(self, slices, state, weights):
-        """Trace one step without running it: its output, and the `Site` of each product.
+        """Trace one step without running it: its output, the `Site` of each product, and which leaves of
+        the weights it uses.
 
         Raises ValueError if the step captures a tensor: it would get no gradient, without a word.
         """
-        kernels, tensors = split(weights)
+        kernels, tensors = split(weights.leaves())
         slices, found = tree.flatten(slices), []
 
         def trace(slices, state, matrices, tensors):
@@ -128,16 +135,23 @@ class Program:
         if captured or impure:
             names = ", ".join(str(x.name) for x in [*captured, *impure][:3])
             raise ValueError(
-                f"step uses more than it was given ({names}), and that would get no gradient: let "
-                "prepare return it in its slices or Weights; random numbers, too, are drawn there"
+                f"step uses more than it was given ({names}), and that would get no gradient: declare "
+                "a weight in build, and draw random numbers in bind"
             )
         end = len(slices) + len(state)
         slices, state = graph.inputs[: len(slices)], graph.inputs[len(slices) : end]
+        given = iter(graph.inputs[end + len(kernels) : end + len(kernels) + len(tensors)])
+        numbers, calls = itertools.count(), {kernel for kernel, _, _ in found}
+        used = [
+            next(numbers) in calls if isinstance(leaf, Kernel) else bool(next(given).consumers())
+            for leaf in weights.leaves()
+        ]
+        order = {kernel: place for place, kernel in enumerate(sorted(calls))}
         sites = [
-            Site(kernel, *specs([y, x]), index(x, state), index(partner(y), floats(slices)))
+            Site(order[kernel], *specs([y, x]), index(x, state), index(partner(y), floats(slices)))
             for kernel, y, x in found
         ]
-        return graph.structured_outputs[0], sites
+        return graph.structured_outputs[0], sites, used
 
     def length(self, steps):
         """To how many steps sequences are padded: a power of two unless the graph knows them, so that
@@ -296,9 +310,8 @@ class Program:
         return [tf.add_n(f) if f else tf.zeros_like(m) for f, m in zip(found, matrices)]
 
 
-def split(weights):
-    """The kernels and the tensors of `Weights`."""
-    leaves = weights.leaves()
+def split(leaves):
+    """The kernels and the tensors among the leaves of `Weights`."""
     kernels = [leaf for leaf in leaves if isinstance(leaf, Kernel)]
     return kernels, [leaf for leaf in leaves if not isinstance(leaf, Kernel)]
 

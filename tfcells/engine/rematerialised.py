@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfcells.cells.base import Projection
+from tfcells.contract.linear import Projection
 from tfcells.engine.products import backward_factors, forward_factors
 from tfcells.engine.program import (
     Program,

@@ -1,9 +1,14 @@
 """The layer that runs a cell along time."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 from keras import ops, tree
 
-from tfcells.cells.base import Cell, multiplied
+from tfcells.contract.cell import Call, Cell
+from tfcells.contract.linear import Tensor, multiplied
+from tfcells.contract.weights import Weights
 
 if keras.backend.backend() == "tensorflow":
     from tfcells import engine
@@ -30,7 +35,14 @@ class RNN(keras.layers.RNN):
     (2, 5, 4)
     """
 
-    def __init__(self, cell, *args, jit_compile="auto", remat=False, **kwargs):
+    def __init__(
+        self,
+        cell: Any,
+        *args: Any,
+        jit_compile: bool | str = "auto",
+        remat: bool = False,
+        **kwargs: Any,
+    ) -> None:
         if jit_compile != "auto" and not isinstance(jit_compile, bool):
             raise ValueError(f'jit_compile must be "auto", True or False, got {jit_compile!r}')
         super().__init__(cell, *args, **kwargs)
@@ -49,7 +61,7 @@ class RNN(keras.layers.RNN):
         self.programs = {}
 
     @property
-    def compiles(self):
+    def compiles(self) -> bool:
         """Whether a loop of more than one step is a compiled one."""
         return (
             bool(self.jit_compile)
@@ -60,13 +72,13 @@ class RNN(keras.layers.RNN):
 
     def call(
         self,
-        sequences,
-        initial_state=None,
-        mask=None,
-        training=False,
-        memory=None,
-        memory_mask=None,
-    ):
+        sequences: Tensor,
+        initial_state: Any = None,
+        mask: Tensor | None = None,
+        training: bool = False,
+        memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+    ) -> Any:
         self.check_memory(memory)
         state = self.first_state(sequences, initial_state)
         mask = self.checked_mask(sequences, mask)
@@ -74,15 +86,16 @@ class RNN(keras.layers.RNN):
             raise ValueError("unroll=True needs a known number of steps; sequences has None")
         if not self.runs_cells:
             return super().call(sequences, state, mask, training)
-        memory = {"memory": memory, "memory_mask": memory_mask}
-        last, outputs, state = self.inner_loop(sequences, state, mask, training, memory)
+        steps, batch = ops.shape(sequences)[1], ops.shape(sequences)[0]
+        call = Call(steps, batch, training, memory, memory_mask)
+        last, outputs, state = self.along(sequences, state, mask, call)
         if self.stateful:
             for variable, value in zip(tree.flatten(self.states), tree.flatten(state), strict=True):
                 variable.assign(value)
         output = outputs if self.return_sequences else last
         return (output, *state) if self.return_state else output
 
-    def first_state(self, sequences, initial_state):
+    def first_state(self, sequences: Tensor, initial_state: Any) -> Any:
         """The state before the first step: given, remembered, or the cell's own; checked."""
         if sequences.shape[1] == 0:
             raise ValueError(f"sequences must have at least one step, got shape {sequences.shape}")
@@ -106,7 +119,7 @@ class RNN(keras.layers.RNN):
         state = [ops.cast(x, like.dtype) for x, like in zip(state, expected)]
         return tree.pack_sequence_as(own, state)
 
-    def check_memory(self, memory):
+    def check_memory(self, memory: Tensor | None) -> None:
         """A memory must be given to the cells that read one, and to no others."""
         reads = any(getattr(cell, "attends", False) for cell in unstacked(self.cell))
         if reads and (memory is None or len(memory.shape) != 3):
@@ -115,7 +128,7 @@ class RNN(keras.layers.RNN):
         if memory is not None and not reads:
             raise ValueError("memory must be None, as no cell of this layer reads one")
 
-    def checked_mask(self, sequences, mask):
+    def checked_mask(self, sequences: Tensor, mask: Any) -> Tensor | None:
         """The mask as (batch, steps) booleans, or None."""
         mask = tree.flatten(mask)[0] if mask is not None else None
         if mask is None:
@@ -129,27 +142,31 @@ class RNN(keras.layers.RNN):
             )
         return mask
 
-    def inner_loop(self, sequences, initial_state, mask, training=False, memory=None):
-        if not self.runs_cells:
-            return super().inner_loop(sequences, initial_state, mask, training)
+    def along(
+        self, sequences: Tensor, initial_state: Any, mask: Tensor | None, call: Call
+    ) -> tuple[Tensor, Tensor, Any]:
+        """Last output, all outputs, (batch, steps, ...), and final state of batch-major sequences."""
         x = ops.swapaxes(sequences, 0, 1)
         keep = None if mask is None else ops.expand_dims(ops.transpose(mask), -1)
         if self.go_backwards:
             x, keep = ops.flip(x, 0), None if keep is None else ops.flip(keep, 0)
-        x, state = self.run(self.cell, x, initial_state, keep, training, memory)
+        x, state = self.run(self.cell, x, initial_state, keep, call)
         return x[-1], ops.swapaxes(x, 0, 1), state
 
-    def run(self, cell, sequence, state, keep, training, memory):
+    def run(
+        self, cell: Any, sequence: Tensor, state: Any, keep: Tensor | None, call: Call
+    ) -> tuple[Tensor, list]:
         """A cell along a time-major sequence: its outputs, (steps, batch, ...), and final state."""
         if hasattr(cell, "cells"):
             finals = []
             for each, before in zip(cell.cells, state, strict=True):
-                sequence, final = self.run(each, sequence, before, keep, training, memory)
+                sequence, final = self.run(each, sequence, before, keep, call)
                 finals.append(final)
             return sequence, finals
-        given = memory if cell.attends else {}
-        slices, weights = cell.prepare(sequence, training=training, **given)
-        step, state = cell.step, tuple(state)
+        weights = cell.bind(call)
+        slices = cell.inputs(sequence, weights.deferred()), weights.along_time()
+        weights, given = weights.at({}), weights
+        step, state = step_of(cell), tuple(state)
         if keep is not None:
             step, slices = hold(step, self.zero_output_for_mask), (keep, slices)
             if not self.zero_output_for_mask:
@@ -176,9 +193,9 @@ class RNN(keras.layers.RNN):
             outputs, state = scan(step, slices, state, weights)
         if keep is not None and not self.zero_output_for_mask:
             state = state[1:]
-        return cell.finish(outputs, training=training), list(state)
+        return cell.finish(outputs, given), list(state)
 
-    def _create_state_variables(self, batch_size):
+    def _create_state_variables(self, batch_size: int) -> None:
         states = tree.map_structure(
             lambda value: keras.Variable(
                 value, trainable=False, dtype=value.dtype, autocast=False, name="rnn_state"
@@ -187,7 +204,7 @@ class RNN(keras.layers.RNN):
         )
         object.__setattr__(self, "states", states)  # not among the weights, as in Keras
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         """Set the remembered state to the cell's own initial state."""
         if self.states is not None:
             states = tree.flatten(self.states)
@@ -195,17 +212,42 @@ class RNN(keras.layers.RNN):
             for variable, value in zip(states, tree.flatten(own), strict=True):
                 variable.assign(value)
 
-    def get_config(self):
+    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
+        if not self.runs_cells:
+            return super().compute_output_shape(sequences_shape, initial_state_shape)
+        batch, steps = sequences_shape[:2]
+        last = self.cell.cells[-1] if hasattr(self.cell, "cells") else self.cell
+        output = (batch, steps, last.output_size) if self.return_sequences else (batch, last.output_size)
+        return (output, *shapes_of(self.cell, batch)) if self.return_state else output
+
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"jit_compile": self.jit_compile, "remat": self.remat}
 
 
-def hold(step, zero_output):
+def shapes_of(cell: Any, batch: int | None) -> list:
+    """The shapes of a cell's states; of a stack, those of its cells, one list each."""
+    if hasattr(cell, "cells"):
+        return [shapes_of(each, batch) for each in cell.cells]
+    return [(batch, *(n if isinstance(n, tuple) else (n,))) for n in cell.state_size]
+
+
+def step_of(cell: Cell) -> Callable:
+    """The cell's step, checked, as a function of what `inputs` gave and what `bind` has along time."""
+
+    def step(x: Any, state: tuple, w: Weights) -> tuple[Tensor, tuple]:
+        x, now = x
+        return cell.advance(x, state, w.at(now))
+
+    return step
+
+
+def hold(step: Callable, zero_output: bool) -> Callable:
     """`step` with a mask as one more slice: where it is False, the old state and output stand.
 
     With zero_output the output is zero there; else the output before is held, as one more state.
     """
 
-    def held(x, state, w):
+    def held(x: Any, state: tuple, w: Weights) -> tuple[Tensor, tuple]:
         keep, x = x
         if zero_output:
             output, new = step(x, state, w)
@@ -218,17 +260,17 @@ def hold(step, zero_output):
     return held
 
 
-def choose(keep, new, old):
+def choose(keep: Tensor, new: tuple, old: tuple) -> tuple:
     """Of each pair of states, the new where `keep` holds; keep: (batch, 1)."""
 
-    def select(new, old):
+    def select(new: Tensor, old: Tensor) -> Tensor:
         shape = (-1,) + (1,) * (len(new.shape) - 1)
         return ops.where(ops.reshape(keep, shape), new, old)
 
     return tuple(map(select, new, old))
 
 
-def unrolled(step, slices, state, weights, steps):
+def unrolled(step: Callable, slices: Any, state: tuple, weights: Weights, steps: int) -> tuple:
     """A known number of steps, one after the other."""
     outputs = []
     moments = [ops.unstack(s, steps) for s in tree.flatten(slices)]
@@ -238,10 +280,10 @@ def unrolled(step, slices, state, weights, steps):
     return ops.stack(outputs), state
 
 
-def scan(step, slices, state, weights):
+def scan(step: Callable, slices: Any, state: tuple, weights: Weights) -> tuple:
     """The ordinary loop on other backends."""
 
-    def advance(state, now):
+    def advance(state: tuple, now: Any) -> tuple:
         output, state = step(now, state, weights)
         return tuple(state), output
 
@@ -249,25 +291,25 @@ def scan(step, slices, state, weights):
     return outputs, state
 
 
-def fits(shape, wanted):
+def fits(shape: tuple, wanted: tuple) -> bool:
     """Whether two shapes agree wherever both are known."""
     return len(shape) == len(wanted) and all(
         None in (a, b) or a == b or not isinstance(b, int) for a, b in zip(shape, wanted)
     )
 
 
-def unstacked(cell):
+def unstacked(cell: Any) -> list:
     """The cells of a stack, of stacks in it, or the cell itself."""
     if hasattr(cell, "cells"):
         return [each for inner in cell.cells for each in unstacked(inner)]
     return [cell]
 
 
-def cell_key(cell):
+def cell_key(cell: Cell) -> tuple:
     """A hashable description: equal for cells whose steps are equal, whatever their weights."""
     aside = keras.Initializer, keras.Regularizer, keras.constraints.Constraint
 
-    def essence(value):
+    def essence(value: Any) -> Any:
         if isinstance(value, Cell):
             return cell_key(value)
         if isinstance(value, list | tuple):

@@ -1,13 +1,19 @@
 """Layer normalisation as the cells use it."""
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
+from tfcells.contract.linear import Tensor
 
-def layer_norm(x, gain, shift, epsilon, groups=1):
+
+def layer_norm(
+    x: Tensor, gain: Tensor, shift: Tensor, epsilon: float, groups: int = 1
+) -> Tensor:
     """gain (x - mean) / sqrt(var + epsilon) + shift over the last axis, or over each of its groups.
 
-    x: (..., groups * features); gain, shift: (groups * features,), shift may be None. The moments of
+    x: (..., groups * features); gain, shift: (groups * features,), shift may be 0. The moments of
     half-precision inputs are taken in float32. Source: Ba, Kiros & Hinton, 1607.06450.
     """
     dtype = keras.backend.standardize_dtype(x.dtype)
@@ -19,18 +25,18 @@ def layer_norm(x, gain, shift, epsilon, groups=1):
     if groups > 1:
         v = ops.reshape(v, (-1, x.shape[-1]))
     v = ops.cast(v, dtype) * gain if half else v * gain
-    return v if shift is None else v + shift
+    return v + shift
 
 
-def standardize(v, epsilon):
+def standardize(v: Tensor, epsilon: float) -> Tensor:
     """(v - mean) / sqrt(var + epsilon) over the last axis."""
 
     @ops.custom_gradient
-    def standard(v):
+    def standard(v: Tensor) -> tuple[Tensor, Callable]:
         centred = v - mean(v)
         scale = ops.rsqrt(mean(ops.square(centred)) + epsilon)
 
-        def gradient(*args, upstream=None):
+        def gradient(*args: Tensor, upstream: Tensor | None = None) -> Tensor:
             d = args[0] if upstream is None else upstream
             y = centred * scale
             return scale * (d - mean(d) - y * mean(d * y))
@@ -40,7 +46,7 @@ def standardize(v, epsilon):
     return standard(v)
 
 
-def mean(v):
+def mean(v: Tensor) -> Tensor:
     """The mean along the last axis, kept; by a product: XLA sums slowly what it has just computed."""
     features = v.shape[-1]
     return ops.matmul(v, ops.ones((features, 1), v.dtype)) / features

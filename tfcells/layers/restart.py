@@ -1,10 +1,13 @@
 """States that are forgotten now and then, as at the beginning of a text."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from tfcells import masks
 from tfcells.checks import probability
+from tfcells.contract.linear import Tensor
 
 
 @keras.saving.register_keras_serializable("tfcells")
@@ -23,20 +26,20 @@ class Restart(keras.layers.Layer):
     (2, 3)
     """
 
-    def __init__(self, rate, seed=None, **kwargs):
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate = probability("rate", rate)
         self.seed = seed
         self.generator = keras.random.SeedGenerator(seed)
 
-    def call(self, states, training=False):
+    def call(self, states: list[Tensor], training: bool = False) -> list[Tensor]:
         if not (training and self.rate):
             return states
         keep = masks.keep_mask((ops.shape(states[0])[0], 1), self.rate, self.generator)
         return [ops.where(keep, state, ops.zeros_like(state)) for state in states]
 
-    def compute_output_shape(self, shapes):
+    def compute_output_shape(self, shapes: Any) -> Any:
         return shapes
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"rate": self.rate, "seed": self.seed}

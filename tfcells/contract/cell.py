@@ -1,0 +1,368 @@
+"""Cells: one recurrence, split where it may be split."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from tfcells.checks import flag, positive
+from tfcells.contract.initial import fresh
+from tfcells.contract.linear import Tensor
+from tfcells.contract.weights import Kernel, Weights, identity
+
+VERSION_1 = """{name}.prepare is version 1 of the contract. Declare in `build`, and multiply in `inputs`:
+
+    def build(self, input_shape):
+        self.add_kernel((input_shape[-1], self.units))
+        self.add_recurrent_kernel((self.units, self.units))
+        self.add_bias((self.units,))
+
+    def inputs(self, x, w):           # a sequence, or one moment
+        return w.kernel(x) + w.bias
+
+    def step(self, x, state, w):      # as before
+        ..."""
+
+
+class Call(NamedTuple):
+    """What a call of a layer knows before its loop: sizes, which may be tensors, and options."""
+
+    steps: Any
+    batch: Any
+    training: bool = False
+    memory: Tensor | None = None
+    memory_mask: Tensor | None = None
+
+
+class View(NamedTuple):
+    """How a step sees a declared weight.
+
+    function: of the weight's tensor, run once before the loop. reads, blocks: as a `Kernel` has them.
+    """
+
+    function: Callable[[Tensor], Tensor] = identity
+    reads: str | None = None
+    blocks: int = 1
+
+    def of(self, tensor: Tensor) -> Any:
+        """The weight as it is bound: a `Kernel` if it is a matrix, else a tensor."""
+        seen = self.function(tensor)
+        return Kernel(seen, self.reads, self.blocks) if len(seen.shape) > 1 else seen
+
+
+class Cell(keras.layers.Layer):
+    """One recurrence.
+
+    A subclass gives `states`, `build`, `inputs` and `step`. It gets from here the binding of its
+    weights, its configuration (every constructor argument is an attribute of the same name), its
+    registration under the package `tfcells`, and the interface of Keras's own cells.
+
+    states: the names of the state tensors, by custom the output's first.
+    slots: where wrappers can act: "kernel" (a `Kernel` that reads a state), "update" (`step` calls
+        w.update), "state" (every cell has it).
+    clocks: the names of states that count the steps; wrappers leave them alone.
+    attends: whether a memory must be given to the layer that runs the cell.
+    """
+
+    states: tuple[str, ...] = ("h",)
+    clocks: frozenset[str] = frozenset()
+    attends = False
+    slots: frozenset[str] = frozenset({"state"})
+    units: int
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if hasattr(cls, "prepare"):
+            raise TypeError(VERSION_1.format(name=cls.__name__))
+        keras.saving.register_keras_serializable("tfcells")(cls)
+
+    def __init__(self, **kwargs: Any) -> None:
+        if type(self).step is Cell.step:
+            raise TypeError(
+                f"{type(self).__name__} has no step(x, state, w). A cell with Keras's `call` alone is a "
+                "keras.layers.Layer, and tfcells.RNN runs it in Keras's own loop"
+            )
+        self.dtype_is_explicit = kwargs.get("dtype") is not None
+        super().__init__(**kwargs)
+        self.views: dict[str, dict[str, View]] = {}
+
+    def declare(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        initializer: Any,
+        reads: str | None = None,
+        blocks: int = 1,
+        views: dict[str, View] | None = None,
+        **options: Any,
+    ) -> None:
+        """Make a weight: the attribute `name`, which `inputs` and `step` read as w.NAME.
+
+        reads, blocks: as a `Kernel` has them. views: if the weight is read in other forms instead, what
+        each is called and how it is made. options: those of `add_weight`.
+        """
+        self.reserve(name, views or {name: View(identity, reads, blocks)})
+        setattr(self, name, self.add_weight(shape, initializer, name=name, **options))
+
+    def reserve(self, name: str, views: dict[str, View]) -> None:
+        """Note how a weight is read. Raises ValueError for a name that means something else in w."""
+        for view in views:
+            if view in ("update", "cell") or hasattr(Weights, view):
+                raise ValueError(f"{type(self).__name__}: a weight can't be named {view!r}; w has that")
+        self.views[name] = views
+
+    def bind(self, call: Call) -> Weights:
+        """The weights as `inputs` and `step` read them. Noise for the call is drawn here, by wrappers."""
+        items: dict[str, Any] = {}
+        for name, views in self.views.items():
+            variable = getattr(self, name)
+            tensor = None if variable is None else ops.convert_to_tensor(variable)
+            for seen, view in views.items():
+                items[seen] = 0 if tensor is None else view.of(tensor)
+        return Weights(items)
+
+    def inputs(self, x: Tensor, w: Weights) -> Any:
+        """What of a step depends on its input alone, a structure of tensors; by default the input.
+
+        x: a sequence, (steps, batch, features), before the loop; or one moment, (batch, features), in
+        the step of a wrapper that makes its cell's input. Of a sequence the products are `Projection`s.
+        """
+        return x
+
+    def step(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
+        """One time step, a pure function of what `inputs` gave, a tuple of states and the weights.
+
+        Returns the output and the tuple of new states. Draws nothing, reads of `self` the
+        constructor's arguments alone.
+        """
+        raise NotImplementedError
+
+    def finish(self, outputs: Tensor, w: Weights) -> Tensor:
+        """What concerns all outputs, (steps, batch, features), and no state."""
+        return outputs
+
+    def advance(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
+        """`step`, its results checked: the number, shapes and dtypes of the states stay as they are.
+
+        Raises ValueError for a step that returns anything else.
+        """
+        returned = self.step(x, state, w)
+        name, count = type(self).__name__, len(self.states)
+        if not (isinstance(returned, tuple | list) and len(returned) == 2):
+            what = f"{len(returned)} things" if isinstance(returned, tuple | list) else "a tensor"
+            raise ValueError(f"{name}.step must return (output, new states), got {what}")
+        output, new = returned
+        if not isinstance(new, tuple | list) or len(new) != count:
+            got = len(new) if isinstance(new, tuple | list) else "a bare tensor"
+            raise ValueError(f"{name}.step must return {count} new states, a tuple; got {got}")
+        for state_name, before, now in zip(self.states, state, new, strict=True):
+            if tuple(now.shape[1:]) != tuple(before.shape[1:]) or now.dtype != before.dtype:
+                raise ValueError(
+                    f"{name}.step: the state {state_name!r} must stay {before.dtype} of shape "
+                    f"{tuple(before.shape)}, got {now.dtype} of shape {tuple(now.shape)}"
+                )
+        return output, tuple(new)
+
+    def call(self, inputs: Tensor, states: Any, training: bool = False) -> tuple[Tensor, list]:
+        """One step as Keras's own RNN layers ask for it."""
+        if training and self.fixes_noise_along_time:
+            raise ValueError(
+                f"{type(self).__name__} draws its masks once a sequence; a loop over `call` would "
+                "draw them at each step. Run the cell in tfcells.RNN."
+            )
+        w = self.bind(Call(1, ops.shape(inputs)[0], training))
+        w = w.at(keras.tree.map_structure(lambda x: x[0], w.along_time()))
+        output, state = self.advance(self.inputs(inputs, w), tuple(states), w)
+        return self.finish(output, w), list(state)
+
+    @property
+    def fixes_noise_along_time(self) -> bool:
+        """Whether `bind` draws something that has to last for the whole sequence."""
+        return False
+
+    @property
+    def state_size(self) -> list[Any]:
+        """The size of each state, or the tuple of its sizes."""
+        return [self.units] * len(self.states)
+
+    @property
+    def output_size(self) -> int:
+        return self.units
+
+    def get_initial_state(self, batch_size: Any = None) -> list[Tensor]:
+        """Zeros, as many as a batch needs; counters of steps in single precision at least."""
+        precise = keras.backend.result_type(self.compute_dtype, "float32")
+        return [
+            ops.zeros(
+                (batch_size, *(size if isinstance(size, tuple) else (size,))),
+                dtype=precise if name in self.clocks else self.compute_dtype,
+            )
+            for name, size in zip(self.states, self.state_size, strict=True)
+        ]
+
+    def adopt_dtype(self, policy: Any) -> None:
+        """Take the dtype policy of the layer that runs this cell, unless it was given its own."""
+        if self.dtype_is_explicit and self.dtype_policy != policy:
+            raise ValueError(
+                f"dtype: the layer's policy is {policy.name}, its cell's {self.dtype_policy.name}; "
+                "give the layer the cell's dtype, or neither"
+            )
+        if self.built and self.dtype_policy != policy:
+            raise ValueError(f"dtype: the cell is already built with {self.dtype_policy.name}")
+        self.dtype_policy = policy
+
+    @classmethod
+    def arguments(cls) -> list[str]:
+        """The names of the constructor's arguments, those of its base classes included."""
+        names = {}
+        for base in cls.__mro__[: cls.__mro__.index(Cell)]:
+            own = vars(base).get("__init__")
+            for parameter in inspect.signature(own).parameters.values() if own else ():
+                if parameter.name != "self" and parameter.kind is not parameter.VAR_KEYWORD:
+                    names[parameter.name] = None
+        return list(names)
+
+    def get_config(self) -> dict[str, Any]:
+        config = {name: getattr(self, name) for name in self.arguments()}
+        return super().get_config() | {
+            name: keras.saving.serialize_keras_object(value) for name, value in config.items()
+        }
+
+
+ELSEWHERE = {
+    "dropout": "wrap it: tfcells.VariationalDropout(cell, input_rate=...)",
+    "recurrent_dropout": "wrap it: tfcells.VariationalDropout(cell, state_rate=...), or "
+    "tfcells.RecurrentDropout, tfcells.Zoneout, tfcells.WeightDrop",
+    "unit_forget_bias": "give forget_bias=1.0, which is the default, or forget_bias=0.0",
+    "seed": "give a seed to each initializer, and to each wrapper that draws masks",
+    "implementation": "there is one implementation",
+}
+"""Arguments of Keras's cells that cells have not, and what to do instead."""
+
+
+class KernelCell(Cell):
+    """A cell with one stacked input kernel and one stacked recurrent kernel.
+
+    units: the size of the output. activation: of the candidate. use_bias: whether there are biases.
+    kernel_, recurrent_ and bias_initializer, _regularizer, _constraint: as in Keras's own cells.
+
+    gates: how many blocks of `units` columns the kernels stack.
+    """
+
+    gates = 1
+    slots = frozenset({"kernel", "update", "state"})
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        for name in ELSEWHERE.keys() & kwargs.keys():
+            raise ValueError(f"{type(self).__name__} has no argument {name!r}: {ELSEWHERE[name]}")
+        super().__init__(**kwargs)
+        self.units = positive("units", units)
+        self.activation = keras.activations.get(activation)
+        self.use_bias = flag("use_bias", use_bias)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = keras.regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.draws: dict[str, int] = {}
+
+    def add_kernel(self, shape: tuple[int, ...], name: str = "kernel", **options: Any) -> None:
+        """Declare a weight that multiplies the input. options: those of `declare`."""
+        self.add("kernel", shape, name, **options)
+
+    def add_recurrent_kernel(
+        self,
+        shape: tuple[int, ...],
+        name: str = "recurrent_kernel",
+        reads: str | None = None,
+        **options: Any,
+    ) -> None:
+        """Declare a weight that multiplies a state, the first unless `reads` names another.
+
+        drawn: how many equal blocks of its columns are drawn one by one; for orthogonal matrices that
+        makes a difference. options: those of `declare`.
+        """
+        options = {"reads": reads or self.states[0], "blocks": shape[-1] // self.units} | options
+        self.add("recurrent", shape, name, **options)
+
+    def add_bias(self, shape: tuple[int, ...], name: str = "bias", **options: Any) -> None:
+        """Declare a bias that starts as `initial_bias` of what was drawn; 0 in w without `use_bias`."""
+        if self.use_bias:
+            self.add("bias", shape, name, **{"then": self.initial_bias} | options)
+        else:
+            self.reserve(name, options.get("views") or {name: View()})
+            setattr(self, name, None)
+
+    def add_vector(self, name: str, width: int, initializer: Any, **options: Any) -> None:
+        """Declare a vector that is read element-wise. options: those of `declare`."""
+        self.declare(name, (width,), initializer, **options)
+
+    def add(
+        self,
+        role: str,
+        shape: tuple[int, ...],
+        name: str,
+        drawn: int = 1,
+        then: Callable[[Tensor], Tensor] = identity,
+        **options: Any,
+    ) -> None:
+        """Declare a weight with the role's regularizer and constraint, drawn afresh by its initializer."""
+        given = getattr(self, f"{role}_initializer")
+        first = self.draws.get(role, 0)
+        self.draws[role] = first + drawn
+        *rows, columns = shape
+
+        def initialize(shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+            parts = [
+                fresh(given, number)((*rows, columns // drawn), dtype=dtype)
+                for number in range(first, first + drawn)
+            ]
+            return then(ops.concatenate(parts, axis=-1))
+
+        options |= {
+            "regularizer": getattr(self, f"{role}_regularizer"),
+            "constraint": getattr(self, f"{role}_constraint"),
+        }
+        self.declare(name, shape, initialize, **options)
+
+    def build(self, input_shape: tuple[Any, ...]) -> None:
+        width = self.gates * self.units
+        self.add_kernel((input_shape[-1], width))
+        self.add_recurrent_kernel((self.units, width))
+        self.add_bias((width,))
+
+    def initial_bias(self, drawn: Tensor) -> Tensor:
+        """The bias that the cell starts with, (gates * units,), from what its initializer drew."""
+        return drawn
+
+    def inputs(self, x: Tensor, w: Weights) -> Any:
+        return w.kernel(x) + w.bias
+
+
+class GatedCell(KernelCell):
+    """A `KernelCell` whose gates are squashed by `recurrent_activation`."""
+
+    def __init__(self, units: int, recurrent_activation: Any = "sigmoid", **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.recurrent_activation = keras.activations.get(recurrent_activation)

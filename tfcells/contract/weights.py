@@ -1,0 +1,140 @@
+"""What a step reads besides its input and its state."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from tfcells.contract.linear import Projection, Tensor, multiply
+
+
+class Kernel:
+    """A matrix as a step uses it: `kernel(x)` is the product x @ matrix.
+
+    matrix: (inputs, outputs), or (groups, inputs, outputs) to multiply group by group. reads: the name
+    of the state that the product reads, if any; state dropout acts there. blocks: how many gates the
+    columns stack. Whoever runs the step may replace the product by an equal one, and a wrapper may
+    change its input.
+    """
+
+    def __init__(
+        self,
+        matrix: Tensor,
+        reads: str | None = None,
+        blocks: int = 1,
+        product: Callable[[Tensor], Any] | None = None,
+    ) -> None:
+        self.matrix = matrix
+        self.reads = reads
+        self.blocks = blocks
+        self.product = product
+
+    def __call__(self, x: Tensor) -> Any:
+        return self.product(x) if self.product else multiply(x, self.matrix)
+
+    def using(self, product: Callable[[Tensor], Any]) -> "Kernel":
+        """The same kernel, multiplied by the function `product` of its input."""
+        return Kernel(self.matrix, self.reads, self.blocks, product)
+
+    def deferred(self) -> "Kernel":
+        """The same kernel, whose products with a sequence are `Projection`s."""
+        return self.using(partial(Projection, matrix=self.matrix))
+
+
+def identity(x: Tensor) -> Tensor:
+    """What the update slot does unless a wrapper fills it."""
+    return x
+
+
+class Weights:
+    """The bound weights, by attribute or by key.
+
+    A matrix is a `Kernel`, a vector is a tensor, a bias is the number 0 in a cell without biases, and
+    the weights of a wrapped cell are `Weights` again. `update` marks the candidate that enters the
+    memory. moments: by name, structures of tensors with one entry for each step, (steps, ...); a step
+    finds its own entry under that name.
+    """
+
+    def __init__(
+        self,
+        items: dict[str, Any] | None = None,
+        update: Callable[[Tensor], Tensor] = identity,
+        moments: dict[str, Any] | None = None,
+    ) -> None:
+        self.items = items or {}
+        self.update = update
+        self.moments = moments or {}
+
+    def __getitem__(self, name: str) -> Any:
+        return self.items[name]
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["items"][name]
+        except KeyError:
+            raise AttributeError(
+                f"these weights have no {name!r}; they have {list(self.items)}"
+            ) from None
+
+    def __repr__(self) -> str:
+        items = (
+            f"{k}: {v if isinstance(v, Weights) else type(v).__name__}"
+            for k, v in self.items.items()
+        )
+        return f"Weights({', '.join(items)})"
+
+    def get(self, name: str) -> Any:
+        """The item of that name, or None."""
+        return self.items.get(name)
+
+    def including(self, **items: Any) -> "Weights":
+        """The same weights and these."""
+        return Weights(self.items | items, self.update, self.moments)
+
+    def along(self, **moments: Any) -> "Weights":
+        """The same weights and these, which have an entry for each step."""
+        return Weights(self.items, self.update, self.moments | moments)
+
+    def updating(self, update: Callable[[Tensor], Tensor]) -> "Weights":
+        """The same weights with that function in the update slot."""
+        return Weights(self.items, update, self.moments)
+
+    def map(self, function: Callable[[Any], Any]) -> "Weights":
+        """The same weights with `function` applied to every kernel and every tensor."""
+
+        def changed(item: Any) -> Any:
+            if isinstance(item, Weights):
+                return item.map(function)
+            return item if isinstance(item, int) else function(item)
+
+        items = {name: changed(item) for name, item in self.items.items()}
+        return Weights(items, self.update, self.moments)
+
+    def map_kernels(self, function: Callable[[Kernel], Kernel]) -> "Weights":
+        """The same weights with `function` applied to every kernel."""
+        return self.map(lambda leaf: function(leaf) if isinstance(leaf, Kernel) else leaf)
+
+    def deferred(self) -> "Weights":
+        """The same weights, for `Cell.inputs` of a sequence: products are still to be made."""
+        return self.map_kernels(Kernel.deferred)
+
+    def leaves(self) -> list[Any]:
+        """All kernels and tensors, in order."""
+        found: list[Any] = []
+        self.map(found.append)
+        return found
+
+    def along_time(self) -> dict[str, Any]:
+        """All that has an entry for each step, those of wrapped cells below their names."""
+        inner = {name: item.along_time() for name, item in self.nested()}
+        return {name: found for name, found in inner.items() if found} | self.moments
+
+    def at(self, now: dict[str, Any]) -> "Weights":
+        """The weights that one step reads; now: of `along_time()` the entries of that step."""
+        inner = {name: item.at(now.get(name, {})) for name, item in self.nested()}
+        return Weights(self.items | now | inner, self.update)
+
+    def nested(self) -> Iterator[tuple[str, "Weights"]]:
+        """The `Weights` among the items, with their names."""
+        for name, item in self.items.items():
+            if isinstance(item, Weights):
+                yield name, item

@@ -1,0 +1,1 @@
+"""Cells around cells: noise, attention, structure, state."""
