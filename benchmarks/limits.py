@@ -15,7 +15,8 @@ from typing import NamedTuple
 import tensorflow as tf
 from keras import tree
 
-from tfcells.cells.base import multiplied
+from tfcells.contract.cell import Call
+from tfcells.contract.linear import multiplied
 
 TYPICAL = 1e11  # operations a second, to guess how many small ones make a measurement
 MEASUREMENT = 0.02  # seconds
@@ -115,7 +116,7 @@ def timed(function, *arguments) -> float:
 
 
 def products_of(cell, batch: int, steps: int, features: int, backward=True) -> list[Product]:
-    """The products of a built cell along a sequence: those of `prepare` once, those of `step` each time.
+    """The products of a built cell along a sequence: those of `inputs` once, those of `step` each time.
 
     Backward, each has two more: with the kernel transposed, in the loop once for all steps, and the
     stacked inputs transposed times the stacked gradients.
@@ -123,12 +124,15 @@ def products_of(cell, batch: int, steps: int, features: int, backward=True) -> l
     sequence = tf.TensorSpec((steps, batch, features))
     state = [tf.TensorSpec(x.shape, x.dtype) for x in cell.get_initial_state(batch)]
 
-    def step(sequence, state):
-        slices, weights = cell.prepare(sequence)
-        now = tree.map_structure(lambda s: s[0], multiplied(slices))
-        return cell.step(now, tuple(state), weights)
+    def inputs(sequence, _):
+        w = cell.bind(Call(steps, batch, features))
+        return multiplied(cell.inputs(sequence, w.deferred()))
 
-    once = found_in(lambda sequence, _: multiplied(cell.prepare(sequence)[0]), sequence, state)
+    def step(sequence, state):
+        now = tree.map_structure(lambda s: s[0], inputs(sequence, state))
+        return cell.step(now, tuple(state), cell.bind(Call(steps, batch, features)))
+
+    once = found_in(inputs, sequence, state)
     every = found_in(step, sequence, state)[len(once) :]
     resident = sum(4 * inner * columns for _, inner, columns in every)
     products = [Product(*shape) for shape in once]

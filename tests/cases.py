@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 import tfcells
+from tfcells.contract.linear import multiplied
 
 tanh = np.tanh
 
@@ -273,7 +274,7 @@ def rows():
         gates = {"gates": "ht" if coupled else "htc"}
         yield f"rhn-{name}", tfcells.RHNCell, arguments, highway, weights, gates
         if depth > 1:
-            weights = weights | {"G": "gate_kernel", "gb": "gate_bias"}
+            weights = weights | {"G": "gate_kernel", "gb": "gate_shift"}
             cell = tfcells.HighwayStateGateRHNCell
             yield f"hsg-{name}", cell, arguments, highway_state_gate, weights, gates
 
@@ -331,3 +332,16 @@ BAD = {
     "gate_bias": ("-2", None),
     "periods": ((), (0, 1), (1.5,), "12", (1, 2, 3), None, 4),
 }
+
+
+def prepared(cell, sequence, training=False):
+    """Slices, (steps, ...), and weights of a built cell, as a layer makes them before its loop."""
+    x = keras.ops.convert_to_tensor(sequence)
+    w = cell.bind(tfcells.Call(*keras.ops.shape(x), training))
+    return (multiplied(cell.inputs(x, w.deferred())), w.along_time()), w
+
+
+def stepped(cell, slices, t, state, w):
+    """The step t of a cell from what `prepared` gave: output and new states."""
+    x, now = keras.tree.map_structure(lambda s: s[t], slices)
+    return cell.step(x, tuple(state), w.at(now))

@@ -19,9 +19,9 @@ GRU = next(case for case in CASES if case.name == "gru-after")
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 1, 0, 1, 1]], bool)
 
 
-def layer_of(case, dtype="float64", wrap=lambda cell: cell, **options):
-    """A layer around the case's cell with random weights."""
-    cell = tfcells.Attention(case.cell(**case.arguments), UNITS, WIDTH)
+def layer_of(case, dtype="float64", wrap=lambda cell: cell, inside=lambda cell: cell, **options):
+    """A layer around the case's cell with random weights; `wrap` goes around the attention."""
+    cell = tfcells.Attention(inside(case.cell(**case.arguments)), UNITS, WIDTH)
     layer = tfcells.RNN(
         wrap(cell), return_sequences=True, return_state=True, dtype=dtype, **options
     )
@@ -165,7 +165,7 @@ def test_alignment():
 
 
 WRAPPERS = {
-    "variational": lambda cell: tfcells.Variational(cell, 0.2, 0.3, 0.1, seed=1),
+    "variational": lambda cell: tfcells.VariationalDropout(cell, 0.2, 0.3, 0.1, seed=1),
     "recurrent_dropout": lambda cell: tfcells.RecurrentDropout(cell, 0.3, seed=1),
     "zoneout": lambda cell: tfcells.Zoneout(cell, 0.3, seed=1),
     "weight_drop": lambda cell: tfcells.WeightDrop(cell, 0.3, seed=1),
@@ -173,7 +173,7 @@ WRAPPERS = {
 
 
 @pytest.mark.parametrize("name", WRAPPERS)
-def test_regularisers_go_around_it(name):
+def test_regularizers_go_around_it(name):
     x, memory, state = data(GRU)
     rest = {"memory": memory, "initial_state": state}
     layer, bare = (
@@ -182,6 +182,43 @@ def test_regularisers_go_around_it(name):
     if name != "zoneout":  # which at inference is the expectation
         near(map(np.asarray, layer(x, **rest)), map(np.asarray, bare(x, **rest)))
     assert np.any(np.asarray(layer(x, training=True, **rest)[0]) != bare(x, **rest)[0])
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_it_goes_around_regularizers(name):
+    """The same noise, values and gradients, whoever runs the loop; drawn before it."""
+    x, memory, state = data(GRU)
+    found = {}
+    for compiled in (True, False):
+        layer = layer_of(GRU, inside=WRAPPERS[name], jit_compile=compiled)
+        with tf.GradientTape() as tape:
+            outputs = layer(x, memory=memory, initial_state=state, training=True)
+            loss = sum(tf.reduce_sum(y * c) for y, c in zip(outputs, cosines(outputs)))
+        weights = [w.value for w in layer.trainable_weights]
+        found[compiled] = [*map(np.asarray, outputs), *map(np.asarray, tape.gradient(loss, weights))]
+    near(found[True], found[False])
+    bare = layer_of(GRU, jit_compile=False)(x, memory=memory, initial_state=state)
+    assert np.any(np.asarray(bare[0]) != found[True][0])
+
+
+def test_the_cell_inside_reads_one_mask_a_sequence():
+    cell = tfcells.Attention(tfcells.VariationalDropout(Reads(), input_rate=0.5, seed=3), 2, WIDTH)
+    x, memory = np.ones((2, 5, 6), "float32"), np.ones((2, ROWS, WIDTH), "float32")
+    seen = np.asarray(tfcells.RNN(cell, return_sequences=True)(x, memory=memory, training=True))
+    assert set(np.unique(np.round(seen, 4))) == {0.0, 2.0}
+    assert np.all(seen == seen[:, :1]) and np.any(seen[0] != seen[1])
+
+
+class Reads(tfcells.Cell):
+    """Puts out its input."""
+
+    units = 8
+
+    def build(self, input_shape):
+        pass
+
+    def step(self, x, state, w):
+        return x, state
 
 
 def test_variables_made_elsewhere_do_not_matter():
@@ -195,7 +232,7 @@ def test_variables_made_elsewhere_do_not_matter():
 def test_config_and_saving(tmp_path):
     x, memory = keras.Input((None, FEATURES)), keras.Input((None, WIDTH))
     cell = tfcells.Attention(tfcells.LSTMCell(5), 4, WIDTH)
-    layer = tfcells.RNN([tfcells.ElmanCell(3), tfcells.Variational(cell, state_rate=0.2)])
+    layer = tfcells.RNN([tfcells.ElmanCell(3), tfcells.VariationalDropout(cell, state_rate=0.2)])
     model = keras.Model([x, memory], layer(x, memory=memory))
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
@@ -208,7 +245,7 @@ def test_config_and_saving(tmp_path):
     [
         (lambda: tfcells.Attention(tfcells.GRUCell(3), 0, 2), "attention_units"),
         (lambda: tfcells.Attention(tfcells.GRUCell(3), 2, 1.5), "memory_features"),
-        (lambda: tfcells.Attention(tfcells.Zoneout(tfcells.GRUCell(3), 0.1), 2, 2), "around"),
+        (lambda: tfcells.Attention(tfcells.Attention(tfcells.GRUCell(3), 2, 2), 2, 2), "memory"),
         (lambda: tfcells.Attention("gru", 2, 2), "cell"),
         (lambda: layer_of(GRU)(data(GRU)[0]), "memory must have"),
         (lambda: layer_of(GRU)(data(GRU)[0], memory=np.ones((3, 2))), "memory must have"),

@@ -25,9 +25,9 @@ class Odd(tfcells.KernelCell):
 
     def build(self, input_shape):
         super().build(input_shape)
-        self.unused = self.add_weight((self.units, 2), "ones", name="unused")
-        self.grouped = self.add_weight((2, self.units // 2, self.units), name="grouped")
-        self.decay = self.add_weight((self.units,), "ones", name="decay")
+        self.declare("unused", (self.units, 2), "ones")
+        self.declare("grouped", (2, self.units // 2, self.units), "glorot_uniform")
+        self.declare("decay", (self.units,), "ones")
 
     def get_initial_state(self, batch_size=None):
         return [
@@ -35,27 +35,20 @@ class Odd(tfcells.KernelCell):
             ops.zeros((batch_size, 1), "int32"),
         ]
 
-    def prepare(self, sequence, training=False):
-        kernel = tfcells.Kernel(ops.convert_to_tensor(self.recurrent_kernel), reads="h")
-        return {
-            "x": self.project(sequence, self.bias),
-            "sign": sequence[..., :1] > 0,
-        }, tfcells.Weights(
-            kernel=kernel,
-            unused=tfcells.Kernel(ops.convert_to_tensor(self.unused)),
-            nested=tfcells.Weights(
-                grouped=tfcells.Kernel(ops.convert_to_tensor(self.grouped)),
-                decay=ops.convert_to_tensor(self.decay),
-            ),
-        )
+    def bind(self, call):
+        w = super().bind(call)
+        return w.including(inner=tfcells.Weights({"grouped": w.grouped, "decay": w.decay}))
+
+    def inputs(self, x, w):
+        return {"x": w.kernel(x) + w.bias, "sign": x[..., :1] > 0}
 
     def step(self, x, state, w):
         h, count = state
-        a = ops.tanh(x["x"] + w.kernel(h))
+        a = ops.tanh(x["x"] + w.recurrent_kernel(h))
         a = ops.where(x["sign"], a, -a)
-        b = w.nested.grouped(ops.reshape(a, (-1, 2, self.units // 2)))
+        b = w.inner.grouped(ops.reshape(a, (-1, 2, self.units // 2)))
         time = ops.cast(count, h.dtype) * 0.1
-        h = ops.tanh(w.kernel(a) + ops.sum(b, axis=1) + h * w.nested.decay + time)
+        h = ops.tanh(w.recurrent_kernel(a) + ops.sum(b, axis=1) + h * w.inner.decay + time)
         return h, (h, count + 1)
 
 
@@ -501,7 +494,7 @@ def test_a_step_that_was_not_given_what_it_reads(cell, graph):
     layer = tfcells.RNN(cell(3))
     layer.build((BATCH, STEPS, FEATURES))
     call = tf.function(lambda x: layer(x)) if graph else layer
-    with pytest.raises(ValueError, match="prepare"):
+    with pytest.raises(ValueError, match="declare"):
         call(tf.ones((BATCH, STEPS, FEATURES)))
 
 
@@ -514,7 +507,7 @@ class Forgetful(tfcells.LSTMCell):
 
 
 def test_a_step_that_loses_a_state():
-    with pytest.raises(ValueError, match="1 states.*declares 2"):
+    with pytest.raises(ValueError, match="2 new states.*got 1"):
         tfcells.RNN(Forgetful(3))(np.ones((BATCH, STEPS, FEATURES)))
 
 
@@ -544,7 +537,7 @@ def test_equal_layers_share_a_program():
         tfcells.RNN(tfcells.RHNCell(**base, activation="sigmoid")),
         tfcells.RNN(tfcells.RHNCell(**base), dtype="float64"),
         tfcells.RNN(tfcells.RHNCell(**base), dtype="mixed_bfloat16"),
-        tfcells.RNN(tfcells.Variational(tfcells.RHNCell(**base), state_rate=0.5)),
+        tfcells.RNN(tfcells.VariationalDropout(tfcells.RHNCell(**base), state_rate=0.5)),
     ]
     for layer in [first, *equal, *others]:
         tf.function(lambda x, layer=layer: layer(x)).get_concrete_function(
@@ -577,9 +570,8 @@ class Joined(tfcells.ElmanCell):
         super().build(input_shape)
         self.features = input_shape[-1]
 
-    def prepare(self, sequence, training=False):
-        x, w = super().prepare(sequence, training)
-        return (sequence, x), w
+    def inputs(self, x, w):
+        return x, super().inputs(x, w)
 
     def step(self, x, state, w):
         output, state = super().step(x[1], state, w)
@@ -710,10 +702,6 @@ def test_vector_gradients_are_summed_in_single_precision(randomise):
     """400 equal terms: bfloat16 would stop adding at 256."""
 
     class Sum(tfcells.ElmanCell):
-        def prepare(self, sequence, training=False):
-            x, w = super().prepare(sequence, training)
-            return x, tfcells.Weights(w.items, bias=ops.convert_to_tensor(self.bias))
-
         def step(self, x, state, w):
             h = 0 * w.recurrent_kernel(state[0]) + x * 0 + w.bias
             return h, (h,)

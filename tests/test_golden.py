@@ -199,13 +199,13 @@ LAMB = "layer{0}/{1}", "layer{0}/tiled_linear/B_{1}"
 
 def hsg(gates):
     def weights(w):
-        gate = {name: w[f"highway_state_gate/{name.removeprefix('gate_')}"] for name in GATE}
+        gate = {ours: w[f"highway_state_gate/{theirs}"] for ours, theirs in GATE.items()}
         return rhn(*ASAHI, gates=gates, first=1)(w) | gate
 
     return weights
 
 
-GATE = "gate_kernel", "gate_bias"
+GATE = {"gate_kernel": "kernel", "gate_shift": "bias"}
 
 
 def rhn_lamb(gates):
@@ -257,7 +257,7 @@ COUPLED, UNCOUPLED = (cell("RHNCell", depth=3, coupled=coupled) for coupled in (
 HASTE, HASTE_GRU = norm(epsilon=1e-5), cell("LayerNormGRUCell", joint=True, epsilon=1e-5)
 HSG = functools.partial(cell, "HighwayStateGateRHNCell", depth=3)
 PEEPHOLES, HYPER, GATE_NORM = cell("PeepholeLSTMCell"), hyper(), norm(norm="gate")
-MASKED_RHN = wrapped(tfcells.Variational, COUPLED, 0.4, 0.3)
+MASKED_RHN = wrapped(tfcells.VariationalDropout, COUPLED, 0.4, 0.3)
 ZONED = [
     (f"hastept_{name}_zoneout_{how}", wrapped(tfcells.Zoneout, inner, {"h": 0.3}), weights, same)
     for name, inner, weights in (

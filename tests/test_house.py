@@ -75,7 +75,7 @@ def name_of(path):
 def test_there_is_something_to_read():
     assert len(LIBRARY) > 10 and DATA and LAB
     assert "tensorflow" in roots(ROOT / "tfcells" / "engine" / "program.py")
-    assert "keras.ops" in imported(ROOT / "tfcells" / "rnn.py")
+    assert "keras.ops" in imported(ROOT / "tfcells" / "layers" / "rnn.py")
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=name_of)
@@ -92,7 +92,7 @@ def test_only_the_engine_knows_tensorflow(path):
         assert "tensorflow" not in roots(path)
     cells_layer = "tfcells/cells/"
     if name_of(path).startswith(cells_layer):  # cells know of no layer, wrapper or mask
-        upwards = ("tfcells.rnn", "tfcells.engine", "tfcells.wrappers", "tfcells.masks")
+        upwards = ("tfcells.layers", "tfcells.engine", "tfcells.wrappers", "tfcells.masks")
         assert not [name for name in imported(path) if name.startswith(upwards)]
 
 
@@ -106,7 +106,7 @@ def test_the_networks_in_numpy_need_numpy_alone(path):
 
 def test_the_engine_is_imported_for_tensorflow_alone():
     """Layers with a fast path import it below an `if` on the backend, nothing else outside it does."""
-    layers = "tfcells/rnn.py", "tfcells/embedding.py"
+    layers = "tfcells/layers/rnn.py", "tfcells/layers/dense.py"
     for path in LIBRARY:
         if name_of(path).startswith("tfcells/engine/"):
             continue
@@ -127,7 +127,7 @@ import tfcells
 assert keras.backend.backend() == "jax"
 assert before or "tensorflow" not in sys.modules
 x = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
-cell = tfcells.Variational(tfcells.LSTMCell(4), input_rate=0.5, state_rate=0.5)
+cell = tfcells.VariationalDropout(tfcells.LSTMCell(4), input_rate=0.5, state_rate=0.5)
 mine = tfcells.RNN([cell, tfcells.RHNCell(3, depth=2)], return_sequences=True)
 theirs = keras.layers.RNN(mine.cell, return_sequences=True)
 np.testing.assert_allclose(mine(x), theirs(x), atol=1e-5)

@@ -5,14 +5,14 @@ import pytest
 import tensorflow as tf
 
 from tests import cases
-from tfcells.cells.normalization import layer_norm
+from tfcells.contract.normalization import layer_norm
 
 
 @pytest.mark.parametrize("size", [0.0, 400.0])
 def test_layer_norm_takes_the_moments_of_halves_in_single_precision(size):
     """400 squared overflows float16, and 1e-9 is 0 in it."""
     a, gain = np.linspace(-size, size, 8)[None], np.ones(8)
-    found = layer_norm(tf.constant(a, "float16"), tf.constant(gain, "float16"), None, 1e-9)
+    found = layer_norm(tf.constant(a, "float16"), tf.constant(gain, "float16"), 0, 1e-9)
     assert found.dtype == "float16"
     np.testing.assert_allclose(found, cases.norm(a, gain, 0, 1e-9), atol=2e-3)
 
@@ -38,6 +38,6 @@ def test_the_gradient_of_layer_norm_and_its_own(groups):
             sums = [tf.reduce_sum(each**2) for each in first]
         return [*first, *outer.gradient(sums, [x, gain])]
 
-    found = gradients(lambda x, gain: layer_norm(x, gain, None, 1e-3, groups))
+    found = gradients(lambda x, gain: layer_norm(x, gain, 0, 1e-3, groups))
     for got, wanted in zip(found, gradients(formula), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-9)

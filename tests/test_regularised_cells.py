@@ -15,19 +15,18 @@ import tensorflow as tf
 from keras import ops, tree
 
 import tfcells
-from tests.cases import CASES
-from tfcells.cells.base import multiplied
+from tests.cases import CASES, prepared, stepped
 
 BATCH, STEPS, FEATURES, MANY = 6, 3, 3, 512
 RATE = 0.25
 ONE_EACH = {case.cell: case for case in CASES}.values()
 WRAPPERS = {
-    "variational": functools.partial(tfcells.Variational, state_rate=RATE),
-    "variational_per_kernel": functools.partial(
-        tfcells.Variational, state_rate=RATE, per_kernel=True
+    "variational": functools.partial(tfcells.VariationalDropout, state_rate=RATE),
+    "variational_per_gate": functools.partial(
+        tfcells.VariationalDropout, state_rate=RATE, per_gate=True
     ),
-    "variational_inputs": functools.partial(tfcells.Variational, input_rate=RATE),
-    "variational_outputs": functools.partial(tfcells.Variational, output_rate=RATE),
+    "variational_inputs": functools.partial(tfcells.VariationalDropout, input_rate=RATE),
+    "variational_outputs": functools.partial(tfcells.VariationalDropout, output_rate=RATE),
     "recurrent_dropout": functools.partial(tfcells.RecurrentDropout, rate=RATE),
     "recurrent_dropout_per_sequence": functools.partial(
         tfcells.RecurrentDropout, rate=RATE, per_sequence=True
@@ -35,7 +34,7 @@ WRAPPERS = {
     "zoneout": functools.partial(tfcells.Zoneout, rate=RATE),
     "weight_drop": functools.partial(tfcells.WeightDrop, rate=RATE),
 }
-STATE_MASKS = "variational", "variational_per_kernel"
+STATE_MASKS = "variational", "variational_per_gate"
 UPDATE_MASKS = "recurrent_dropout", "recurrent_dropout_per_sequence"
 EVERY_VARIANT, EVERY_CELL = (
     pytest.mark.parametrize("case", cases, ids=lambda case: case.name) for cases in (CASES, ONE_EACH)
@@ -71,7 +70,7 @@ class Probe:
     """Steps with stand-ins: what the kernels read of each state, what was updated, the states."""
 
     def __init__(self, cell, sequence, state, training=True):
-        slices, w = cell.prepare(ops.convert_to_tensor(sequence), training=training)
+        slices, w = prepared(cell, sequence, training)
         self.reads, self.updates, self.states, self.outputs = [], [], [], []
         for t in range(len(sequence)):
             reads, updates = [], []
@@ -89,8 +88,7 @@ class Probe:
                 updates.append(np.asarray(g))
                 return ops.full(g.shape, 0.5)
 
-            now = keras.tree.map_structure(lambda s: s[t], slices)
-            output, new = cell.step(now, tuple(state), w.map_kernels(stand_in).updating(update))
+            output, new = stepped(cell, slices, t, state, w.map_kernels(stand_in).updating(update))
             self.reads.append(reads)
             self.updates.append(updates)
             self.states.append([np.asarray(s) for s in new])
@@ -177,14 +175,13 @@ def test_update_masks(case, name):
 
 def ordinary(cell, x, state, training=True):
     """Outputs and states of every step, uncompiled."""
-    slices, w = cell.prepare(ops.convert_to_tensor(x), training=training)
+    slices, w = prepared(cell, x, training)
     outputs, states = [], []
     for t in range(len(x)):
-        now = keras.tree.map_structure(lambda s: s[t], slices)
-        output, state = cell.step(now, tuple(state), w)
+        output, state = stepped(cell, slices, t, state, w)
         outputs.append(output)
         states.append([np.asarray(s) for s in state])
-    return np.asarray(cell.finish(ops.stack(outputs), training=training)), states
+    return np.asarray(cell.finish(ops.stack(outputs), w)), states
 
 
 @EVERY_VARIANT
@@ -192,11 +189,10 @@ def test_zoneout_keeps_the_exact_old_value(case):
     x, state = data(case, MANY, 1)
     cell = WRAPPERS["zoneout"](bare(case), seed=1)
     _, (new,) = ordinary(bare(case), x, state)
-    slices, w = cell.prepare(ops.convert_to_tensor(np.repeat(x, 2, 0)), training=True)
+    slices, w = prepared(cell, np.repeat(x, 2, 0), True)
     kept = []
     for t in range(2):  # twice the same step from the same state
-        now = keras.tree.map_structure(lambda s: s[t], slices)
-        output, zoned = cell.step(now, tuple(state), w)
+        output, zoned = stepped(cell, slices, t, state, w)
         np.testing.assert_array_equal(output, zoned[0])  # not the un-zoned one
         kept.append([])
         for name, old, fresh, value in zip(cell.states, state, new, map(np.asarray, zoned)):
@@ -238,7 +234,7 @@ def test_weight_drop(case):
     cell = WRAPPERS["weight_drop"](bare(case), seed=1)
 
     def matrices(cell, training=True):
-        _, w = cell.prepare(ops.convert_to_tensor(x), training=training)
+        _, w = prepared(cell, x, training)
         kernels = [leaf for leaf in w.leaves() if isinstance(leaf, tfcells.Kernel)]
         return [(np.asarray(k.matrix), k.reads) for k in kernels]
 
@@ -258,7 +254,7 @@ def test_weight_drop(case):
 def test_weight_drop_keeps_the_expectation():
     cell = tfcells.ElmanCell(200)
     cell.build((None, 1))
-    _, w = tfcells.WeightDrop(cell, RATE, seed=1).prepare(ops.ones((1, 1, 1)), training=True)
+    _, w = prepared(tfcells.WeightDrop(cell, RATE, seed=1), np.ones((1, 1, 1)), True)
     ratio = np.asarray(w.cell.recurrent_kernel.matrix) / np.asarray(cell.recurrent_kernel)
     assert abs(ratio.mean() - 1) < 5 * np.sqrt(RATE / (1 - RATE)) / 200
 
@@ -332,10 +328,10 @@ def test_xla_draws_the_same_masks(case):
     x, found = tf.constant(data(case)[0]), []
 
     def noise(cell):
-        slices, w = cell.prepare(x, training=True)
+        slices, w = prepared(cell, x, True)
         leaves = [getattr(leaf, "matrix", leaf) for leaf in w.leaves()]
-        outputs = cell.finish(ops.ones((STEPS, BATCH, cell.output_size)), training=True)
-        return [*tree.flatten(multiplied(slices)), *leaves, outputs]
+        outputs = cell.finish(ops.ones((STEPS, BATCH, cell.output_size)), w)
+        return [*tree.flatten(slices), *leaves, outputs]
 
     for compiled in (False, True):
         cells = [wrapper(bare(case), seed=7) for wrapper in WRAPPERS.values()]
@@ -408,7 +404,7 @@ def test_wrappers_nest_in_any_order(case, first, second):
         assert largest("reads") == factor(STATE_MASKS)
     matrices = []
     for each in (cell, inner):
-        _, w = each.prepare(ops.convert_to_tensor(x), training=True)
+        _, w = prepared(each, x, True)
         kernels = [leaf for leaf in w.leaves() if getattr(leaf, "reads", None)]
         matrices.append(max(float(ops.max(ops.abs(kernel.matrix))) for kernel in kernels))
     dropped = names.count("weight_drop")

@@ -301,7 +301,7 @@ def test_unknown_length_and_batch_keep_static_shapes(cells):
 
 def test_the_layers_dtype_reaches_its_cells():
     inner = tfcells.LSTMCell(2)
-    wrapped = tfcells.Variational(tfcells.Variational(inner, state_rate=0.5))
+    wrapped = tfcells.VariationalDropout(tfcells.VariationalDropout(inner, state_rate=0.5))
     mine = tfcells.RNN([wrapped, tfcells.GRUCell(3)], dtype=MIXED, return_state=True)
     output, (h, c), (g,) = mine(X)
     assert {v.dtype for v in (output, h, c, g)} == {tf.bfloat16}
@@ -318,7 +318,7 @@ def test_equal_policies_agree():
     assert tfcells.RNN(loaded)(X).dtype == tf.float64
 
 
-@pytest.mark.parametrize("wrap", [lambda c: c, lambda c: [c], tfcells.Variational])
+@pytest.mark.parametrize("wrap", [lambda c: c, lambda c: [c], tfcells.VariationalDropout])
 def test_policies_that_clash(wrap):
     with pytest.raises(ValueError, match="dtype.*bfloat16.*float32"):
         tfcells.RNN(wrap(tfcells.LSTMCell(2, dtype="float32")), dtype="bfloat16")

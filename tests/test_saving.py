@@ -33,13 +33,13 @@ def rhn(**options):
 
 def variational(inner=None, **options):
     rates = {"input_rate": 0.1, "state_rate": 0.2, "output_rate": 0.3, "seed": 7}
-    return tfcells.Variational(inner or rhn(), **rates | options)
+    return tfcells.VariationalDropout(inner or rhn(), **rates | options)
 
 
 def every_wrapper():
     cell = tfcells.RecurrentDropout(lstm(), 0.1, per_sequence=True, seed=1)
     cell = tfcells.WeightDrop(tfcells.Zoneout(cell, {"c": 0.25}, seed=2), 0.5, seed=3)
-    return tfcells.Variational(cell, state_rate=0.3, per_kernel=True, seed=4)
+    return tfcells.VariationalDropout(cell, state_rate=0.3, per_gate=True, seed=4)
 
 
 CELLS = {

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 import tfcells
+from tests.cases import prepared
 from tfcells import masks
 
 STEPS, BATCH, FEATURES, UNITS = 6, 4, 8, 16
@@ -28,19 +29,15 @@ class Reader(tfcells.Cell):
     output_size = FEATURES + 3 * UNITS
 
     def build(self, input_shape):
-        self.kernel = self.add_weight((UNITS, UNITS), "identity", name="kernel")
+        views = {"first": tfcells.View(reads="s"), "second": tfcells.View(reads="s")}
+        self.declare("kernel", (UNITS, UNITS), "identity", views=views)
 
     def get_initial_state(self, batch_size=None):
         return [ops.ones((batch_size, UNITS), self.compute_dtype)]
 
-    def prepare(self, sequence, training=False):
-        kernel = ops.convert_to_tensor(self.kernel)
-        first, second = (tfcells.Kernel(kernel, reads="s") for _ in "ab")
-        return sequence, tfcells.Weights(first=first, inner=tfcells.Weights(second=second))
-
     def step(self, x, state, w):
         (s,) = state
-        return ops.concatenate([x, w.first(s), w.inner.second(s), s], -1), (s,)
+        return ops.concatenate([x, w.first(s), w.second(s), s], -1), (s,)
 
 
 def split(seen):
@@ -55,7 +52,7 @@ def read(layer, x=None, training=True):
 
 
 def reader(**options):
-    return tfcells.RNN(tfcells.Variational(Reader(), seed=3, **options), return_sequences=True)
+    return tfcells.RNN(tfcells.VariationalDropout(Reader(), seed=3, **options), return_sequences=True)
 
 
 def test_masks_last_for_a_sequence_and_no_longer():
@@ -78,7 +75,7 @@ def test_the_output_mask_leaves_the_state_alone():
     assert set(np.unique(values)) == {0, 2} and np.all(values == values[:, :1])
     assert len(np.unique(values[:, 0], axis=0)) == BATCH
     plain, kept = tfcells.LSTMCell(UNITS), {"return_sequences": True, "return_state": True}
-    wrapped = tfcells.RNN(tfcells.Variational(plain, output_rate=0.5), **kept)
+    wrapped = tfcells.RNN(tfcells.VariationalDropout(plain, output_rate=0.5), **kept)
     output, *state = wrapped(X, training=True)
     right, *wanted = tfcells.RNN(plain, **kept)(X)
     for a, b in zip(state, wanted, strict=True):
@@ -99,7 +96,7 @@ def rhn(**options):
 
 def test_the_carry_is_untouched_in_the_rhn():
     """With shut transform gates the state stays what it was, bit for bit, whatever is dropped."""
-    cell = tfcells.Variational(rhn(transform_bias=-200.0), state_rate=0.5, input_rate=0.5)
+    cell = tfcells.VariationalDropout(rhn(transform_bias=-200.0), state_rate=0.5, input_rate=0.5)
     state = np.random.default_rng(2).normal(size=(BATCH, UNITS)).astype("float32")
     found = tfcells.RNN(cell)(X, initial_state=[state], training=True)
     np.testing.assert_array_equal(found, state)
@@ -108,33 +105,34 @@ def test_the_carry_is_untouched_in_the_rhn():
 def test_masks_act_on_what_the_kernels_read():
     """Dropping a state unit is dropping its rows of every recurrent kernel: by hand, in the RHN."""
     inner = rhn(transform_bias=0.0)
-    cell = tfcells.Variational(inner, state_rate=0.5, seed=11)
+    cell = tfcells.VariationalDropout(inner, state_rate=0.5, seed=11)
     found = tfcells.RNN(cell)(X[:1], training=True)
     seed = keras.random.SeedGenerator(11)
     mask = masks.dropout_mask((1, UNITS), 0.5, "float32", seed)[0]
     assert 0 < np.count_nonzero(mask) < UNITS
     masked = rhn(transform_bias=0.0)
     masked.set_weights(inner.get_weights())
-    for kernel in masked.recurrent_kernels:
+    for kernel in masked.recurrent_kernel_0, masked.recurrent_kernel_1:
         kernel.assign(kernel * mask[:, None])
     np.testing.assert_allclose(found, tfcells.RNN(masked)(X[:1]), atol=1e-6)
 
 
 def test_every_state_has_a_mask_of_its_own():
     """The hypernetwork reads h and hyper_h, of different sizes."""
-    cell = tfcells.Variational(tfcells.HyperLSTMCell(4, hyper_units=3), state_rate=0.5, seed=0)
+    cell = tfcells.VariationalDropout(tfcells.HyperLSTMCell(4, hyper_units=3), state_rate=0.5, seed=0)
     cell.build((None, FEATURES))
-    _, w = cell.prepare(ops.ones((2, 64, FEATURES)), training=True)
-    assert w.masks.h.shape == (64, 4) and w.masks.hyper_h.shape == (64, 3)
-    assert np.any(w.masks.h[:, :3] != w.masks.hyper_h)
-    assert list(w.masks) == ["h", "hyper_h"]  # no kernel reads c
+    _, w = prepared(cell, np.ones((2, 64, FEATURES)), True)
+    masks = w.state_masks
+    assert masks.h.shape == (64, 4) and masks.hyper_h.shape == (64, 3)
+    assert np.any(masks.h[:, :3] != masks.hyper_h)
+    assert list(masks.items) == ["h", "hyper_h"]  # no kernel reads c
     assert tfcells.RNN(cell)(X, training=True).shape == (BATCH, 4)
 
 
 @pytest.mark.parametrize("cell", [lambda: tfcells.LSTMCell(UNITS), rhn])
 def test_rate_zero_is_no_wrapper(cell):
     inner = cell()
-    wrapped = tfcells.RNN(tfcells.Variational(inner))
+    wrapped = tfcells.RNN(tfcells.VariationalDropout(inner))
     np.testing.assert_array_equal(wrapped(X, training=True), tfcells.RNN(inner)(X, training=True))
     assert not wrapped.cell.fixes_noise_along_time
 
@@ -156,13 +154,13 @@ def test_a_seed_means_the_same_masks():
     assert np.any(wanted[0] != wanted[1])
     for how in ("eager", "graph", "xla"):
         np.testing.assert_array_equal(run(how, reader(**rates)), wanted)
-    other = tfcells.RNN(tfcells.Variational(Reader(), seed=4, **rates), return_sequences=True)
+    other = tfcells.RNN(tfcells.VariationalDropout(Reader(), seed=4, **rates), return_sequences=True)
     assert np.any(run("eager", other)[0] != wanted[0])
 
 
 def test_the_expectation_is_kept():
     x = np.ones((20000, 1, FEATURES), "float32")
-    layer = tfcells.RNN(tfcells.Variational(Reader(), 0.3, 0.6, seed=5), return_sequences=True)
+    layer = tfcells.RNN(tfcells.VariationalDropout(Reader(), 0.3, 0.6, seed=5), return_sequences=True)
     inputs, first, *_ = read(layer, x)
     for values, rate, count in ((inputs, 0.3, FEATURES), (first, 0.6, UNITS)):
         error = np.sqrt(rate / (1 - rate) / (len(x) * count))  # of the mean of a scaled Bernoulli
@@ -180,8 +178,8 @@ def test_masks_of_an_unknown_batch():
 
 def test_masks_hold_over_masked_steps():
     """Dropout and padding together: the padded steps change nothing."""
-    layer = tfcells.RNN(tfcells.Variational(rhn(), state_rate=0.5, seed=1))
-    again = tfcells.RNN(tfcells.Variational(layer.cell.cell, state_rate=0.5, seed=1))
+    layer = tfcells.RNN(tfcells.VariationalDropout(rhn(), state_rate=0.5, seed=1))
+    again = tfcells.RNN(tfcells.VariationalDropout(layer.cell.cell, state_rate=0.5, seed=1))
     mask = np.arange(STEPS) < np.array([[STEPS], [3], [1], [4]])
     found = layer(X, mask=mask, training=True)
     spoilt = again(np.where(mask[..., None], X, 7), mask=mask, training=True)
@@ -192,7 +190,7 @@ def test_masks_hold_over_masked_steps():
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.7, float("nan"), None, "0.5", True])
 def test_wrong_rates(argument, rate):
     with pytest.raises(ValueError, match=f"{argument} must be a number in .0, 1."):
-        tfcells.Variational(tfcells.LSTMCell(2), **{argument: rate})
+        tfcells.VariationalDropout(tfcells.LSTMCell(2), **{argument: rate})
 
 
 class Slotless(tfcells.ElmanCell):
@@ -203,23 +201,23 @@ class Slotless(tfcells.ElmanCell):
 
 def test_a_missing_slot_raises_at_construction():
     with pytest.raises(ValueError, match=r"Slotless has no kernel slot.*Variational.*\['state'\]"):
-        tfcells.Variational(Slotless(2), state_rate=0.5)
-    layer = tfcells.RNN(tfcells.Variational(Slotless(2), input_rate=0.5))
+        tfcells.VariationalDropout(Slotless(2), state_rate=0.5)
+    layer = tfcells.RNN(tfcells.VariationalDropout(Slotless(2), input_rate=0.5))
     assert layer(X, training=True).shape == (BATCH, 2)
     with pytest.raises(ValueError, match="no kernel slot"):
-        tfcells.Variational(tfcells.Variational(Slotless(2)), state_rate=0.5)
+        tfcells.VariationalDropout(tfcells.VariationalDropout(Slotless(2)), state_rate=0.5)
 
 
 @pytest.mark.parametrize("cell", [layers.LSTMCell(2), "LSTMCell", None])
 def test_only_cells_are_wrapped(cell):
     with pytest.raises(ValueError, match="cell must be a tfcells.Cell"):
-        tfcells.Variational(cell)
+        tfcells.VariationalDropout(cell)
 
 
 @pytest.mark.parametrize("rates", [{name: rate} for name, rate in RATES.items()])
 def test_in_kerass_own_layer(rates):
     """It would redraw the masks at each step: so it may not train there, only predict."""
-    cell = tfcells.Variational(tfcells.Variational(tfcells.LSTMCell(3), **rates))
+    cell = tfcells.VariationalDropout(tfcells.VariationalDropout(tfcells.LSTMCell(3), **rates))
     theirs, mine = layers.RNN(cell), tfcells.RNN(cell)
     np.testing.assert_allclose(theirs(X), mine(X), atol=1e-6)
     with pytest.raises(ValueError, match="tfcells.RNN"):
@@ -232,14 +230,14 @@ def test_in_kerass_own_layer(rates):
 
 
 def test_rate_zero_trains_in_kerass_own_layer():
-    cell = tfcells.Variational(tfcells.LSTMCell(3))
+    cell = tfcells.VariationalDropout(tfcells.LSTMCell(3))
     np.testing.assert_allclose(layers.RNN(cell)(X, training=True), tfcells.RNN(cell)(X), atol=1e-6)
 
 
 def test_a_wrapper_in_a_wrapper():
     """Both masks act: a value is dropped by either, and scaled by both."""
-    inner = tfcells.Variational(Reader(), 0.5, 0.5, seed=1)
-    layer = tfcells.RNN(tfcells.Variational(inner, 0.2, 0.2, seed=2), return_sequences=True)
+    inner = tfcells.VariationalDropout(Reader(), 0.5, 0.5, seed=1)
+    layer = tfcells.RNN(tfcells.VariationalDropout(inner, 0.2, 0.2, seed=2), return_sequences=True)
     inputs, first, second, carry = read(layer, np.ones((200, 2, FEATURES), "float32"))
     for mask in (inputs, first):
         np.testing.assert_allclose(np.unique(mask), [0, 2.5], rtol=1e-6)
@@ -250,7 +248,7 @@ def test_a_wrapper_in_a_wrapper():
 
 
 def test_in_a_stack_every_cell_has_masks_of_its_own():
-    cells = [tfcells.Variational(tfcells.ElmanCell(UNITS, "linear"), output_rate=0.5) for _ in "ab"]
+    cells = [tfcells.VariationalDropout(tfcells.ElmanCell(UNITS, "linear"), output_rate=0.5) for _ in "ab"]
     layer = tfcells.RNN(cells, return_sequences=True, return_state=True)
     output, (lower,), (upper,) = layer(np.ones((BATCH, 1, FEATURES)), training=True)
     assert np.any(output == 0) and np.all(upper != 0) and np.all(lower != 0)
@@ -263,7 +261,7 @@ def test_gradients_flow_through_masks(randomise):
     inner = randomise(rhn())
     found = []
     for jit_compile in (True, False):
-        cell = tfcells.Variational(inner, seed=9, **RATES)
+        cell = tfcells.VariationalDropout(inner, seed=9, **RATES)
         layer = tfcells.RNN(cell, jit_compile=jit_compile, return_sequences=True)
         with tf.GradientTape() as tape:
             loss = ops.sum(ops.sin(layer(X, training=True)))

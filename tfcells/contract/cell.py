@@ -27,10 +27,14 @@ VERSION_1 = """{name}.prepare is version 1 of the contract. Declare in `build`, 
 
 
 class Call(NamedTuple):
-    """What a call of a layer knows before its loop: sizes, which may be tensors, and options."""
+    """What a call of a layer knows before its loop: sizes, which may be tensors, and options.
+
+    features: of the cell's input.
+    """
 
     steps: Any
     batch: Any
+    features: int
     training: bool = False
     memory: Tensor | None = None
     memory_mask: Tensor | None = None
@@ -172,7 +176,7 @@ class Cell(keras.layers.Layer):
                 f"{type(self).__name__} draws its masks once a sequence; a loop over `call` would "
                 "draw them at each step. Run the cell in tfcells.RNN."
             )
-        w = self.bind(Call(1, ops.shape(inputs)[0], training))
+        w = self.bind(Call(1, ops.shape(inputs)[0], inputs.shape[-1], training))
         w = w.at(keras.tree.map_structure(lambda x: x[0], w.along_time()))
         output, state = self.advance(self.inputs(inputs, w), tuple(states), w)
         return self.finish(output, w), list(state)

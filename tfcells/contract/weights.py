@@ -87,7 +87,10 @@ class Weights:
         return self.items.get(name)
 
     def including(self, **items: Any) -> "Weights":
-        """The same weights and these."""
+        """The same weights and these. Raises ValueError for a name that means something else."""
+        for name in items:
+            if hasattr(Weights, name):
+                raise ValueError(f"no weights can be named {name!r}; w has that")
         return Weights(self.items | items, self.update, self.moments)
 
     def along(self, **moments: Any) -> "Weights":

@@ -86,8 +86,8 @@ class RNN(keras.layers.RNN):
             raise ValueError("unroll=True needs a known number of steps; sequences has None")
         if not self.runs_cells:
             return super().call(sequences, state, mask, training)
-        steps, batch = ops.shape(sequences)[1], ops.shape(sequences)[0]
-        call = Call(steps, batch, training, memory, memory_mask)
+        batch, steps, features = ops.shape(sequences)
+        call = Call(steps, batch, features, training, memory, memory_mask)
         last, outputs, state = self.along(sequences, state, mask, call)
         if self.stateful:
             for variable, value in zip(tree.flatten(self.states), tree.flatten(state), strict=True):
@@ -163,7 +163,7 @@ class RNN(keras.layers.RNN):
                 sequence, final = self.run(each, sequence, before, keep, call)
                 finals.append(final)
             return sequence, finals
-        weights = cell.bind(call)
+        weights = cell.bind(call._replace(features=sequence.shape[-1]))
         slices = cell.inputs(sequence, weights.deferred()), weights.along_time()
         weights, given = weights.at({}), weights
         step, state = step_of(cell), tuple(state)

@@ -55,7 +55,9 @@ class Attention(Wrapper):
         self.score_kernel = self.add_weight((units, 1), draw(), name="score_kernel")
 
     def bind(self, call: Call) -> Weights:
-        return super().bind(call).including(**self.keys(call.memory, call.memory_mask))
+        keys = self.keys(call.memory, call.memory_mask)
+        wider = call._replace(features=call.features + self.memory_features)
+        return super().bind(wider).including(**keys)
 
     def keys(self, memory: Tensor, memory_mask: Tensor | None) -> dict[str, Tensor]:
         """The part of the attention scores that does not depend on the state."""

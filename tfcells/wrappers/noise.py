@@ -70,14 +70,10 @@ class VariationalDropout(Noise):
         rates = self.input_rate, self.state_rate, self.output_rate
         return any(rates) or super().fixes_noise_along_time
 
-    def build(self, input_shape: tuple[Any, ...]) -> None:
-        super().build(input_shape)
-        self.features = input_shape[-1]
-
     def bind(self, call: Call) -> Weights:
         noise: dict[str, Any] = {}
         if call.training and self.input_rate:
-            noise["input_mask"] = self.mask(self.input_rate, call.batch, self.features)
+            noise["input_mask"] = self.mask(self.input_rate, call.batch, call.features)
         w = super().bind(call)
         if call.training and self.state_rate and self.per_gate:
             w = w.including(cell=w.cell.map_kernels(by_gate))
