@@ -20,6 +20,7 @@ class Row(NamedTuple):
 
 LSTM, GRU, SIMPLE = "tfcells.cells.lstm", "tfcells.cells.gru", "tfcells.cells.elman"
 HIGHWAY, NOISE = "tfcells.cells.highway", "tfcells.wrappers.noise"
+GATING, STATE = "tfcells.wrappers.gating", "tfcells.wrappers.state"
 
 ROWS = (
     Row("ElmanCell", SIMPLE, "simple", "Elman, 1990", 1990),
@@ -30,6 +31,11 @@ ROWS = (
     Row("LayerNormLSTMCell", LSTM, "LSTM", "Ba et al., 1607.06450; Ha et al., 1609.09106", 2016),
     Row("GRUCell", GRU, "GRU", "Cho et al., 1406.1078, both versions", 2014),
     Row("LayerNormGRUCell", GRU, "GRU", "Ba et al., 1607.06450", 2016),
+    Row("MGUCell", "tfcells.cells.minimal", "minimal", "Zhou et al., 1603.09420", 2016),
+    Row("MinGRUCell", "tfcells.cells.minimal", "minimal", "Feng et al., 2410.01201", 2024),
+    Row("FastWeightsCell", "tfcells.cells.fast_weights", "memory", "Ba et al., 1610.06258", 2016),
+    Row("MogrifierLSTMCell", GATING, "LSTM", "Melis et al., 1909.01792", 2019),
+    Row("MultiplicativeLSTMCell", GATING, "LSTM", "Krause et al., 1609.07959", 2016),
     Row("HyperLSTMCell", "tfcells.cells.hyper", "hypernetworks", "Ha, Dai & Le, 1609.09106", 2016),
     Row("RHNCell", HIGHWAY, "highway", "Zilly et al., 1607.03474", 2016),
     Row("HighwayStateGateRHNCell", HIGHWAY, "highway", "Shoham & Permuter, 1805.09238", 2018),
@@ -45,4 +51,9 @@ ROWS = (
         2014,
         "wrapper",
     ),
+    Row("Mogrifier", GATING, "gating", "Melis et al., 1909.01792", 2019, "wrapper"),
+    Row("Multiplicative", GATING, "gating", "Krause et al., 1609.07959", 2016, "wrapper"),
+    Row("Residual", "tfcells.wrappers.structure", "structure", "He et al., 1512.03385", 2015, "wrapper"),
+    Row("Clip", STATE, "state", "Sak et al., 1402.1128", 2014, "wrapper"),
+    Row("TrainableInitialState", STATE, "state", "none", 2015, "wrapper"),
 )

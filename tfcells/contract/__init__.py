@@ -1,6 +1,6 @@
 """The contract of a cell: `build` declares weights, `bind` hands them out, `inputs` and `step` read them."""
 
-from tfcells.contract.cell import Call, Cell, GatedCell, KernelCell, View
+from tfcells.contract.cell import Call, Cell, GatedCell, InputCell, KernelCell, View
 from tfcells.contract.linear import Projection
 from tfcells.contract.weights import Kernel, Weights
 from tfcells.contract.wrapper import Wrapper
@@ -9,6 +9,7 @@ __all__ = [
     "Call",
     "Cell",
     "GatedCell",
+    "InputCell",
     "Kernel",
     "KernelCell",
     "Projection",

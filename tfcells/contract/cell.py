@@ -224,7 +224,7 @@ class Cell(keras.layers.Layer):
         for base in cls.__mro__[: cls.__mro__.index(Cell)]:
             own = vars(base).get("__init__")
             for parameter in inspect.signature(own).parameters.values() if own else ():
-                if parameter.name != "self" and parameter.kind is not parameter.VAR_KEYWORD:
+                if parameter.name != "self" and parameter.kind not in VARIABLE:
                     names[parameter.name] = None
         return list(names)
 
@@ -234,6 +234,8 @@ class Cell(keras.layers.Layer):
             name: keras.saving.serialize_keras_object(value) for name, value in config.items()
         }
 
+
+VARIABLE = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 
 ELSEWHERE = {
     "dropout": "wrap it: tfcells.VariationalDropout(cell, input_rate=...)",
@@ -246,17 +248,17 @@ ELSEWHERE = {
 """Arguments of Keras's cells that cells have not, and what to do instead."""
 
 
-class KernelCell(Cell):
-    """A cell with one stacked input kernel and one stacked recurrent kernel.
+class InputCell(Cell):
+    """A cell with one stacked input kernel, and no recurrent one.
 
     units: the size of the output. activation: of the candidate. use_bias: whether there are biases.
-    kernel_, recurrent_ and bias_initializer, _regularizer, _constraint: as in Keras's own cells.
+    kernel_ and bias_initializer, _regularizer, _constraint: as in Keras's own cells.
 
     gates: how many blocks of `units` columns the kernels stack.
     """
 
     gates = 1
-    slots = frozenset({"kernel", "update", "state"})
+    slots = frozenset({"update", "state"})
 
     def __init__(
         self,
@@ -264,13 +266,10 @@ class KernelCell(Cell):
         activation: Any = "tanh",
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
         bias_regularizer: Any = None,
         kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
         bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -280,35 +279,19 @@ class KernelCell(Cell):
         self.units = positive("units", units)
         self.activation = keras.activations.get(activation)
         self.use_bias = flag("use_bias", use_bias)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = keras.regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.keep("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self.keep("bias", bias_initializer, bias_regularizer, bias_constraint)
         self.draws: dict[str, int] = {}
+
+    def keep(self, role: str, initializer: Any, regularizer: Any, constraint: Any) -> None:
+        """Keep what weights of a role have."""
+        setattr(self, f"{role}_initializer", keras.initializers.get(initializer))
+        setattr(self, f"{role}_regularizer", keras.regularizers.get(regularizer))
+        setattr(self, f"{role}_constraint", keras.constraints.get(constraint))
 
     def add_kernel(self, shape: tuple[int, ...], name: str = "kernel", **options: Any) -> None:
         """Declare a weight that multiplies the input. options: those of `declare`."""
         self.add("kernel", shape, name, **options)
-
-    def add_recurrent_kernel(
-        self,
-        shape: tuple[int, ...],
-        name: str = "recurrent_kernel",
-        reads: str | None = None,
-        **options: Any,
-    ) -> None:
-        """Declare a weight that multiplies a state, the first unless `reads` names another.
-
-        drawn: how many equal blocks of its columns are drawn one by one; for orthogonal matrices that
-        makes a difference. options: those of `declare`.
-        """
-        options = {"reads": reads or self.states[0], "blocks": shape[-1] // self.units} | options
-        self.add("recurrent", shape, name, **options)
 
     def add_bias(self, shape: tuple[int, ...], name: str = "bias", **options: Any) -> None:
         """Declare a bias that starts as `initial_bias` of what was drawn; 0 in w without `use_bias`."""
@@ -351,10 +334,8 @@ class KernelCell(Cell):
         self.declare(name, shape, initialize, **options)
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        width = self.gates * self.units
-        self.add_kernel((input_shape[-1], width))
-        self.add_recurrent_kernel((self.units, width))
-        self.add_bias((width,))
+        self.add_kernel((input_shape[-1], self.gates * self.units))
+        self.add_bias((self.gates * self.units,))
 
     def initial_bias(self, drawn: Tensor) -> Tensor:
         """The bias that the cell starts with, (gates * units,), from what its initializer drew."""
@@ -362,6 +343,48 @@ class KernelCell(Cell):
 
     def inputs(self, x: Tensor, w: Weights) -> Any:
         return w.kernel(x) + w.bias
+
+
+class KernelCell(InputCell):
+    """A cell with one stacked input kernel and one stacked recurrent kernel.
+
+    recurrent_initializer, _regularizer, _constraint: as in Keras's own cells; the others: `InputCell`'s.
+    """
+
+    slots = frozenset({"kernel", "update", "state"})
+
+    def __init__(
+        self,
+        units: int,
+        *args: Any,
+        recurrent_initializer: Any = "orthogonal",
+        recurrent_regularizer: Any = None,
+        recurrent_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(units, *args, **kwargs)
+        self.keep("recurrent", recurrent_initializer, recurrent_regularizer, recurrent_constraint)
+
+    def add_recurrent_kernel(
+        self,
+        shape: tuple[int, ...],
+        name: str = "recurrent_kernel",
+        reads: str | None = None,
+        **options: Any,
+    ) -> None:
+        """Declare a weight that multiplies a state, the first unless `reads` names another.
+
+        drawn: how many equal blocks of its columns are drawn one by one; for orthogonal matrices that
+        makes a difference. options: those of `declare`.
+        """
+        options = {"reads": reads or self.states[0], "blocks": shape[-1] // self.units} | options
+        self.add("recurrent", shape, name, **options)
+
+    def build(self, input_shape: tuple[Any, ...]) -> None:
+        width = self.gates * self.units
+        self.add_kernel((input_shape[-1], width))
+        self.add_recurrent_kernel((self.units, width))
+        self.add_bias((width,))
 
 
 class GatedCell(KernelCell):

@@ -68,3 +68,34 @@ class Wrapper(Cell):
     @property
     def fixes_noise_along_time(self) -> bool:
         return self.cell.fixes_noise_along_time
+
+
+class Inlined(Wrapper):
+    """A wrapper around a cell of the class `inner`, under a name of its own.
+
+    Its configuration has the arguments of that cell in place of the cell, and they are its attributes.
+    """
+
+    inner: type[Cell]
+
+    def __getattr__(self, name: str) -> Any:
+        if name in type(self).inner.arguments():
+            return getattr(self.cell, name)
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        return config.pop("cell")["config"] | config
+
+
+def apart(arguments: dict[str, Any]) -> tuple[dict, dict]:
+    """The arguments of any layer, for an `Inlined` wrapper; and the others and the dtype, for its cell."""
+    layer = {name: value for name, value in arguments.items() if name in ("name", "trainable", "dtype")}
+    cell = {name: value for name, value in arguments.items() if name not in ("name", "trainable")}
+    return layer, cell
+
+
+def replaced(output: Tensor, new: tuple[Tensor, ...], values: list[Tensor]) -> tuple[Tensor, tuple]:
+    """Values in place of the new states, and of the output where it is one of these."""
+    same = (value for state, value in zip(new, values, strict=True) if output is state)
+    return next(same, output), tuple(values)

@@ -12,7 +12,7 @@ from tfcells.checks import flag, probability, require
 from tfcells.contract.cell import Call, Cell
 from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Kernel, Weights
-from tfcells.contract.wrapper import Wrapper
+from tfcells.contract.wrapper import Wrapper, replaced
 
 
 class Noise(Wrapper):
@@ -241,16 +241,19 @@ class Zoneout(Noise):
 
     def step(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         output, new = super().step(x, state, w)
+        if any(self.rates) and not any(output is now for now in new):
+            raise ValueError(
+                f"cell: the output of {type(self.cell).__name__} is none of its states, and would not be "
+                "zoned out; put Zoneout around the cell inside"
+            )
         fresh, zoned = w.get("fresh"), []
         for name, rate, old, now in zip(self.states, self.rates, state, new):
-            value = now
             if rate and fresh:
-                value = ops.where(fresh[name], now, old)
+                now = ops.where(fresh[name], now, old)
             elif rate:
-                value = rate * old + (1 - rate) * now
-            output = value if output is now else output
-            zoned.append(value)
-        return output, tuple(zoned)
+                now = rate * old + (1 - rate) * now
+            zoned.append(now)
+        return replaced(output, new, zoned)
 
 
 def dimensions(size: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -1,0 +1,83 @@
+"""Cells with fewer gates than the GRU."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfcells.contract.cell import GatedCell, InputCell, View
+from tfcells.contract.linear import Tensor, recurrence
+from tfcells.contract.weights import Weights
+
+
+class MGUCell(GatedCell):
+    r"""The minimal gated unit, whose one gate forgets and resets.
+
+    f = s(W_f x + U_f h + b_f);  g = tanh(W_g x + U_g (f h) + b_g);  h' = (1 - f) h + f g.
+
+    Kernels stack the gates as f, g. A high f forgets. The candidate, for recurrent dropout, is g.
+    State: h. Source: Zhou et al., 1603.09420.
+
+    >>> keras.ops.shape(tfcells.RNN(tfcells.MGUCell(8))(keras.ops.ones((2, 5, 3))))
+    (2, 8)
+    """
+
+    def build(self, input_shape: tuple[Any, ...]) -> None:
+        H = self.units
+        views = {
+            "recurrent_kernel": View(lambda u: u[:, :H], "h"),
+            "candidate_kernel": View(lambda u: u[:, H:], "h"),
+        }
+        self.add_kernel((input_shape[-1], 2 * H))
+        self.add_recurrent_kernel((H, 2 * H), views=views)
+        self.add_bias((2 * H,))
+
+    def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
+        (h,) = state
+        x_f, x_g = ops.split(x, 2, axis=-1)
+        f = self.recurrent_activation(x_f + w.recurrent_kernel(h))
+        g = self.activation(x_g + w.candidate_kernel(f * h))
+        h = (1 - f) * h + f * w.update(g)
+        return h, (h,)
+
+
+@keras.saving.register_keras_serializable("tfcells")
+def positive(a: Tensor) -> Tensor:
+    """a + 1/2 where a >= 0, else s(a): never negative, and continuous (2410.01201, appendix B)."""
+    return ops.where(a >= 0, a + 0.5, ops.sigmoid(a))
+
+
+class MinGRUCell(InputCell):
+    r"""A GRU without recurrent kernels: linear in its state, so `scan` takes all steps at once.
+
+    z = s(W_z x + b_z);  g = W_g x + b_g;  h' = (1 - z) h + z activation(g).
+
+    activation: None is the paper's first form. The form of its appendix B has "positive":
+    g + 1/2 where g >= 0, else s(g). The kernel stacks z, g; a high z forgets. The candidate, for recurrent
+    dropout, is activation(g). State: h. Source: Feng et al., 2410.01201.
+
+    >>> keras.ops.shape(tfcells.RNN(tfcells.MinGRUCell(8))(keras.ops.ones((2, 5, 3))))
+    (2, 8)
+    """
+
+    gates = 2
+
+    def __init__(self, units: int, activation: Any = None, **kwargs: Any) -> None:
+        given = positive if activation == "positive" else activation
+        super().__init__(units, given, **kwargs)
+
+    def gate_and_candidate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        z, g = ops.split(x, 2, axis=-1)
+        return ops.sigmoid(z), self.activation(g)
+
+    def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
+        (h,) = state
+        z, g = self.gate_and_candidate(x)
+        h = (1 - z) * h + z * w.update(g)
+        return h, (h,)
+
+    def scan(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
+        """All steps in parallel: outputs, (steps, batch, units), and final states."""
+        z, g = self.gate_and_candidate(x)
+        h = recurrence(1 - z, z * w.update(g), state[0])
+        return h, (h[-1],)

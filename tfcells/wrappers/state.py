@@ -1,0 +1,80 @@
+"""Wrappers that act on what a cell carries on."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfcells.checks import number, require
+from tfcells.contract.cell import Cell
+from tfcells.contract.linear import Tensor
+from tfcells.contract.weights import Weights
+from tfcells.contract.wrapper import Wrapper, replaced
+
+
+class Clip(Wrapper):
+    """The new states within [-limit, limit], so that nothing grows without bound.
+
+    limit: a number above 0 for all states but those that count steps, or a number for each by its name,
+    as {"c": 3.0}. An output that is one of the states is the clipped one. The gradient is 0 outside.
+    Within a step, what reads the new state still reads the unclipped one: TensorFlow's `cell_clip`
+    differs in that, Melis et al.'s code does not. Source: Sak et al., 1402.1128.
+
+    >>> cell = tfcells.Clip(tfcells.LSTMCell(8), {"c": 3.0})
+    >>> keras.ops.shape(tfcells.RNN(cell)(keras.ops.ones((2, 5, 3))))
+    (2, 8)
+    """
+
+    def __init__(self, cell: Cell | dict, limit: float | dict[str, float], **kwargs: Any) -> None:
+        super().__init__(cell, **kwargs)
+        clipped = [name for name in self.states if name not in self.clocks]
+        limits = limit if isinstance(limit, dict) else dict.fromkeys(clipped, limit)
+        for name, value in limits.items():
+            allowed = f"a number above 0, or numbers by the states {', '.join(clipped)}"
+            require("limit", limit, allowed, name in clipped)
+            number("limit", value, low=0)
+        self.limit = limit
+        self.limits = [limits.get(name) for name in self.states]
+
+    def step(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
+        output, new = super().step(x, state, w)
+        clipped = [
+            now if limit is None else ops.clip(now, -limit, limit)
+            for now, limit in zip(new, self.limits, strict=True)
+        ]
+        return replaced(output, new, clipped)
+
+
+class TrainableInitialState(Wrapper):
+    """An initial state that is learned, one row for all samples.
+
+    It starts as `initializer` draws it, zeros by default, and is what a layer begins with unless it is
+    given an initial state; `reset_state` of a stateful layer goes back to it. States that count steps
+    are left as they are. Weights: initial_NAME for each state.
+
+    >>> cell = tfcells.TrainableInitialState(tfcells.GRUCell(8))
+    >>> keras.ops.shape(tfcells.RNN(cell)(keras.ops.ones((2, 5, 3))))
+    (2, 8)
+    """
+
+    def __init__(self, cell: Cell | dict, initializer: Any = "zeros", **kwargs: Any) -> None:
+        super().__init__(cell, **kwargs)
+        self.initializer = keras.initializers.get(initializer)
+
+    def build(self, input_shape: tuple[Any, ...]) -> None:
+        super().build(input_shape)
+        for name, first in zip(self.states, self.cell.get_initial_state(1), strict=True):
+            if name not in self.clocks:
+                row = self.add_weight(first.shape[1:], self.initializer, name=f"initial_{name}")
+                setattr(self, f"initial_{name}", row)
+
+    def get_initial_state(self, batch_size: Any = None) -> list[Tensor]:
+        """The learned rows, once for each sample. Raises ValueError before they are made."""
+        if not self.built:
+            raise ValueError("TrainableInitialState has no initial state before it is built")
+        states = self.cell.get_initial_state(batch_size)
+        for place, name in enumerate(self.states):
+            if name not in self.clocks:
+                row = ops.cast(getattr(self, f"initial_{name}"), states[place].dtype)
+                states[place] = ops.broadcast_to(row, ops.shape(states[place]))
+        return states
