@@ -2,37 +2,38 @@
 
 import math
 import numbers
+from typing import Any
 
 
-def require(name: str, value, allowed: str, holds: bool):
+def require(name: str, value: Any, allowed: str, holds: bool) -> Any:
     """The value, if `holds`."""
     if not holds:
         raise ValueError(f"{name} must be {allowed}, got {value!r}")
     return value
 
 
-def positive(name: str, value) -> int:
+def positive(name: str, value: Any) -> int:
     """The value, if it is a whole number above zero."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     return int(require(name, value, "a whole number above 0", whole and value > 0))
 
 
-def number(name: str, value, low=-math.inf, high=math.inf) -> float:
+def number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
     """The value, if it is a finite number within these bounds, themselves excluded."""
     bounds = f" above {low}" * (low > -math.inf) + f" below {high}" * (high < math.inf)
     allowed = "a finite number" + bounds.replace("0 below", "0 and below")
     return float(require(name, value, allowed, real(value) and low < value < high))
 
 
-def probability(name: str, value) -> float:
+def probability(name: str, value: Any) -> float:
     """The value, if it is a probability below one."""
     return float(require(name, value, "a number in [0, 1)", real(value) and 0 <= value < 1))
 
 
-def flag(name: str, value) -> bool:
+def flag(name: str, value: Any) -> bool:
     """The value, if it is a truth value."""
     return require(name, value, "True or False", isinstance(value, bool))
 
 
-def real(value) -> bool:
+def real(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)

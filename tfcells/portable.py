@@ -1,9 +1,11 @@
 """Models for runtimes that don't know XLA."""
 
+from typing import Any
+
 import keras
 
 
-def portable(model):
+def portable(model: keras.Model) -> keras.Model:
     """A copy of a model whose `tfcells.RNN` layers, at any depth, run the ordinary loop.
 
     model: a built Keras model. The copy has the same weights and gives the same outputs, and can be
@@ -21,7 +23,7 @@ def portable(model):
     return copy
 
 
-def plain(config):
+def plain(config: Any) -> Any:
     """A serialised object with the loops in it left as they are written."""
     if isinstance(config, list | tuple):
         return type(config)(map(plain, config))

@@ -26,7 +26,7 @@ class RHNCell(GatedCell):
     (2, 8)
     """
 
-    states = ("s",)
+    states: tuple[str, ...] = ("s",)
 
     def __init__(
         self,

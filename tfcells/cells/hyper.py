@@ -72,8 +72,7 @@ class HyperLSTMCell(GatedCell):
         )
         self.add_bias((4 * N,), "hyper_bias")
         # Z and A stack their blocks as x, h, b, and inside each i, f, g, o.
-        of_h = {"reads": "hyper_h", "blocks": 12}
-        self.declare("embedding_kernel", (N, 12 * E), self.initial_embedding, **of_h)
+        self.declare("embedding_kernel", (N, 12 * E), self.initial_embedding, "hyper_h", 12)
         padded = View(lambda e: ops.pad(e, [[0, 4 * E]]))  # the biases have none
         self.add_vector("embedding_bias", 8 * E, "ones", views={"embedding_bias": padded})
         blocks = {"scale_kernel": View(block_diagonal)}

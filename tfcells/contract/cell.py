@@ -75,6 +75,7 @@ class Cell(keras.layers.Layer):
     attends = False
     slots: frozenset[str] = frozenset({"state"})
     units: int
+    dtype_policy: Any
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -220,7 +221,7 @@ class Cell(keras.layers.Layer):
     @classmethod
     def arguments(cls) -> list[str]:
         """The names of the constructor's arguments, those of its base classes included."""
-        names = {}
+        names: dict[str, None] = {}
         for base in cls.__mro__[: cls.__mro__.index(Cell)]:
             own = vars(base).get("__init__")
             for parameter in inspect.signature(own).parameters.values() if own else ():
@@ -377,7 +378,7 @@ class KernelCell(InputCell):
         drawn: how many equal blocks of its columns are drawn one by one; for orthogonal matrices that
         makes a difference. options: those of `declare`.
         """
-        options = {"reads": reads or self.states[0], "blocks": shape[-1] // self.units} | options
+        options = {"reads": reads or self.states[0], "blocks": shape[-1] // self.units, **options}
         self.add("recurrent", shape, name, **options)
 
     def build(self, input_shape: tuple[Any, ...]) -> None:

@@ -61,17 +61,18 @@ class Projection:
             return self
         if len(self.tensors) > 2 or len(bias.shape) != 1:
             raise TypeError("a product of the input takes one vector; for more, use whole(product)")
-        return Projection(*self.tensors, bias, dtype=self.dtype)
+        return self.using([*self.tensors, bias])
 
     def whole(self, product: Callable = ops.matmul) -> Tensor:
         """The product, made by a function of (rows, inputs) and the matrix."""
-        sequence, *rest = self.tensors
-        y = affine(ops.cast(sequence, self.factors), *rest, product=product)
+        sequence, matrix, bias = [*self.tensors, None][:3]
+        y = affine(ops.cast(sequence, self.factors), matrix, bias, product)
         return ops.cast(y, self.dtype)
 
     def using(self, tensors: Sequence[Tensor]) -> "Projection":
         """The same with other tensors."""
-        return Projection(*tensors, dtype=self.dtype)
+        sequence, matrix, bias = [*tensors, None][:3]
+        return Projection(sequence, matrix, bias, self.dtype)
 
 
 def recurrence(decay: Tensor, added: Tensor, start: Tensor) -> Tensor:

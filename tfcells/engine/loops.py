@@ -1,16 +1,27 @@
 """A program's step along time: in the ordinary loop, or in the compiled one with its gradient."""
 
+from collections.abc import Callable
+from typing import Any, NoReturn
+
 import tensorflow as tf
 from keras import tree
 
-from tfcells.contract.linear import Projection
-from tfcells.contract.weights import Kernel
-from tfcells.engine.program import is_float, length_of, split, tensors_of
+from tfcells.contract.linear import Projection, Tensor
+from tfcells.contract.weights import Kernel, Weights
+from tfcells.engine.program import Program, is_float, length_of, split, tensors_of
 
 HALF = tf.float16, tf.bfloat16
 
 
-def run(kind, key, step, slices, state, weights, compile):
+def run(
+    kind: type[Program],
+    key: Any,
+    step: Callable,
+    slices: Any,
+    state: list,
+    weights: Weights,
+    compile: bool | str,
+) -> tuple:
     """A step along time: the program, which lives as long as it is kept, the outputs, the final state.
 
     kind, key: the class of the program and what `Program.of` is to find it by. Half precision on a CPU
@@ -30,7 +41,7 @@ def run(kind, key, step, slices, state, weights, compile):
     return program, outputs, final
 
 
-def loop(program, slices, state, weights):
+def loop(program: Program, slices: Any, state: list, weights: Weights) -> tuple:
     """The ordinary loop: TensorFlow differentiates it as often as wanted.
 
     slices: a structure of (steps, ...) tensors; state: a tuple of tensors; weights: `Weights`. Returns
@@ -41,7 +52,7 @@ def loop(program, slices, state, weights):
     output = program.output
     outputs = tf.TensorArray(output.dtype, steps, element_shape=first.shape[1:2] + output.shape[1:])
 
-    def body(t, state, outputs):
+    def body(t: Any, state: list, outputs: Tensor) -> tuple:
         output, new = program.step(tree.map_structure(lambda s: s[t], slices), state, weights)
         return t + 1, tuple(new), outputs.write(t, output)
 
@@ -51,7 +62,7 @@ def loop(program, slices, state, weights):
     return outputs.stack(), state
 
 
-def compiled(program, slices, state, weights):
+def compiled(program: Program, slices: Any, state: list, weights: Weights) -> tuple:
     """The compiled loop: arguments and results are those of `loop`.
 
     Slices may be `Projection`s if the program is `Rematerialised`.
@@ -65,25 +76,26 @@ def compiled(program, slices, state, weights):
     matrices = [kernel.matrix for kernel in kernels]
     groups = [[tensors_of(leaf) for leaf in leaves], list(state), matrices, tensors]
 
-    def regroup(flat):
+    def regroup(flat: Any) -> Any:
         parts, *others = tree.pack_sequence_as(groups, [tf.stop_gradient(x) for x in flat])
         now = [like.using(p) if isinstance(like, Projection) else p[0] for like, p in zip(leaves, parts)]
         return now, *others
 
     @tf.custom_gradient
-    def run(*flat):
-        outputs, final, kept, spent = program.ahead(*regroup(flat), steps)
+    def run(*flat: Tensor) -> tuple:
+        now, before, matrices, tensors = regroup(flat)
+        outputs, final, kept, spent = program.ahead(now, before, matrices, tensors, steps)
 
         @tf.custom_gradient
-        def backward(*given):
+        def backward(*given: Tensor) -> tuple:
             d_outputs, *d_final = (tf.stop_gradient(d) for d in given[: 1 + len(final)])
             d_final = [d for d, x in zip(d_final, final) if is_float(x)]
-            now, _, *weights = regroup(given[1 + len(final) :])
-            found = program.back(d_outputs, d_final, kept, now, *weights, steps, padded)
+            now, _, matrices, tensors = regroup(given[1 + len(final) :])
+            found = program.back(d_outputs, d_final, kept, now, matrices, tensors, steps, padded)
             return tuple(tree.flatten(found)), once
 
-        def gradient(*d):
-            d = [d[0], *(x if g is None else g for g, x in zip(d[1:], final))]
+        def gradient(d_outputs: Tensor, *d_final: Any) -> tuple:
+            d = [d_outputs, *(x if g is None else g for g, x in zip(d_final, final))]
             # Nothing of a slice that is spent, lest it be kept: only that it is differentiated.
             given = [x[..., :0] if number in spent else x for number, x in enumerate(flat)]
             found = iter(backward(*d, *given))
@@ -96,35 +108,38 @@ def compiled(program, slices, state, weights):
     return tf.ensure_shape(outputs, known + program.output.shape[1:]), tuple(final)
 
 
-def half_precision(weights):
+def half_precision(weights: Weights) -> Any:
     """The dtype of the kernels if that is half precision and there is no GPU, or None."""
     dtypes = {tf.as_dtype(getattr(leaf, "matrix", leaf).dtype) for leaf in weights.leaves()}
     found = next(iter(dtypes.intersection(HALF)), None)
     return None if tf.config.list_logical_devices("GPU") else found
 
 
-def widened(slices, state, weights):
+def widened(slices: Any, state: list, weights: Weights) -> tuple:
     """The same in float32, where they are in half precision."""
 
-    def wide(x):
+    def wide(x: Tensor) -> Any:
         if isinstance(x, Kernel):
             return Kernel(wide(x.matrix), x.reads, x.blocks, x.product)
         if isinstance(x, Projection):
-            return Projection(*x.tensors, dtype="float32") if x.dtype in HALF else x
+            if x.dtype not in HALF:
+                return x
+            sequence, matrix, bias = [*x.tensors, None][:3]
+            return Projection(sequence, matrix, bias, "float32")
         x = tf.convert_to_tensor(x)
         return tf.cast(x, tf.float32) if x.dtype in HALF else x
 
     return tree.map_structure(wide, slices), tuple(map(wide, state)), weights.map(wide)
 
 
-def once(*_):
+def once(*_: Any) -> NoReturn:
     raise NotImplementedError(
         "the compiled loop of tfcells.RNN can be differentiated once; for second derivatives use "
         "tfcells.RNN(..., jit_compile=False)"
     )
 
 
-def check(slices, state):
+def check(slices: Any, state: list) -> None:
     """Assert, when the program runs, the agreement of sizes that were unknown when it was traced."""
     first, *others = [tensors_of(leaf)[0] for leaf in tree.flatten(slices)]
     sizes = [*(x.shape[:2] for x in (first, *others)), *(x.shape[:1] for x in state)]
@@ -140,7 +155,7 @@ def check(slices, state):
         tf.debugging.assert_equal(tf.shape(x)[0], batch, message)
 
 
-def to_length(program, leaves):
+def to_length(program: Program, leaves: list) -> tuple:
     """Pad the steps to the length that the program wants.
 
     Returns the slices, the true number of steps, and whether they were padded.
@@ -151,7 +166,7 @@ def to_length(program, leaves):
     if length is steps or (first.shape[0] is not None and length == steps):
         return leaves, tf.convert_to_tensor(steps), False
 
-    def pad(x):
+    def pad(x: Tensor) -> Tensor:
         return tf.pad(x, [[0, length - steps]] + [[0, 0]] * (len(x.shape) - 1))
 
     return list(map(pad, leaves)), tf.convert_to_tensor(steps), True

@@ -6,12 +6,12 @@ twice as fast. Outside, where TensorFlow multiplies, by the transposed matrix XL
 are few rows.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
-from tfcells.contract.linear import multiply
+from tfcells.contract.linear import Tensor, multiply
 
 LARGE = 2**19  # numbers in a matrix from which it is turned round where that costs nothing,
 VERY_LARGE = 2**22  # and from which it is worth the transposition,
@@ -27,7 +27,7 @@ class Turned(NamedTuple):
     matrix: tf.Tensor
 
 
-def forward_factors(matrices, steps):
+def forward_factors(matrices: list, steps: Any) -> list:
     """The matrices as `times` wants them on the way forward; steps: how many, None if not known."""
     many = steps is None or steps >= MANY
     return [
@@ -36,7 +36,7 @@ def forward_factors(matrices, steps):
     ]
 
 
-def backward_factors(matrices):
+def backward_factors(matrices: list) -> list:
     """The transposed matrices as `times` wants them on the way back."""
     # TensorFlow transposes on one core five times as fast as XLA.
     return [
@@ -45,13 +45,13 @@ def backward_factors(matrices):
     ]
 
 
-def fits(matrix, least):
+def fits(matrix: Tensor, least: int) -> bool:
     """Whether to turn that matrix round, on a CPU."""
     large = len(matrix.shape) == 2 and matrix.shape.num_elements() >= least
     return large and not tf.config.list_logical_devices("GPU")
 
 
-def times(x, factor):
+def times(x: Tensor, factor: Any) -> Tensor:
     """x @ matrix for a matrix, or for one that is `Turned`."""
     if not isinstance(factor, Turned):
         return multiply(x, factor)
@@ -66,14 +66,14 @@ def times(x, factor):
     return tf.ensure_shape(tf.transpose(y)[:rows], (known, factor.matrix.shape[0]))
 
 
-def product(x, matrix):
+def product(x: Tensor, matrix: Tensor) -> Tensor:
     """x @ matrix, of (rows, inputs), with the faster gradient by x, in a graph."""
     return tf.matmul(x, matrix) if tf.executing_eagerly() else in_graph(x, matrix)
 
 
 @tf.custom_gradient
-def in_graph(x, matrix):
-    def gradient(d):
+def in_graph(x: Tensor, matrix: Tensor) -> tuple:
+    def gradient(d: Tensor) -> tuple:
         back = by_transposed if favours_xla(d, matrix) else by_transposed.python_function
         return back(d, matrix), tf.matmul(x, d, transpose_a=True)
 
@@ -81,11 +81,11 @@ def in_graph(x, matrix):
 
 
 @tf.function(jit_compile=True)
-def by_transposed(d, matrix):
+def by_transposed(d: Tensor, matrix: Tensor) -> Tensor:
     return tf.matmul(d, matrix, transpose_b=True)
 
 
-def favours_xla(d, matrix):
+def favours_xla(d: Tensor, matrix: Tensor) -> bool:
     """Whether XLA multiplies d by that matrix, transposed, in less time than TensorFlow, as it does on a
     CPU but in half precision; if the graph knows how many rows there are, since XLA compiles anew for each
     number.
@@ -95,6 +95,6 @@ def favours_xla(d, matrix):
     return few and d.dtype.size >= 4 and not tf.config.list_logical_devices("GPU")
 
 
-def is_dense(x, dtype):
+def is_dense(x: Tensor, dtype: Any) -> bool:
     """Whether that is a tensor of that dtype, and no sparse one."""
     return isinstance(x, tf.Tensor) and x.dtype == dtype

@@ -4,13 +4,14 @@ import functools
 import itertools
 import threading
 import weakref
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 from keras import tree
 
-from tfcells.contract.linear import Projection, multiply
-from tfcells.contract.weights import Kernel
+from tfcells.contract.linear import Projection, Tensor, multiply
+from tfcells.contract.weights import Kernel, Weights
 from tfcells.engine.products import backward_factors, forward_factors, times
 
 POWERS = [2**power for power in range(31)]
@@ -37,10 +38,14 @@ class Program:
     The tensors in the lists `slices`, `state`, `matrices`, `tensors` are always arguments.
     """
 
-    shared = weakref.WeakValueDictionary()
+    shared: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
     lock = threading.RLock()  # a step may hold a tfcells.RNN
+    key: tuple
+    half: Any
+    output: Any
+    sites: list[Site]
 
-    def __init__(self, step, slices, state, weights):
+    def __init__(self, step: Callable, slices: Any, state: list, weights: Weights) -> None:
         self.step = step
         self.slices = tree.map_structure(lambda _: 0, slices)
         self.weights = weights.map(
@@ -54,7 +59,9 @@ class Program:
         self.backward = compile(self.run_backward)
 
     @classmethod
-    def of(cls, key, step, slices, state, weights, half=None):
+    def of(
+        cls, key: Any, step: Callable, slices: Any, state: list, weights: Weights, half: Any = None
+    ) -> "Program":
         """The program for that step; equal layers share it while one of them keeps it.
 
         key: hashable; equal keys promise equal steps. half: the dtype in which to multiply for the
@@ -80,29 +87,29 @@ class Program:
                 cls.shared[key] = program
             return program
 
-    def bind(self, product, tensors):
+    def bind(self, product: Callable, tensors: list) -> Weights:
         """`Weights` for one step: kernel i, of those that it uses, multiplies by `product(i, x)`."""
-        tensors, kernels, used = iter(tensors), itertools.count(), iter(self.used)
+        given, kernels, used = iter(tensors), itertools.count(), iter(self.used)
 
-        def bound(leaf):
+        def bound(leaf: Any) -> Any:
             if not next(used):
                 return leaf
             if leaf is None:
-                return next(tensors)
+                return next(given)
             return leaf.using(functools.partial(product, next(kernels)))
 
         return self.weights.map(bound)
 
-    def read(self, weights):
+    def read(self, weights: Weights) -> list:
         """Of the weights' leaves those that the step uses; `inputs` may have used others."""
         return [leaf for leaf, used in zip(weights.leaves(), self.used, strict=True) if used]
 
-    def advance(self, slices, state, w):
+    def advance(self, slices: Any, state: list, w: Weights) -> tuple:
         """One step; returns the output and the new states as a list like the old."""
         output, new = self.step(tree.pack_sequence_as(self.slices, slices), tuple(state), w)
         return output, list(new)
 
-    def probe(self, slices, state, weights):
+    def probe(self, slices: Any, state: list, weights: Weights) -> tuple:
         """Trace one step without running it: its output, the `Site` of each product, and which leaves of
         the weights it uses.
 
@@ -111,8 +118,8 @@ class Program:
         kernels, tensors = split(weights.leaves())
         slices, found = tree.flatten(slices), []
 
-        def trace(slices, state, matrices, tensors):
-            def product(kernel, x):
+        def trace(slices: Any, state: list, matrices: list, tensors: list) -> tuple:
+            def product(kernel: int, x: Tensor) -> Tensor:
                 y = multiply(x, matrices[kernel])
                 found.append((kernel, y, x))
                 return y
@@ -120,8 +127,11 @@ class Program:
             # All that is returned counts as a use, by an identity.
             return self.advance(slices, state, self.bind(product, tensors))
 
-        def specs(tensors, start=0):
-            return [tf.TensorSpec(x.shape[start:], x.dtype) for x in tensors]
+        def spec(x: Tensor, start: int = 0) -> tf.TensorSpec:
+            return tf.TensorSpec(x.shape[start:], x.dtype)
+
+        def specs(tensors: list, start: int = 0) -> list:
+            return [spec(x, start) for x in tensors]
 
         graph = tf.function(trace, autograph=False).get_concrete_function(
             specs(slices, 1), specs(state), specs([k.matrix for k in kernels]), specs(tensors)
@@ -148,12 +158,14 @@ class Program:
         ]
         order = {kernel: place for place, kernel in enumerate(sorted(calls))}
         sites = [
-            Site(order[kernel], *specs([y, x]), index(x, state), index(partner(y), floats(slices)))
+            Site(
+                order[kernel], spec(y), spec(x), index(x, state), index(partner(y), floats(slices))
+            )
             for kernel, y, x in found
         ]
         return graph.structured_outputs[0], sites, used
 
-    def length(self, steps):
+    def length(self, steps: Any) -> Any:
         """To how many steps sequences are padded: a power of two unless the graph knows them, so that
         few programs serve all.
         """
@@ -161,7 +173,7 @@ class Program:
             return steps
         return power_of_two(exponent(steps))
 
-    def ahead(self, slices, state, matrices, tensors, steps):
+    def ahead(self, slices: Any, state: list, matrices: list, tensors: list, steps: Any) -> tuple:
         """Outputs, final state, what the way back needs of them, and the numbers of the slices that it
         does not need.
         """
@@ -170,7 +182,17 @@ class Program:
         sums, products = self.replayed(slices, records)
         return outputs, final, (sums, products, befores), sums
 
-    def back(self, d_outputs, d_final, kept, slices, matrices, tensors, steps, padded):
+    def back(
+        self,
+        d_outputs: Tensor,
+        d_final: list,
+        kept: Any,
+        slices: Any,
+        matrices: list,
+        tensors: list,
+        steps: Any,
+        padded: bool,
+    ) -> tuple:
         """The gradients of slices, state, matrices and tensors, of floats alone."""
         sums, products, befores = kept
         slices = replaced(slices, sums)
@@ -182,7 +204,7 @@ class Program:
         d_matrices = self.weight_gradients(matrices, inputs, d_products, befores, d_slices, count)
         return d_slices, d_state, d_matrices, narrowed(totals, tensors)
 
-    def run_forward(self, slices, state, factors, tensors, steps):
+    def run_forward(self, slices: Any, state: list, factors: list, tensors: list, steps: Any) -> tuple:
         """Outputs, final state, and for the way back: the records and the states before each step.
 
         A record is a product, or its sum with the slice that it is added to. factors: of
@@ -192,10 +214,10 @@ class Program:
         """
         size = tf.shape(slices[0])[0]
 
-        def body(t, now, state, outputs, records, befores):
-            recorded = []
+        def body(t: Any, now: Any, state: list, outputs: Tensor, records: list, befores: list) -> tuple:
+            recorded: list[Tensor] = []
 
-            def product(kernel, x):
+            def product(kernel: int, x: Tensor) -> Tensor:
                 y, site = times(x, factors[kernel]), self.sites[len(recorded)]
                 recorded.append(y if site.slice is None else floats(now)[site.slice] + y)
                 return y
@@ -216,7 +238,7 @@ class Program:
         _, _, state, outputs, records, befores = tf.while_loop(lambda t, *_: t < steps, body, start)
         return outputs.stack(), state, stack(records), stack(befores)
 
-    def replayed(self, slices, records):
+    def replayed(self, slices: Any, records: list) -> tuple[dict, list]:
         """The records that are sums, by the index of the slice in whose place each is, and the others."""
         where = [i for i, x in enumerate(slices) if is_float(x)]
         found = list(zip(self.sites, records))
@@ -224,8 +246,16 @@ class Program:
         return sums, [record for site, record in found if site.slice is None]
 
     def run_backward(
-        self, d_outputs, d_state, slices, befores, transposed, tensors, products, steps
-    ):
+        self,
+        d_outputs: Tensor,
+        d_state: list,
+        slices: Any,
+        befores: list,
+        transposed: list,
+        tensors: list,
+        products: list,
+        steps: Any,
+    ) -> tuple:
         """Gradients of slices, state and tensors, the last in float32 at least, and what
         `weight_gradients` needs besides.
 
@@ -234,7 +264,9 @@ class Program:
         size = tf.shape(slices[0])[0]
         constants = floats(tensors)
 
-        def body(t, d_state, totals, d_slices, inputs, d_products):
+        def body(
+            t: Any, d_state: list, totals: list, d_slices: list, inputs: list, d_products: list
+        ) -> tuple:
             now, before = read(t, slices), read(t, befores)
             recorded = iter(read(t, products))
             values = [
@@ -242,11 +274,11 @@ class Program:
                 for site in self.sites
             ]
             taps = [tf.zeros_like(y) for y in values]
-            factors = []
+            factors: list[Tensor] = []
 
-            def product(kernel, x):
+            def product(kernel: int, x: Tensor) -> Tensor:
                 @tf.custom_gradient
-                def replay(x, y, tap):
+                def replay(x: Tensor, y: Tensor, tap: Tensor) -> tuple:
                     return tf.identity(y), lambda dy: (times(dy, transposed[kernel]), None, dy)
 
                 site = len(factors)
@@ -284,20 +316,23 @@ class Program:
         d_slices, inputs, d_products = map(stack, found)
         return d_slices, d_state, totals, inputs, d_products
 
-    def inputs_of(self, values):
+    def inputs_of(self, values: list) -> list:
         """Of values at all sites, those where an input must be recorded."""
         return [value for value, site in zip(values, self.sites) if site.before is None]
 
-    def gradients_of(self, values):
+    def gradients_of(self, values: list) -> list:
         """Of values at all sites, those where a gradient must be recorded."""
         return [value for value, site in zip(values, self.sites) if site.slice is None]
 
-    def weight_gradients(self, matrices, inputs, d_products, befores, d_slices, steps):
+    def weight_gradients(
+        self, matrices: list, inputs: list, d_products: list, befores: list, d_slices: list, steps: Any
+    ) -> list:
         """One large product per use of a kernel: stacked inputs^T @ stacked gradients."""
-        found, inputs, d_products = [[] for _ in matrices], iter(inputs), iter(d_products)
+        found: list[list[Tensor]] = [[] for _ in matrices]
+        others, products = iter(inputs), iter(d_products)
         for site in self.sites:
-            x = next(inputs) if site.before is None else befores[site.before]
-            d = next(d_products) if site.slice is None else d_slices[site.slice]
+            x = next(others) if site.before is None else befores[site.before]
+            d = next(products) if site.slice is None else d_slices[site.slice]
             x, d = (x, d) if steps is None else (x[:steps], d[:steps])
             matrix = matrices[site.kernel]
             x, d = (tf.cast(v, self.half or v.dtype) for v in (x, d))
@@ -310,37 +345,37 @@ class Program:
         return [tf.add_n(f) if f else tf.zeros_like(m) for f, m in zip(found, matrices)]
 
 
-def split(leaves):
+def split(leaves: list) -> tuple[list, list]:
     """The kernels and the tensors among the leaves of `Weights`."""
     kernels = [leaf for leaf in leaves if isinstance(leaf, Kernel)]
     return kernels, [leaf for leaf in leaves if not isinstance(leaf, Kernel)]
 
 
-def tensors_of(leaf):
+def tensors_of(leaf: Any) -> list:
     """What a slice consists of; what comes first goes along time."""
     return leaf.tensors if isinstance(leaf, Projection) else [leaf]
 
 
-def replaced(slices, sums):
+def replaced(slices: Any, sums: dict) -> list:
     """The slices, with the sums in the places of some."""
     return [sums.get(number, x) for number, x in enumerate(slices)]
 
 
-def length_of(x):
+def length_of(x: Tensor) -> Any:
     """The steps of a sequence, as a number if they are known."""
     return tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
 
 
-def is_float(x):
+def is_float(x: Tensor) -> bool:
     return x.dtype.is_floating
 
 
-def index(x, tensors):
+def index(x: Tensor, tensors: list) -> int | None:
     """Where a tensor is among others, or None."""
     return next((i for i, other in enumerate(tensors) if other is x), None)
 
 
-def partner(y):
+def partner(y: Tensor) -> Tensor | None:
     """What a tensor of a graph is added to, if that is all that is done with either; or None."""
     uses = y.consumers()
     if len(uses) != 1 or uses[0].type != "AddV2":
@@ -351,42 +386,42 @@ def partner(y):
     return other if alike and other is not y and other.consumers() == uses else None
 
 
-def wide(dtype):
+def wide(dtype: Any) -> tf.DType:
     """In what many numbers of that dtype are summed: at least in float32."""
     return tf.float64 if dtype == tf.float64 else tf.float32
 
 
-def narrowed(totals, like):
+def narrowed(totals: list, like: list) -> list:
     """Sums as their terms' dtypes have them: those of the floats among `like`."""
     return [tf.cast(total, x.dtype) for total, x in zip(totals, floats(like), strict=True)]
 
 
-def exponent(number):
+def exponent(number: Any) -> Any:
     """The least power to which two is at least that number, an int or a tensor."""
     if isinstance(number, int):
         return (number - 1).bit_length()
     return tf.reduce_sum(tf.cast(tf.constant(POWERS) < number, tf.int32))
 
 
-def power_of_two(exponent):
+def power_of_two(exponent: Any) -> Any:
     return 2**exponent if isinstance(exponent, int) else tf.gather(POWERS, exponent)
 
 
-def floats(tensors):
+def floats(tensors: list) -> list:
     return [x for x in tensors if is_float(x)]
 
 
-def arrays(like, size):
+def arrays(like: list, size: Any) -> list:
     return [tf.TensorArray(x.dtype, size) for x in like]
 
 
-def read(t, sequences):
+def read(t: Any, sequences: list) -> list:
     return [sequence[t] for sequence in sequences]
 
 
-def write(t, arrays, values):
+def write(t: Any, arrays: list, values: list) -> list:
     return [array.write(t, value) for array, value in zip(arrays, values, strict=True)]
 
 
-def stack(arrays):
+def stack(arrays: list) -> list:
     return [array.stack() for array in arrays]

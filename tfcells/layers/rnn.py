@@ -58,7 +58,7 @@ class RNN(keras.layers.RNN):
         if self.runs_cells:
             for each in cells:
                 each.adopt_dtype(self.dtype_policy)
-        self.programs = {}
+        self.programs: dict[tuple, Any] = {}
 
     @property
     def compiles(self) -> bool:
@@ -252,10 +252,10 @@ def hold(step: Callable, zero_output: bool) -> Callable:
         if zero_output:
             output, new = step(x, state, w)
             return ops.where(keep, output, ops.zeros_like(output)), choose(keep, new, state)
-        last, *state = state
-        output, new = step(x, tuple(state), w)
+        last, before = state[0], state[1:]
+        output, new = step(x, before, w)
         output = ops.where(keep, output, last)
-        return output, (output, *choose(keep, new, state))
+        return output, (output, *choose(keep, new, before))
 
     return held
 
