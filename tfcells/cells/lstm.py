@@ -132,11 +132,11 @@ class PeepholeLSTMCell(LSTMCell):
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         super().build(input_shape)
-        for number, gate in enumerate(("input", "forget", "output")):
+        for place, gate in enumerate(("input", "forget", "output")):
             self.add_vector(
                 f"{gate}_peephole",
                 self.units,
-                fresh(self.peephole_initializer, number),
+                fresh(self.peephole_initializer, place),
                 views={f"p_{gate[0]}": View()},
                 regularizer=self.recurrent_regularizer,
                 constraint=self.recurrent_constraint,

@@ -1,6 +1,5 @@
 """Cells: one recurrence, split where it may be split."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,6 +7,7 @@ import keras
 from keras import ops
 
 from tfcells.checks import flag, positive
+from tfcells.contract.configured import Configured
 from tfcells.contract.initial import fresh
 from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Kernel, Weights, identity
@@ -56,7 +56,7 @@ class View(NamedTuple):
         return Kernel(seen, self.reads, self.blocks) if len(seen.shape) > 1 else seen
 
 
-class Cell(keras.layers.Layer):
+class Cell(Configured, keras.layers.Layer):
     """One recurrence.
 
     A subclass gives `states`, `build`, `inputs` and `step`. It gets from here the binding of its
@@ -78,10 +78,9 @@ class Cell(keras.layers.Layer):
     dtype_policy: Any
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
         if hasattr(cls, "prepare"):
             raise TypeError(VERSION_1.format(name=cls.__name__))
-        keras.saving.register_keras_serializable("tfcells")(cls)
+        super().__init_subclass__(**kwargs)
 
     def __init__(self, **kwargs: Any) -> None:
         if type(self).step is Cell.step:
@@ -218,25 +217,6 @@ class Cell(keras.layers.Layer):
             raise ValueError(f"dtype: the cell is already built with {self.dtype_policy.name}")
         self.dtype_policy = policy
 
-    @classmethod
-    def arguments(cls) -> list[str]:
-        """The names of the constructor's arguments, those of its base classes included."""
-        names: dict[str, None] = {}
-        for base in cls.__mro__[: cls.__mro__.index(Cell)]:
-            own = vars(base).get("__init__")
-            for parameter in inspect.signature(own).parameters.values() if own else ():
-                if parameter.name != "self" and parameter.kind not in VARIABLE:
-                    names[parameter.name] = None
-        return list(names)
-
-    def get_config(self) -> dict[str, Any]:
-        config = {name: getattr(self, name) for name in self.arguments()}
-        return super().get_config() | {
-            name: keras.saving.serialize_keras_object(value) for name, value in config.items()
-        }
-
-
-VARIABLE = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 
 ELSEWHERE = {
     "dropout": "wrap it: tfcells.VariationalDropout(cell, input_rate=...)",

@@ -4,11 +4,11 @@ from typing import Any
 
 import keras
 
+from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor, add_bias
 
 
-@keras.saving.register_keras_serializable("tfcells")
-class Bias(keras.layers.Layer):
+class Bias(Configured, keras.layers.Layer):
     """x + b along the last axis: the bias of a softmax, whose matrix may be the embedding's.
 
     The sum has the precision of b, float32 under a mixed policy: the softmax is the better for it, and
@@ -33,8 +33,3 @@ class Bias(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {
-            "initializer": keras.initializers.serialize(self.initializer)
-        }

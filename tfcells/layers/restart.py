@@ -7,11 +7,11 @@ from keras import ops
 
 from tfcells import masks
 from tfcells.checks import probability
+from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor
 
 
-@keras.saving.register_keras_serializable("tfcells")
-class Restart(keras.layers.Layer):
+class Restart(Configured, keras.layers.Layer):
     """In training, sets all states of a sequence to zero with probability `rate`, one draw a sequence.
 
     Called as `layer(states)` with a list of states, (batch, size) each; returns such a list. For a
@@ -29,8 +29,7 @@ class Restart(keras.layers.Layer):
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate = probability("rate", rate)
-        self.seed = seed
-        self.generator = keras.random.SeedGenerator(seed)
+        self.draw_from(seed)
 
     def call(self, states: list[Tensor], training: bool = False) -> list[Tensor]:
         if not (training and self.rate):
@@ -40,6 +39,3 @@ class Restart(keras.layers.Layer):
 
     def compute_output_shape(self, shapes: Any) -> Any:
         return shapes
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"rate": self.rate, "seed": self.seed}

@@ -7,6 +7,7 @@ import keras
 from keras import ops, tree
 
 from tfcells.contract.cell import Call, Cell
+from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor, multiplied
 from tfcells.contract.weights import Weights
 
@@ -14,8 +15,7 @@ if keras.backend.backend() == "tensorflow":
     from tfcells import engine
 
 
-@keras.saving.register_keras_serializable("tfcells")
-class RNN(keras.layers.RNN):
+class RNN(Configured, keras.layers.RNN):
     """Runs a `Cell` along time, with all that can be done once done once, and the loop compiled.
 
     Takes every argument of `keras.layers.RNN` and behaves as it does, also for stacks: a list of cells
@@ -219,9 +219,6 @@ class RNN(keras.layers.RNN):
         last = self.cell.cells[-1] if hasattr(self.cell, "cells") else self.cell
         output = (batch, steps, last.output_size) if self.return_sequences else (batch, last.output_size)
         return (output, *shapes_of(self.cell, batch)) if self.return_state else output
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"jit_compile": self.jit_compile, "remat": self.remat}
 
 
 def shapes_of(cell: Any, batch: int | None) -> list:

@@ -7,11 +7,11 @@ from keras import ops
 
 from tfcells import masks
 from tfcells.checks import positive, probability
+from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor
 
 
-@keras.saving.register_keras_serializable("tfcells")
-class WordDropout(keras.layers.Layer):
+class WordDropout(Configured, keras.layers.Layer):
     """Drops whole words of a vocabulary, one draw for each sequence and word.
 
     Called as `layer([tokens, embeddings])` with tokens (batch, steps), embeddings (batch, steps,
@@ -30,8 +30,7 @@ class WordDropout(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)  # tokens may come as floats: they stay exact
         self.vocabulary_size = positive("vocabulary_size", vocabulary_size)
         self.rate = probability("rate", rate)
-        self.seed = seed
-        self.generator = keras.random.SeedGenerator(seed)
+        self.draw_from(seed)
         self.supports_masking = True
 
     def call(self, inputs: list[Tensor], training: bool = False) -> Tensor:
@@ -49,7 +48,3 @@ class WordDropout(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape[1]
-
-    def get_config(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("vocabulary_size", "rate", "seed")}
-        return super().get_config() | own

@@ -4,7 +4,6 @@ import itertools
 import warnings
 from typing import Any
 
-import keras
 from keras import ops
 
 from tfcells import masks
@@ -20,8 +19,7 @@ class Noise(Wrapper):
 
     def __init__(self, cell: Cell | dict, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(cell, **kwargs)
-        self.seed = seed
-        self.generator = keras.random.SeedGenerator(seed)
+        self.draw_from(seed)
 
     def mask(self, rate: float, *shape: Any) -> Tensor:
         """A dropout mask, drawn now."""
