@@ -52,8 +52,15 @@ def loop(program: Program, slices: Any, state: list, weights: Weights) -> tuple:
     output = program.output
     outputs = tf.TensorArray(output.dtype, steps, element_shape=first.shape[1:2] + output.shape[1:])
 
+    def unstacked(x: Tensor) -> Tensor:
+        # The gradient of x[t] is as long as x, so that all steps' would take quadratic time.
+        return tf.TensorArray(x.dtype, steps, element_shape=x.shape[1:]).unstack(x)
+
+    moments = [unstacked(x) for x in tree.flatten(slices)]
+
     def body(t: Any, state: list, outputs: Tensor) -> tuple:
-        output, new = program.step(tree.map_structure(lambda s: s[t], slices), state, weights)
+        now = tree.pack_sequence_as(slices, [moment.read(t) for moment in moments])
+        output, new = program.step(now, state, weights)
         return t + 1, tuple(new), outputs.write(t, output)
 
     _, state, outputs = tf.while_loop(
