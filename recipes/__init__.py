@@ -20,7 +20,7 @@ recipe, besides the fields of ``recipes.recipe.Recipe``:
     results(train, valid, test)     what result.json says of the task, from the mean losses
     portable(model, data)           a copy that maps inputs to outputs and can be saved
     illustrate(model, data, run, seed)  show what was learnt, in the run's folder and in words
-    in_numpy(data, dtype)           if it can be had: the same network and loss of tfcells.numpy
+    in_numpy(data, dtype)           if it can be had: the same network and loss of tfcells.from_scratch
     prompt(data, text), sample(model, data, words, ...)  what the model makes up
 """
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from recipes.recipe import InputError, Recipe
-from tfcells import numpy as networks
+from tfcells import from_scratch as networks
 
 PRECISIONS = "float32", "float64"
 OPTIMIZERS = {"sgd": networks.SGD, "adam": networks.Adam}

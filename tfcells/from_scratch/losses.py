@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tfcells.numpy.checks import indices, shaped
-from tfcells.numpy.layers import rows
+from tfcells.from_scratch.checks import indices, shaped
+from tfcells.from_scratch.layers import rows
 
 BLOCK = 2**17
 """Numbers that are worked on at a time, so that they stay in the processor's cache meanwhile."""
@@ -14,7 +14,7 @@ class SoftmaxCrossEntropy:
 
     Of y its maximum is subtracted first: that doesn't change p, and nothing can overflow.
 
-    >>> loss = tfcells.numpy.SoftmaxCrossEntropy()
+    >>> loss = tfcells.from_scratch.SoftmaxCrossEntropy()
     >>> loss.forward(np.log([[[1.0, 2.0, 1.0]]]), [[1]]).round(3).tolist()  # log 2
     [[0.693]]
     >>> loss.backward(1.0).round(3).tolist()
@@ -54,7 +54,7 @@ class SoftmaxCrossEntropy:
 class SquaredError:
     r"""L = 1/2 the sum of (y - target)² over the features;  dL/dy = y - target.
 
-    >>> loss = tfcells.numpy.SquaredError()
+    >>> loss = tfcells.from_scratch.SquaredError()
     >>> loss.forward(np.ones((1, 1, 2)), [[[1, 3]]]).tolist()
     [[2.0]]
     >>> loss.backward(1.0).tolist()

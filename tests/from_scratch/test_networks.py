@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from tiny import RUN, call, write_corpus
 
-import tfcells.numpy
+import tfcells.from_scratch
 from recipes import TARGETS
 from recipes.corpus import Corpus
 from recipes.language_model import LSTM as Recipe
@@ -22,7 +22,7 @@ from recipes.learner import make_learner
 from recipes.numpy_learner import HEEDED, NumPyLearner
 from recipes.recipe import fields
 from recipes.run import load
-from tfcells.numpy import (
+from tfcells.from_scratch import (
     LSTM,
     SGD,
     Adam,
@@ -226,7 +226,7 @@ def test_what_a_call_gave_outlives_the_next():
 @pytest.mark.parametrize("block", [1, 20, 10**6])
 def test_softmax_cross_entropy(block, monkeypatch):
     """Values by the definition, gradients by finite differences, whatever is worked on at a time."""
-    monkeypatch.setattr("tfcells.numpy.losses.BLOCK", block)
+    monkeypatch.setattr("tfcells.from_scratch.losses.BLOCK", block)
     random = np.random.default_rng(0)
     y = random.normal(size=(BATCH, STEPS, 7))
     targets = random.integers(0, 7, (BATCH, STEPS))
@@ -378,9 +378,9 @@ def after_forward():
     return layer
 
 
-@pytest.mark.parametrize("name", tfcells.numpy.__all__)
+@pytest.mark.parametrize("name", tfcells.from_scratch.__all__)
 def test_everything_public_is_documented(name):
-    value = getattr(tfcells.numpy, name)
+    value = getattr(tfcells.from_scratch, name)
     assert inspect.getdoc(value)
     for key, member in vars(value).items():
         if inspect.isfunction(member) and not key.startswith("_"):

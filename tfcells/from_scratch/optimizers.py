@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from tfcells.checks import number, require
-from tfcells.numpy.layers import Rows
+from tfcells.from_scratch.layers import Rows
 
 
 def clip(gradients: list, largest: float) -> float:
@@ -15,7 +15,7 @@ def clip(gradients: list, largest: float) -> float:
     nothing is scaled.
 
     >>> gradient = np.array([3.0, 4.0])
-    >>> tfcells.numpy.clip([gradient], 1.0), gradient.tolist()
+    >>> tfcells.from_scratch.clip([gradient], 1.0), gradient.tolist()
     (5.0, [0.6..., 0.8...])
     """
     if largest != math.inf:

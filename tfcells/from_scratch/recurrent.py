@@ -8,8 +8,8 @@ the loss: da is dL/da. A ' marks the value after a step; time is the first axis 
 import numpy as np
 
 from tfcells.checks import number, positive
-from tfcells.numpy.checks import floating, shaped
-from tfcells.numpy.layers import Affine, Layer, glorot, orthogonal, rows, with_ones
+from tfcells.from_scratch.checks import floating, shaped
+from tfcells.from_scratch.layers import Affine, Layer, glorot, orthogonal, rows, with_ones
 
 
 class Recurrent(Layer):
@@ -105,7 +105,7 @@ class Elman(Recurrent):
     All else, the arguments too, is as `Recurrent` says. Weights: W, U, b, those of
     `tfcells.ElmanCell`. Source: Elman, Finding structure in time, 1990.
 
-    >>> tfcells.numpy.Elman(3, 8).forward(np.ones((2, 5, 3))).shape
+    >>> tfcells.from_scratch.Elman(3, 8).forward(np.ones((2, 5, 3))).shape
     (2, 5, 8)
     """
 
@@ -145,7 +145,7 @@ class LSTM(Recurrent):
     says. Weights: W, U, b, those of `tfcells.LSTMCell`; the gates are stacked as i, f, g, o. States:
     h, c. Source: Hochreiter & Schmidhuber, 1997; the forget gate: Gers et al., 2000.
 
-    >>> tfcells.numpy.LSTM(3, 8).forward(np.ones((2, 5, 3))).shape
+    >>> tfcells.from_scratch.LSTM(3, 8).forward(np.ones((2, 5, 3))).shape
     (2, 5, 8)
     """
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfcells.checks import positive, require
-from tfcells.numpy.checks import floating, indices, shaped
+from tfcells.from_scratch.checks import floating, indices, shaped
 
 
 class Layer:
@@ -73,7 +73,7 @@ class Embedding(Layer):
 
     Raises a ValueError for a number that is no row.
 
-    >>> tfcells.numpy.Embedding(10, 4).forward([[1, 2, 1]]).shape
+    >>> tfcells.from_scratch.Embedding(10, 4).forward([[1, 2, 1]]).shape
     (1, 3, 4)
     """
 
@@ -105,7 +105,7 @@ class Dense(Layer):
 
     Raises a ValueError for another shape.
 
-    >>> tfcells.numpy.Dense(3, 4).forward(np.ones((2, 5, 3))).shape
+    >>> tfcells.from_scratch.Dense(3, 4).forward(np.ones((2, 5, 3))).shape
     (2, 5, 4)
     """
 
