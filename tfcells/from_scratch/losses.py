@@ -1,8 +1,9 @@
 """What a network is to make small: the loss of each prediction, and its gradient."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from tfcells.from_scratch.checks import indices, shaped
+from tfcells.from_scratch.checks import Array, indices, shaped
 from tfcells.from_scratch.layers import rows
 
 BLOCK = 2**17
@@ -21,7 +22,7 @@ class SoftmaxCrossEntropy:
     [[[0.25, -0.5, 0.25]]]
     """
 
-    def forward(self, y, targets):
+    def forward(self, y: Array, targets: ArrayLike) -> Array:
         """The losses, (batch, steps).
 
         y: (batch, steps, words), an array of floats, which is overwritten. targets: whole numbers
@@ -43,7 +44,7 @@ class SoftmaxCrossEntropy:
             np.sum(z, axis=1, keepdims=True, out=self.sums[part])
         return (np.log(self.sums) - chosen).reshape(self.shape[:2])
 
-    def backward(self, d):
+    def backward(self, d: float | Array) -> Array:
         """The gradient for y, in its place, from that for the losses: a number, or (batch, steps)."""
         d = np.broadcast_to(np.asarray(d, self.sums.dtype), self.shape[:2]).reshape(-1, 1)
         self.chances *= d / self.sums
@@ -61,13 +62,13 @@ class SquaredError:
     [[[0.0, -2.0]]]
     """
 
-    def forward(self, y, targets):
+    def forward(self, y: Array, targets: ArrayLike) -> Array:
         """The losses, (batch, steps); y and targets: (batch, steps, features)."""
         y = shaped("y", y, (None, None, None))
         self.error = y - shaped("targets", targets, y.shape, y.dtype)
         return np.sum(self.error**2, axis=-1) / 2
 
-    def backward(self, d):
+    def backward(self, d: float | Array) -> Array:
         """The gradient for y from that for the losses: a number, or (batch, steps)."""
         d = np.broadcast_to(np.asarray(d, self.error.dtype), self.error.shape[:2])
         return self.error * d[..., None]
