@@ -7,6 +7,7 @@ import json
 import math
 import os
 import signal
+import sys
 
 import keras
 import numpy as np
@@ -385,6 +386,18 @@ def test_everything_public_is_documented(name):
     for key, member in vars(value).items():
         if inspect.isfunction(member) and not key.startswith("_"):
             assert inspect.getdoc(getattr(value, key)), key
+
+
+def test_old_name_warns_and_goes_on_working(monkeypatch):
+    """The warning points at the line that imports it."""
+    for line in ("import tfcells.numpy", "from tfcells.numpy import LSTM"):
+        monkeypatch.delitem(sys.modules, "tfcells.numpy", raising=False)
+        with pytest.warns(DeprecationWarning, match=r"tfcells\.from_scratch;.* 0\.4$") as caught:
+            exec(compile(line, "old.py", "exec"), {})  # noqa: S102
+        assert [warning.filename for warning in caught] == ["old.py"]
+    old = sys.modules["tfcells.numpy"]
+    for name in tfcells.from_scratch.__all__:
+        assert getattr(old, name) is getattr(tfcells.from_scratch, name)
 
 
 # The engine.
