@@ -13,7 +13,7 @@ recipe, besides the fields of ``recipes.recipe.Recipe``:
     evaluation(data, split)         all of a split as (x, y, weight)
     predictions(batches)            how many predictions a batch takes
     losses(model, x, y, state)      the loss of each prediction, in nats, and the state after it
-    objective(losses, penalties)    what the optimiser minimises; penalties: the model's losses
+    objective(losses, penalties)    what the optimizer minimizes; penalties: the model's losses
     score(loss), score_name         a mean loss as the papers report it, and what they call that
     unit, speed_name                what a prediction is of, and the name of so many a second
     measures(model, data, split)    what else tells of success; reached(measures): whether it's enough

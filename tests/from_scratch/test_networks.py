@@ -54,7 +54,7 @@ LAYERS = {
 }
 
 
-def randomised(layer, seed=0):
+def randomized(layer, seed=0):
     """The layer with random weights, biases too."""
     random = np.random.default_rng(seed)
     for weight in layer.weights:
@@ -91,7 +91,7 @@ def differences(function, array, step=1e-6):
 @pytest.mark.parametrize("name", LAYERS)
 def test_finite_differences(name):
     """Of each weight, of the inputs, of the state at the start."""
-    layer = randomised(LAYERS[name]())
+    layer = randomized(LAYERS[name]())
     random = np.random.default_rng(1)
     if name == "Embedding":
         x = random.integers(0, 7, (BATCH, STEPS))
@@ -131,7 +131,7 @@ def test_equals_the_layer_of_tfcells(names):
     widths = [INPUTS, UNITS, UNITS - 2][: len(names) + 1]
     sizes = list(zip(names, widths, widths[1:], strict=False))
     network = Network(*(RECURRENT[name](n, units, dtype="float64") for name, n, units in sizes))
-    randomised(network)
+    randomized(network)
     layer = in_keras([getattr(tfcells, f"{name}Cell")(units) for name, _, units in sizes])
     layer.build((BATCH, STEPS, INPUTS))
     variables = layer.trainable_variables
@@ -196,7 +196,7 @@ def test_forget_bias_raises_the_forget_gate_alone():
 
 @pytest.mark.parametrize("name", ["Elman", "LSTM", "Network"])
 def test_state_is_carried_from_call_to_call(name):
-    layer = randomised(LAYERS[name]())
+    layer = randomized(LAYERS[name]())
     x = np.random.default_rng(1).normal(size=(BATCH, STEPS, INPUTS))
     whole = layer.forward(x)
     layer.reset()
@@ -211,7 +211,7 @@ def test_state_is_carried_from_call_to_call(name):
 
 def test_what_a_call_gave_outlives_the_next():
     """Outputs and states are nobody's scratch paper."""
-    layer = randomised(LAYERS["LSTM"]())
+    layer = randomized(LAYERS["LSTM"]())
     x = np.random.default_rng(1).normal(size=(BATCH, STEPS, INPUTS))
     y, state, before = layer.forward(x), layer.state, x.copy()
     kept = y.copy(), *(part.copy() for part in state)
@@ -266,7 +266,7 @@ def test_squared_error():
     np.testing.assert_allclose(loss.backward(d), slope, rtol=1e-6, atol=1e-8)
 
 
-# Optimisers.
+# Optimizers.
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_squared_error():
     ],
     ids=["SGD", "Adam", "AMSGrad"],
 )
-def test_optimisers_are_those_of_keras(mine, theirs):
+def test_optimizers_are_those_of_keras(mine, theirs):
     """Over many steps, the gradients of an embedding among them, at rates that change.
 
     Rates and decays are such as float32 can hold, in which Keras keeps them.

@@ -1,7 +1,7 @@
 """Recurrent networks in NumPy alone, their gradients worked out by hand: to be read, and fast.
 
 A mini-batch has the shape (batch, steps, features). A layer maps it forward, then the gradient of
-some loss backward, and knows no loss; a loss knows no layer; an optimiser knows neither.
+some loss backward, and knows no loss; a loss knows no layer; an optimizer knows neither.
 
 >>> from tfcells.from_scratch import LSTM, SGD, Dense, Embedding, Network, SoftmaxCrossEntropy, clip
 >>> random = np.random.default_rng(0)

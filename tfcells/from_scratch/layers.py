@@ -16,7 +16,7 @@ Seed = int | np.random.Generator | None
 class Layer:
     """A map of arrays, and of the gradient of a loss from its outputs back to its inputs.
 
-    weights: its arrays, which an optimiser changes in place; of the shapes and in the order that
+    weights: its arrays, which an optimizer changes in place; of the shapes and in the order that
         the Keras layer of the same name has.
     gradients: that of the loss for each weight, as of the last `backward`.
     state: what it remembers from one call of `forward` to the next, a tuple of arrays, (batch,
