@@ -215,11 +215,11 @@ for name in weights:
     assert abs(measured - derived) < 1e-6 * max(1, abs(derived))
 
 # %% [markdown]
-# They agree also with the library's own NumPy networks, `tfcells.numpy`, which work on all steps at once
+# They agree also with the library's own NumPy networks, `tfcells.from_scratch`, which work on all steps at once
 # where that can be done.
 
 # %%
-from tfcells import numpy as networks
+from tfcells import from_scratch as networks
 
 library = networks.Network(
     networks.Embedding(len(words), UNITS, dtype="float64"),
@@ -292,7 +292,7 @@ print(sample(40))
 # %% [markdown]
 # ## At full size
 #
-# These steps, made faster, are `tfcells.numpy`; `python train.py lstm --engine numpy` trains with them the
+# These steps, made faster, are `tfcells.from_scratch`; `python train.py lstm --engine numpy` trains with them the
 # network of two layers of 200 units that Zaremba et al. (2014) published, 13 epochs of Penn Treebank. Our curve, of the engine that trains
 # by default, beside those that others published:
 

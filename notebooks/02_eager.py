@@ -140,7 +140,7 @@ print(f"{BATCH * WINDOW / np.median(seconds):,.0f} words/s")
 # Notebook 1's network, as the library has it, from the same weights and over the same windows.
 
 # %%
-from tfcells import numpy as networks
+from tfcells import from_scratch as networks
 
 library = networks.Network(
     networks.Embedding(len(words), UNITS, dtype="float64"),

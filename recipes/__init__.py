@@ -13,14 +13,14 @@ recipe, besides the fields of ``recipes.recipe.Recipe``:
     evaluation(data, split)         all of a split as (x, y, weight)
     predictions(batches)            how many predictions a batch takes
     losses(model, x, y, state)      the loss of each prediction, in nats, and the state after it
-    objective(losses, penalties)    what the optimiser minimises; penalties: the model's losses
+    objective(losses, penalties)    what the optimizer minimizes; penalties: the model's losses
     score(loss), score_name         a mean loss as the papers report it, and what they call that
     unit, speed_name                what a prediction is of, and the name of so many a second
     measures(model, data, split)    what else tells of success; reached(measures): whether it's enough
     results(train, valid, test)     what result.json says of the task, from the mean losses
     portable(model, data)           a copy that maps inputs to outputs and can be saved
     illustrate(model, data, run, seed)  show what was learnt, in the run's folder and in words
-    in_numpy(data, dtype)           if it can be had: the same network and loss of tfcells.numpy
+    in_numpy(data, dtype)           if it can be had: the same network and loss of tfcells.from_scratch
     prompt(data, text), sample(model, data, words, ...)  what the model makes up
 """
 

@@ -315,7 +315,7 @@ class LSTM(LanguageModel):
         return tfcells.LSTMCell(self.units, forget_bias=self.forget_bias, **initializers)
 
     def in_numpy(self, data, dtype: str):
-        from tfcells import numpy as networks
+        from tfcells import from_scratch as networks
 
         words, units = len(data.vocabulary), self.units
         widths = [self.embedding_units or units, *[units] * self.layers]

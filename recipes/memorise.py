@@ -41,7 +41,7 @@ class Numbers(Task):
         return keras.Model(x, self.recurrent(x)[:, LEAD:, 0])
 
     def in_numpy(self, data, dtype: str):
-        from tfcells import numpy as networks
+        from tfcells import from_scratch as networks
 
         widths = [self.features, *[self.units] * self.layers]
         layers = (networks.LSTM(width, self.units, dtype=dtype) for width in widths[:-1])

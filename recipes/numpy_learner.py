@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from recipes.recipe import InputError, Recipe
-from tfcells import numpy as networks
+from tfcells import from_scratch as networks
 
 PRECISIONS = "float32", "float64"
 OPTIMIZERS = {"sgd": networks.SGD, "adam": networks.Adam}
@@ -86,7 +86,7 @@ class NumPyLearner:
         return losses, self.network.state
 
     def train(self, x, y, rate: float) -> tuple[float, float]:
-        """One step of the optimiser; the sum of the losses, and the norm of the gradient."""
+        """One step of the optimizer; the sum of the losses, and the norm of the gradient."""
         with np.errstate(over="ignore", invalid="ignore"):  # train.py looks at what is returned
             losses, self.state = self.predict(x, y, self.state)
             averaged = losses.size if self.recipe.loss == "mean" else len(losses)

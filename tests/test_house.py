@@ -96,11 +96,11 @@ def test_only_the_engine_knows_tensorflow(path):
         assert not [name for name in imported(path) if name.startswith(upwards)]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "tfcells" / "numpy").glob("*.py")), ids=name_of)
+@pytest.mark.parametrize("path", sorted((ROOT / "tfcells" / "from_scratch").glob("*.py")), ids=name_of)
 def test_the_networks_in_numpy_need_numpy_alone(path):
     assert roots(path) <= {"numpy", "tfcells", *sys.stdlib_module_names}
     mine = [name for name in imported(path) if name.split(".")[0] == "tfcells"]
-    assert all(name.startswith(("tfcells.numpy.", "tfcells.checks")) for name in mine)
+    assert all(name.startswith(("tfcells.from_scratch.", "tfcells.checks")) for name in mine)
     assert roots(ROOT / "tfcells" / "checks.py") <= set(sys.stdlib_module_names)
 
 
@@ -150,7 +150,7 @@ def test_data_knows_no_model(path):
 
 @pytest.mark.parametrize("path", LAB, ids=name_of)
 def test_the_lab_uses_the_public_library(path):
-    public = {f"tfcells.{name}" for name in tfcells.__all__} | {"tfcells", "tfcells.numpy"}
+    public = {f"tfcells.{name}" for name in tfcells.__all__} | {"tfcells", "tfcells.from_scratch"}
     used = {".".join(name.split(".")[:2]) for name in attributes(path)} | imported(path)
     assert {name for name in used if name.split(".")[0] == "tfcells"} <= public
     if path.parent.name == "recipes":

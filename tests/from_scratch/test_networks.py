@@ -7,6 +7,7 @@ import json
 import math
 import os
 import signal
+import sys
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 import tensorflow as tf
 from tiny import RUN, call, write_corpus
 
-import tfcells.numpy
+import tfcells.from_scratch
 from recipes import TARGETS
 from recipes.corpus import Corpus
 from recipes.language_model import LSTM as Recipe
@@ -22,7 +23,7 @@ from recipes.learner import make_learner
 from recipes.numpy_learner import HEEDED, NumPyLearner
 from recipes.recipe import fields
 from recipes.run import load
-from tfcells.numpy import (
+from tfcells.from_scratch import (
     LSTM,
     SGD,
     Adam,
@@ -53,7 +54,7 @@ LAYERS = {
 }
 
 
-def randomised(layer, seed=0):
+def randomized(layer, seed=0):
     """The layer with random weights, biases too."""
     random = np.random.default_rng(seed)
     for weight in layer.weights:
@@ -90,7 +91,7 @@ def differences(function, array, step=1e-6):
 @pytest.mark.parametrize("name", LAYERS)
 def test_finite_differences(name):
     """Of each weight, of the inputs, of the state at the start."""
-    layer = randomised(LAYERS[name]())
+    layer = randomized(LAYERS[name]())
     random = np.random.default_rng(1)
     if name == "Embedding":
         x = random.integers(0, 7, (BATCH, STEPS))
@@ -130,7 +131,7 @@ def test_equals_the_layer_of_tfcells(names):
     widths = [INPUTS, UNITS, UNITS - 2][: len(names) + 1]
     sizes = list(zip(names, widths, widths[1:], strict=False))
     network = Network(*(RECURRENT[name](n, units, dtype="float64") for name, n, units in sizes))
-    randomised(network)
+    randomized(network)
     layer = in_keras([getattr(tfcells, f"{name}Cell")(units) for name, _, units in sizes])
     layer.build((BATCH, STEPS, INPUTS))
     variables = layer.trainable_variables
@@ -195,7 +196,7 @@ def test_forget_bias_raises_the_forget_gate_alone():
 
 @pytest.mark.parametrize("name", ["Elman", "LSTM", "Network"])
 def test_state_is_carried_from_call_to_call(name):
-    layer = randomised(LAYERS[name]())
+    layer = randomized(LAYERS[name]())
     x = np.random.default_rng(1).normal(size=(BATCH, STEPS, INPUTS))
     whole = layer.forward(x)
     layer.reset()
@@ -210,7 +211,7 @@ def test_state_is_carried_from_call_to_call(name):
 
 def test_what_a_call_gave_outlives_the_next():
     """Outputs and states are nobody's scratch paper."""
-    layer = randomised(LAYERS["LSTM"]())
+    layer = randomized(LAYERS["LSTM"]())
     x = np.random.default_rng(1).normal(size=(BATCH, STEPS, INPUTS))
     y, state, before = layer.forward(x), layer.state, x.copy()
     kept = y.copy(), *(part.copy() for part in state)
@@ -226,7 +227,7 @@ def test_what_a_call_gave_outlives_the_next():
 @pytest.mark.parametrize("block", [1, 20, 10**6])
 def test_softmax_cross_entropy(block, monkeypatch):
     """Values by the definition, gradients by finite differences, whatever is worked on at a time."""
-    monkeypatch.setattr("tfcells.numpy.losses.BLOCK", block)
+    monkeypatch.setattr("tfcells.from_scratch.losses.BLOCK", block)
     random = np.random.default_rng(0)
     y = random.normal(size=(BATCH, STEPS, 7))
     targets = random.integers(0, 7, (BATCH, STEPS))
@@ -265,7 +266,7 @@ def test_squared_error():
     np.testing.assert_allclose(loss.backward(d), slope, rtol=1e-6, atol=1e-8)
 
 
-# Optimisers.
+# Optimizers.
 
 
 @pytest.mark.parametrize(
@@ -283,7 +284,7 @@ def test_squared_error():
     ],
     ids=["SGD", "Adam", "AMSGrad"],
 )
-def test_optimisers_are_those_of_keras(mine, theirs):
+def test_optimizers_are_those_of_keras(mine, theirs):
     """Over many steps, the gradients of an embedding among them, at rates that change.
 
     Rates and decays are such as float32 can hold, in which Keras keeps them.
@@ -378,13 +379,25 @@ def after_forward():
     return layer
 
 
-@pytest.mark.parametrize("name", tfcells.numpy.__all__)
+@pytest.mark.parametrize("name", tfcells.from_scratch.__all__)
 def test_everything_public_is_documented(name):
-    value = getattr(tfcells.numpy, name)
+    value = getattr(tfcells.from_scratch, name)
     assert inspect.getdoc(value)
     for key, member in vars(value).items():
         if inspect.isfunction(member) and not key.startswith("_"):
             assert inspect.getdoc(getattr(value, key)), key
+
+
+def test_old_name_warns_and_goes_on_working(monkeypatch):
+    """The warning points at the line that imports it."""
+    for line in ("import tfcells.numpy", "from tfcells.numpy import LSTM"):
+        monkeypatch.delitem(sys.modules, "tfcells.numpy", raising=False)
+        with pytest.warns(DeprecationWarning, match=r"tfcells\.from_scratch;.* 0\.4$") as caught:
+            exec(compile(line, "old.py", "exec"), {})  # noqa: S102
+        assert [warning.filename for warning in caught] == ["old.py"]
+    old = sys.modules["tfcells.numpy"]
+    for name in tfcells.from_scratch.__all__:
+        assert getattr(old, name) is getattr(tfcells.from_scratch, name)
 
 
 # The engine.

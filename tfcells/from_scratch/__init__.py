@@ -1,9 +1,9 @@
 """Recurrent networks in NumPy alone, their gradients worked out by hand: to be read, and fast.
 
 A mini-batch has the shape (batch, steps, features). A layer maps it forward, then the gradient of
-some loss backward, and knows no loss; a loss knows no layer; an optimiser knows neither.
+some loss backward, and knows no loss; a loss knows no layer; an optimizer knows neither.
 
->>> from tfcells.numpy import LSTM, SGD, Dense, Embedding, Network, SoftmaxCrossEntropy, clip
+>>> from tfcells.from_scratch import LSTM, SGD, Dense, Embedding, Network, SoftmaxCrossEntropy, clip
 >>> random = np.random.default_rng(0)
 >>> network = Network(
 ...     Embedding(10, 8, seed=random), LSTM(8, 16, seed=random), Dense(16, 10, seed=random)
@@ -20,10 +20,10 @@ some loss backward, and knows no loss; a loss knows no layer; an optimiser knows
 True
 """
 
-from tfcells.numpy.layers import Dense, Embedding, Layer, Network, Rows
-from tfcells.numpy.losses import SoftmaxCrossEntropy, SquaredError
-from tfcells.numpy.optimizers import SGD, Adam, clip
-from tfcells.numpy.recurrent import LSTM, Elman, Recurrent
+from tfcells.from_scratch.layers import Dense, Embedding, Layer, Network, Rows
+from tfcells.from_scratch.losses import SoftmaxCrossEntropy, SquaredError
+from tfcells.from_scratch.optimizers import SGD, Adam, clip
+from tfcells.from_scratch.recurrent import LSTM, Elman, Recurrent
 
 __all__ = [
     "Adam",

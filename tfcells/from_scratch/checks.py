@@ -1,17 +1,20 @@
 """Arrays as arguments: bad ones raise a ValueError that names them and what they may be."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tfcells.checks import require
 
+Array = np.ndarray
 
-def floating(name: str, value) -> np.dtype:
+
+def floating(name: str, value: str) -> np.dtype:
     """The type of that name, if it is float32 or float64."""
     names = "float32", "float64"
     return np.dtype(require(name, value, "float32 or float64", value in names))
 
 
-def shaped(name: str, value, shape: tuple, dtype=None) -> np.ndarray:
+def shaped(name: str, value: ArrayLike, shape: tuple, dtype: np.dtype | None = None) -> Array:
     """The value as an array of that type, if it has that shape; None stands for any size above 0."""
     value = np.asarray(value)
     fits = value.ndim == len(shape) and all(
@@ -23,7 +26,7 @@ def shaped(name: str, value, shape: tuple, dtype=None) -> np.ndarray:
     return value if dtype is None else value.astype(dtype, copy=False)
 
 
-def indices(name: str, value, size: int) -> np.ndarray:
+def indices(name: str, value: ArrayLike, size: int) -> Array:
     """The value as an array of whole numbers from 0 to size - 1, (batch, steps)."""
     value = shaped(name, value, (None, None))
     kind = value.dtype.kind in "iu"

@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from tfcells.checks import number, require
-from tfcells.numpy.layers import Rows
+from tfcells.from_scratch.checks import Array
+from tfcells.from_scratch.layers import Rows
 
 
 def clip(gradients: list, largest: float) -> float:
@@ -15,7 +16,7 @@ def clip(gradients: list, largest: float) -> float:
     nothing is scaled.
 
     >>> gradient = np.array([3.0, 4.0])
-    >>> tfcells.numpy.clip([gradient], 1.0), gradient.tolist()
+    >>> tfcells.from_scratch.clip([gradient], 1.0), gradient.tolist()
     (5.0, [0.6..., 0.8...])
     """
     if largest != math.inf:
@@ -37,12 +38,12 @@ class Optimizer:
     arrays: what it remembers, to be kept and put back, in place, with the weights.
     """
 
-    def __init__(self, weights: list, rate: float):
+    def __init__(self, weights: list, rate: float) -> None:
         require("weights", weights, "at least one array", len(weights) > 0)
         self.weights, self.rate = weights, number("rate", rate, low=0)
-        self.arrays = []
+        self.arrays: list[Array] = []
 
-    def update(self, gradients: list):
+    def update(self, gradients: list) -> None:
         """A step; gradients: one a weight, in the same order. They may be overwritten."""
         raise NotImplementedError
 
@@ -53,7 +54,7 @@ class SGD(Optimizer):
     Only the rows of an embedding that have a gradient are touched.
     """
 
-    def update(self, gradients):
+    def update(self, gradients: list) -> None:
         for w, dw in zip(self.weights, gradients, strict=True):
             if isinstance(dw, Rows):
                 w[dw.rows] -= self.rate * dw.values
@@ -74,8 +75,14 @@ class Adam(Optimizer):
     """
 
     def __init__(
-        self, weights, rate=0.001, decay=0.9, square_decay=0.999, epsilon=1e-7, amsgrad=False
-    ):
+        self,
+        weights: list,
+        rate: float = 0.001,
+        decay: float = 0.9,
+        square_decay: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+    ) -> None:
         super().__init__(weights, rate)
         self.decay = number("decay", decay, low=0, high=1)
         self.square_decay = number("square_decay", square_decay, low=0, high=1)
@@ -88,7 +95,7 @@ class Adam(Optimizer):
         self.arrays = [self.steps, *self.means, *self.squares]
         self.arrays += self.largest if amsgrad else []
 
-    def update(self, gradients):
+    def update(self, gradients: list) -> None:
         self.steps += 1
         t = int(self.steps)
         rate = self.rate * math.sqrt(1 - self.square_decay**t) / (1 - self.decay**t)

@@ -8,8 +8,10 @@ the loss: da is dL/da. A ' marks the value after a step; time is the first axis 
 import numpy as np
 
 from tfcells.checks import number, positive
-from tfcells.numpy.checks import floating, shaped
-from tfcells.numpy.layers import Affine, Layer, glorot, orthogonal, rows, with_ones
+from tfcells.from_scratch.checks import Array, floating, shaped
+from tfcells.from_scratch.layers import Affine, Layer, Seed, glorot, orthogonal, rows, with_ones
+
+States = tuple[Array, ...]
 
 
 class Recurrent(Layer):
@@ -35,7 +37,7 @@ class Recurrent(Layer):
     gates, states = 1, 1
     state = None
 
-    def __init__(self, inputs: int, units: int, seed=None, dtype="float32"):
+    def __init__(self, inputs: int, units: int, seed: Seed = None, dtype: str = "float32") -> None:
         random = np.random.default_rng(seed)
         self.inputs, self.units = positive("inputs", inputs), positive("units", units)
         self.dtype = floating("dtype", dtype)
@@ -47,31 +49,31 @@ class Recurrent(Layer):
         self.weights = [W, self.recurrent_kernel, b]
         self.gradients = [dW, self.recurrent_gradient, db]
 
-    def initial_bias(self):
+    def initial_bias(self) -> Array:
         """b, (gates * units,)."""
         return np.zeros(self.gates * self.units)
 
-    def run(self, a, h, *others):
+    def run(self, a: Array, h: Array, *others: Array) -> None:
         """The loop: a, (steps, batch, gates * units), is x W + b, and may be overwritten.
 
         States: (steps + 1, batch, units) each; the first are given, the others to be filled in.
         """
         raise NotImplementedError
 
-    def run_back(self, dh, a, h, *others):
+    def run_back(self, dh: Array, a: Array, h: Array, *others: Array) -> tuple[Array, States]:
         """The loop back: da of all steps from dh of all steps, and the gradients of the first state.
 
         The rest is what `run` was given, as it left it.
         """
         raise NotImplementedError
 
-    def zero_state(self, batch):
+    def zero_state(self, batch: int) -> States:
         return tuple(np.zeros((batch, self.units), self.dtype) for _ in range(self.states))
 
-    def reset(self):
+    def reset(self) -> None:
         self.state = None
 
-    def forward(self, x):
+    def forward(self, x: Array) -> Array:
         x = shaped("x", x, (None, None, self.inputs), self.dtype)
         x = with_ones(x.swapaxes(0, 1))
         steps, batch, _ = x.shape
@@ -85,7 +87,7 @@ class Recurrent(Layer):
         self.record = x, a, states
         return states[0][1:].swapaxes(0, 1)
 
-    def backward(self, dy):
+    def backward(self, dy: Array) -> Array:
         x, a, states = self.recall()
         steps, batch, _ = x.shape
         dh = shaped("dy", dy, (batch, steps, self.units), self.dtype).swapaxes(0, 1)
@@ -105,18 +107,20 @@ class Elman(Recurrent):
     All else, the arguments too, is as `Recurrent` says. Weights: W, U, b, those of
     `tfcells.ElmanCell`. Source: Elman, Finding structure in time, 1990.
 
-    >>> tfcells.numpy.Elman(3, 8).forward(np.ones((2, 5, 3))).shape
+    >>> tfcells.from_scratch.Elman(3, 8).forward(np.ones((2, 5, 3))).shape
     (2, 5, 8)
     """
 
-    def run(self, a, h):
+    def run(self, a: Array, h: Array) -> None:  # type: ignore[override]
         U, product = self.recurrent_kernel, np.empty_like(a[0])
         for t in range(len(a)):
             np.matmul(h[t], U, out=product)
             product += a[t]
             np.tanh(product, out=h[t + 1])
 
-    def run_back(self, dy, a, h):
+    def run_back(  # type: ignore[override]
+        self, dy: Array, a: Array, h: Array
+    ) -> tuple[Array, States]:
         da = 1 - h[1:] ** 2
         U_transposed = np.ascontiguousarray(self.recurrent_kernel.T)
         dh = np.zeros_like(h[0])
@@ -145,26 +149,33 @@ class LSTM(Recurrent):
     says. Weights: W, U, b, those of `tfcells.LSTMCell`; the gates are stacked as i, f, g, o. States:
     h, c. Source: Hochreiter & Schmidhuber, 1997; the forget gate: Gers et al., 2000.
 
-    >>> tfcells.numpy.LSTM(3, 8).forward(np.ones((2, 5, 3))).shape
+    >>> tfcells.from_scratch.LSTM(3, 8).forward(np.ones((2, 5, 3))).shape
     (2, 5, 8)
     """
 
     gates, states = 4, 2
 
-    def __init__(self, inputs: int, units: int, forget_bias=1.0, seed=None, dtype="float32"):
+    def __init__(
+        self,
+        inputs: int,
+        units: int,
+        forget_bias: float = 1.0,
+        seed: Seed = None,
+        dtype: str = "float32",
+    ) -> None:
         self.forget_bias = number("forget_bias", forget_bias)
         super().__init__(inputs, units, seed, dtype)
         # s(a) = 1/2 + 1/2 tanh(a/2): so one tanh squashes all gates, g with 1 and 0 in place of 1/2.
         self.half = np.repeat([0.5, 0.5, 1.0, 0.5], units).astype(self.dtype)
 
-    def initial_bias(self):
+    def initial_bias(self) -> Array:
         return np.repeat([0.0, self.forget_bias, 0.0, 0.0], self.units)
 
-    def split(self, a):
+    def split(self, a: Array) -> list[Array]:
         """The gates i, f, g, o as views of all of them."""
         return np.split(a, 4, axis=-1)
 
-    def run(self, a, h, c):
+    def run(self, a: Array, h: Array, c: Array) -> None:  # type: ignore[override]
         U, product, new = self.recurrent_kernel, np.empty_like(a[0]), np.empty_like(c[0])
         half, rest = self.half, 1 - self.half
         i, f, g, o = self.split(a)
@@ -182,7 +193,9 @@ class LSTM(Recurrent):
             np.tanh(c[t + 1], out=new)
             np.multiply(o[t], new, out=h[t + 1])
 
-    def run_back(self, dy, a, h, c):
+    def run_back(  # type: ignore[override]
+        self, dy: Array, a: Array, h: Array, c: Array
+    ) -> tuple[Array, States]:
         i, f, g, o = self.split(a)
         tanh_c = np.tanh(c[1:])
         read = o * (1 - tanh_c**2)
