@@ -69,6 +69,12 @@ class Projection:
         y = affine(ops.cast(sequence, self.factors), matrix, bias, product)
         return ops.cast(y, self.dtype)
 
+    def blank(self) -> "Projection":
+        """What `using` needs of this one, without its tensors."""
+        blank = object.__new__(Projection)
+        blank.dtype = self.dtype
+        return blank
+
     def using(self, tensors: Sequence[Tensor]) -> "Projection":
         """The same with other tensors."""
         sequence, matrix, bias = [*tensors, None][:3]

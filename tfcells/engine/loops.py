@@ -1,14 +1,15 @@
 """A program's step along time: in the ordinary loop, or in the compiled one with its gradient."""
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import tensorflow as tf
 from keras import tree
 
 from tfcells.contract.linear import Projection, Tensor
 from tfcells.contract.weights import Kernel, Weights
-from tfcells.engine.program import Program, is_float, length_of, split, tensors_of
+from tfcells.engine.differentiated import Differentiated
+from tfcells.engine.program import Program, floats, length_of, split, tensors_of
 
 HALF = tf.float16, tf.bfloat16
 
@@ -16,40 +17,42 @@ HALF = tf.float16, tf.bfloat16
 def run(
     kind: type[Program],
     key: Any,
-    step: Callable,
+    cell: Any,
+    step_of: Callable,
     slices: Any,
-    state: list,
+    state: tuple,
     weights: Weights,
     compile: bool | str,
 ) -> tuple:
-    """A step along time: the program, which lives as long as it is kept, the outputs, the final state.
+    """A cell along time: the program, the outputs, the final state.
 
-    kind, key: the class of the program and what `Program.of` is to find it by. Half precision on a CPU
-    is compiled in float32, and only the products over the whole sequence, before and after the loop,
-    keep that dtype: XLA's small products have no fast form there.
+    kind, key: the class of the program and what `Program.of` is to find it by. step_of: makes the step of a cell.
+    Half precision on a CPU is compiled in float32, and only the products over the whole sequence, before and after
+    the loop, keep that dtype: XLA's small products have no fast form there.
     """
     half = half_precision(weights) if compile else None
     dtypes = [x.dtype for x in state]
     if half:
         slices, state, weights = widened(slices, state, weights)
-    program = kind.of(key, step, slices, state, weights, half)
-    along = compiled if compile else loop
-    outputs, final = along(program, slices, state, weights)
+    program = kind.of(key, cell, step_of, slices, list(state), weights, half)
+    if compile:
+        outputs, final = compiled(program, slices, list(state), weights)
+    else:
+        outputs, final = loop(program.output, step_of(cell), slices, state, weights)
     if half:
         outputs = tf.cast(outputs, half)
         final = [tf.cast(x, dtype) for x, dtype in zip(final, dtypes, strict=True)]
     return program, outputs, final
 
 
-def loop(program: Program, slices: Any, state: list, weights: Weights) -> tuple:
+def loop(output: tf.TensorSpec, step: Callable, slices: Any, state: tuple, weights: Weights) -> tuple:
     """The ordinary loop: TensorFlow differentiates it as often as wanted.
 
-    slices: a structure of (steps, ...) tensors; state: a tuple of tensors; weights: `Weights`. Returns
-    the outputs, (steps, batch, features), and the final state.
+    output: of a step. slices: a structure of (steps, ...) tensors; state: a tuple of tensors; weights: `Weights`.
+    Returns the outputs, (steps, batch, features), and the final state.
     """
     first = tree.flatten(slices)[0]
     steps = length_of(first)
-    output = program.output
     outputs = tf.TensorArray(output.dtype, steps, element_shape=first.shape[1:2] + output.shape[1:])
 
     def unstacked(x: Tensor) -> Tensor:
@@ -58,9 +61,9 @@ def loop(program: Program, slices: Any, state: list, weights: Weights) -> tuple:
 
     moments = [unstacked(x) for x in tree.flatten(slices)]
 
-    def body(t: Any, state: list, outputs: Tensor) -> tuple:
+    def body(t: Any, state: tuple, outputs: Any) -> tuple:
         now = tree.pack_sequence_as(slices, [moment.read(t) for moment in moments])
-        output, new = program.step(now, state, weights)
+        output, new = step(now, state, weights)
         return t + 1, tuple(new), outputs.write(t, output)
 
     _, state, outputs = tf.while_loop(
@@ -70,7 +73,7 @@ def loop(program: Program, slices: Any, state: list, weights: Weights) -> tuple:
 
 
 def compiled(program: Program, slices: Any, state: list, weights: Weights) -> tuple:
-    """The compiled loop: arguments and results are those of `loop`.
+    """The compiled loop: the outputs and the final state.
 
     Slices may be `Projection`s if the program is `Rematerialised`.
 
@@ -81,38 +84,39 @@ def compiled(program: Program, slices: Any, state: list, weights: Weights) -> tu
     leaves, steps, padded = to_length(program, leaves)
     kernels, tensors = split(program.read(weights))
     matrices = [kernel.matrix for kernel in kernels]
-    groups = [[tensors_of(leaf) for leaf in leaves], list(state), matrices, tensors]
-
-    def regroup(flat: Any) -> Any:
-        parts, *others = tree.pack_sequence_as(groups, [tf.stop_gradient(x) for x in flat])
-        now = [like.using(p) if isinstance(like, Projection) else p[0] for like, p in zip(leaves, parts)]
-        return now, *others
-
-    @tf.custom_gradient
-    def run(*flat: Tensor) -> tuple:
-        now, before, matrices, tensors = regroup(flat)
-        outputs, final, kept, spent = program.ahead(now, before, matrices, tensors, steps)
-
-        @tf.custom_gradient
-        def backward(*given: Tensor) -> tuple:
-            d_outputs, *d_final = (tf.stop_gradient(d) for d in given[: 1 + len(final)])
-            d_final = [d for d, x in zip(d_final, final) if is_float(x)]
-            now, _, matrices, tensors = regroup(given[1 + len(final) :])
-            found = program.back(d_outputs, d_final, kept, now, matrices, tensors, steps, padded)
-            return tuple(tree.flatten(found)), once
-
-        def gradient(d_outputs: Tensor, *d_final: Any) -> tuple:
-            d = [d_outputs, *(x if g is None else g for g, x in zip(d_final, final))]
-            # Nothing of a slice that is spent, lest it be kept: only that it is differentiated.
-            given = [x[..., :0] if number in spent else x for number, x in enumerate(flat)]
-            found = iter(backward(*d, *given))
-            return tuple(next(found) if is_float(x) else None for x in flat)
-
-        return (outputs, *final), gradient
-
-    outputs, *final = run(*map(tf.convert_to_tensor, tree.flatten(groups)))
+    groups = [[tensors_of(leaf) for leaf in leaves], state, matrices, tensors]
+    if padded not in program.calls:
+        like = [leaf.blank() if isinstance(leaf, Projection) else None for leaf in leaves]
+        empty = tree.map_structure(lambda _: 0, groups)
+        program.calls[padded] = differentiable(program, like, empty, padded)
+    outputs, *final = program.calls[padded](steps, *tree.flatten(groups))
     outputs = outputs[:steps] if padded else outputs
     return tf.ensure_shape(outputs, known + program.output.shape[1:]), tuple(final)
+
+
+def differentiable(program: Program, like: list, groups: list, padded: bool) -> Differentiated:
+    """Outputs and final state as a function of the steps and all tensors, with the compiled pair as its gradient.
+
+    like: of each slice what it is if it is a `Projection`. groups: the structure of slices, state, matrices, tensors.
+    """
+
+    def regroup(flat: Any) -> Any:
+        parts, *others = tree.pack_sequence_as(groups, list(flat))
+        now = [each.using(p) if each else p[0] for each, p in zip(like, parts, strict=True)]
+        return now, *others
+
+    def forward(steps: Tensor, *flat: Tensor) -> tuple:
+        now, before, matrices, tensors = regroup(flat)
+        outputs, final, kept = program.ahead(now, before, matrices, tensors, steps)
+        return [outputs, *final], kept
+
+    def backward(d: list, kept: Any, tensors: list) -> list:
+        steps, *flat = tensors
+        now, _, matrices, tensors = regroup(flat)
+        d_final = floats(d[1:])
+        return tree.flatten(program.back(d[0], d_final, kept, now, matrices, tensors, steps, padded))
+
+    return Differentiated(forward, backward, [1 + place for place in program.spent])
 
 
 def half_precision(weights: Weights) -> Any:
@@ -122,7 +126,7 @@ def half_precision(weights: Weights) -> Any:
     return None if tf.config.list_logical_devices("GPU") else found
 
 
-def widened(slices: Any, state: list, weights: Weights) -> tuple:
+def widened(slices: Any, state: Any, weights: Weights) -> tuple:
     """The same in float32, where they are in half precision."""
 
     def wide(x: Tensor) -> Any:
@@ -137,13 +141,6 @@ def widened(slices: Any, state: list, weights: Weights) -> tuple:
         return tf.cast(x, tf.float32) if x.dtype in HALF else x
 
     return tree.map_structure(wide, slices), tuple(map(wide, state)), weights.map(wide)
-
-
-def once(*_: Any) -> NoReturn:
-    raise NotImplementedError(
-        "the compiled loop of tfcells.RNN can be differentiated once; for second derivatives use "
-        "tfcells.RNN(..., jit_compile=False)"
-    )
 
 
 def check(slices: Any, state: list) -> None:

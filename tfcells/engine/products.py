@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
 from tfcells.contract.linear import Tensor, multiply
+from tfcells.engine.differentiated import Differentiated
 
 LARGE = 2**19  # numbers in a matrix from which it is turned round where that costs nothing,
 VERY_LARGE = 2**22  # and from which it is worth the transposition,
@@ -68,16 +69,17 @@ def times(x: Tensor, factor: Any) -> Tensor:
 
 def product(x: Tensor, matrix: Tensor) -> Tensor:
     """x @ matrix, of (rows, inputs), with the faster gradient by x, in a graph."""
-    return tf.matmul(x, matrix) if tf.executing_eagerly() else in_graph(x, matrix)
+    return tf.matmul(x, matrix) if tf.executing_eagerly() else in_graph(x, matrix)[0]
 
 
-@tf.custom_gradient
-def in_graph(x: Tensor, matrix: Tensor) -> tuple:
-    def gradient(d: Tensor) -> tuple:
-        back = by_transposed if favours_xla(d, matrix) else by_transposed.python_function
-        return back(d, matrix), tf.matmul(x, d, transpose_a=True)
+def back(d: list, kept: Any, factors: list) -> list:
+    """The gradients of x and the matrix."""
+    (d,), (x, matrix) = d, factors
+    way = by_transposed if favours_xla(d, matrix) else by_transposed.python_function
+    return [way(d, matrix), tf.matmul(x, d, transpose_a=True)]
 
-    return tf.matmul(x, matrix), gradient
+
+in_graph = Differentiated(lambda x, matrix: ([tf.matmul(x, matrix)], ()), back)
 
 
 @tf.function(jit_compile=True)

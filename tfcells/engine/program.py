@@ -12,6 +12,7 @@ from keras import tree
 
 from tfcells.contract.linear import Projection, Tensor, multiply
 from tfcells.contract.weights import Kernel, Weights
+from tfcells.engine.differentiated import Differentiated, traced
 from tfcells.engine.products import backward_factors, forward_factors, times
 
 POWERS = [2**power for power in range(31)]
@@ -35,7 +36,8 @@ class Site(NamedTuple):
 class Program:
     """The compiled pair for one step and one structure of its arguments.
 
-    The tensors in the lists `slices`, `state`, `matrices`, `tensors` are always arguments.
+    The tensors in the lists `slices`, `state`, `matrices`, `tensors` are always arguments. A program holds no cell, since
+    TensorFlow never forgets a program: whoever traces takes one of the living cells that have used it.
     """
 
     shared: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
@@ -44,9 +46,12 @@ class Program:
     half: Any
     output: Any
     sites: list[Site]
+    sums: list[int]  # the slices in whose places sums are recorded
 
-    def __init__(self, step: Callable, slices: Any, state: list, weights: Weights) -> None:
-        self.step = step
+    def __init__(self, step_of: Callable, slices: Any, weights: Weights) -> None:
+        self.step_of = step_of
+        self.cells: weakref.WeakSet = weakref.WeakSet()
+        self.calls: dict[bool, Differentiated] = {}  # by whether the steps are padded
         self.slices = tree.map_structure(lambda _: 0, slices)
         self.weights = weights.map(
             lambda leaf: Kernel(None, leaf.reads) if isinstance(leaf, Kernel) else None
@@ -60,9 +65,16 @@ class Program:
 
     @classmethod
     def of(
-        cls, key: Any, step: Callable, slices: Any, state: list, weights: Weights, half: Any = None
+        cls,
+        key: Any,
+        cell: Any,
+        step_of: Callable,
+        slices: Any,
+        state: list,
+        weights: Weights,
+        half: Any = None,
     ) -> "Program":
-        """The program for that step; equal layers share it while one of them keeps it.
+        """The program for the step `step_of(cell)`; equal layers share it.
 
         key: hashable; equal keys promise equal steps. half: the dtype in which to multiply for the
         gradients of kernels, if not their own. Raises ValueError if the step uses a tensor that
@@ -81,10 +93,13 @@ class Program:
         with cls.lock:
             program = cls.shared.get(key)
             if program is None:
-                program = cls(step, slices, state, weights)
+                program = cls(step_of, slices, weights)
+                program.cells.add(cell)
                 program.key, program.half = key, half
-                program.output, program.sites, program.used = program.probe(slices, state, weights)
+                found = program.probe(slices, state, weights)
+                program.output, program.sites, program.sums, program.used = found
                 cls.shared[key] = program
+            program.cells.add(cell)
             return program
 
     def bind(self, product: Callable, tensors: list) -> Weights:
@@ -106,7 +121,8 @@ class Program:
 
     def advance(self, slices: Any, state: list, w: Weights) -> tuple:
         """One step; returns the output and the new states as a list like the old."""
-        output, new = self.step(tree.pack_sequence_as(self.slices, slices), tuple(state), w)
+        step = self.step_of(next(iter(self.cells)))
+        output, new = step(tree.pack_sequence_as(self.slices, slices), tuple(state), w)
         return output, list(new)
 
     def probe(self, slices: Any, state: list, weights: Weights) -> tuple:
@@ -133,9 +149,9 @@ class Program:
         def specs(tensors: list, start: int = 0) -> list:
             return [spec(x, start) for x in tensors]
 
-        graph = tf.function(trace, autograph=False).get_concrete_function(
-            specs(slices, 1), specs(state), specs([k.matrix for k in kernels]), specs(tensors)
-        )
+        matrices = [kernel.matrix for kernel in kernels]
+        given = [specs(slices, 1), specs(state), specs(matrices), specs(tensors)]
+        graph = traced(tf.function(trace, autograph=False), *given)
         captured = graph.inputs[len(graph.inputs) - len(graph.captured_inputs) :]
         impure = [
             op
@@ -150,10 +166,10 @@ class Program:
             )
         end = len(slices) + len(state)
         slices, state = graph.inputs[: len(slices)], graph.inputs[len(slices) : end]
-        given = iter(graph.inputs[end + len(kernels) : end + len(kernels) + len(tensors)])
+        others = iter(graph.inputs[end + len(kernels) : end + len(kernels) + len(tensors)])
         numbers, calls = itertools.count(), {kernel for kernel, _, _ in found}
         used = [
-            next(numbers) in calls if isinstance(leaf, Kernel) else bool(next(given).consumers())
+            next(numbers) in calls if isinstance(leaf, Kernel) else bool(next(others).consumers())
             for leaf in weights.leaves()
         ]
         order = {kernel: place for place, kernel in enumerate(sorted(calls))}
@@ -163,7 +179,14 @@ class Program:
             )
             for kernel, y, x in found
         ]
-        return graph.structured_outputs[0], sites, used
+        where = [place for place, x in enumerate(slices) if is_float(x)]
+        sums = [where[site.slice] for site in sites if site.slice is not None]
+        return spec(graph.graph.structured_outputs[0]), sites, sums, used
+
+    @property
+    def spent(self) -> list[int]:
+        """The slices that the way back does not need."""
+        return self.sums
 
     def length(self, steps: Any) -> Any:
         """To how many steps sequences are padded: a power of two unless the graph knows them, so that
@@ -174,13 +197,11 @@ class Program:
         return power_of_two(exponent(steps))
 
     def ahead(self, slices: Any, state: list, matrices: list, tensors: list, steps: Any) -> tuple:
-        """Outputs, final state, what the way back needs of them, and the numbers of the slices that it
-        does not need.
-        """
+        """Outputs, final state, and what the way back needs of them."""
         factors = forward_factors(matrices, slices[0].shape[0])
         outputs, final, records, befores = self.forward(slices, state, factors, tensors, steps)
         sums, products = self.replayed(slices, records)
-        return outputs, final, (sums, products, befores), sums
+        return outputs, final, (sums, products, befores)
 
     def back(
         self,

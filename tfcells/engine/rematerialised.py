@@ -32,6 +32,10 @@ class Rematerialised(Program):
     whole one; the steps of one are XLA's.
     """
 
+    @property
+    def spent(self) -> list[int]:
+        return []
+
     def length(self, steps: Any) -> Any:
         """As they are: a copy would cost what is to be saved."""
         return steps
@@ -58,7 +62,7 @@ class Rematerialised(Program):
 
         start = 0, state, tf.TensorArray(self.output.dtype, strides), arrays(state, strides)
         _, final, outputs, marks = tf.while_loop(lambda number, *_: number < strides, body, start)
-        return joined(outputs, steps), final, stack(marks), ()
+        return joined(outputs, steps), final, stack(marks)
 
     def back(
         self,

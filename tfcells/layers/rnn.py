@@ -1,5 +1,6 @@
 """The layer that runs a cell along time."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -166,9 +167,9 @@ class RNN(Configured, keras.layers.RNN):
         weights = cell.bind(call._replace(features=sequence.shape[-1]))
         slices = cell.inputs(sequence, weights.deferred()), weights.along_time()
         weights, given = weights.at({}), weights
-        step, state = step_of(cell), tuple(state)
+        held, state = None if keep is None else self.zero_output_for_mask, tuple(state)
         if keep is not None:
-            step, slices = hold(step, self.zero_output_for_mask), (keep, slices)
+            slices = keep, slices
             if not self.zero_output_for_mask:
                 shape = (ops.shape(sequence)[1], cell.output_size)
                 state = (ops.zeros(shape, dtype=cell.compute_dtype), *state)
@@ -181,16 +182,16 @@ class RNN(Configured, keras.layers.RNN):
         elif not self.remat:
             slices = multiplied(slices, engine.product)
         if single:
-            outputs, state = unrolled(step, slices, state, weights, steps)
+            outputs, state = unrolled(step_of(cell, held), slices, state, weights, steps)
         elif keras.backend.backend() == "tensorflow":
-            key = (cell_key(cell), keep is not None and self.zero_output_for_mask)
-            kind = engine.Rematerialised if self.remat else engine.Program
+            kind, key = engine.Rematerialised if self.remat else engine.Program, (cell_key(cell), held)
+            make = functools.partial(step_of, held=held)
             program, outputs, state = engine.run(
-                kind, key, step, slices, state, weights, self.jit_compile
+                kind, key, cell, make, slices, state, weights, self.jit_compile
             )
             self.programs[program.key] = program
         else:
-            outputs, state = scan(step, slices, state, weights)
+            outputs, state = scan(step_of(cell, held), slices, state, weights)
         if keep is not None and not self.zero_output_for_mask:
             state = state[1:]
         return cell.finish(outputs, given), list(state)
@@ -228,14 +229,17 @@ def shapes_of(cell: Any, batch: int | None) -> list:
     return [(batch, *(n if isinstance(n, tuple) else (n,))) for n in cell.state_size]
 
 
-def step_of(cell: Cell) -> Callable:
-    """The cell's step, checked, as a function of what `inputs` gave and what `bind` has along time."""
+def step_of(cell: Cell, held: bool | None) -> Callable:
+    """The cell's step, checked, as a function of what `inputs` gave and what `bind` has along time.
+
+    held: for masked sequences whether the output is zero on masked steps, or else held; None without a mask.
+    """
 
     def step(x: Any, state: tuple, w: Weights) -> tuple[Tensor, tuple]:
         x, now = x
         return cell.advance(x, state, w.at(now))
 
-    return step
+    return step if held is None else hold(step, held)
 
 
 def hold(step: Callable, zero_output: bool) -> Callable:
