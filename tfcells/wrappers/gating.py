@@ -119,7 +119,8 @@ class Multiplicative(Wrapper):
             def product(h: Tensor) -> Tensor:
                 m = w.factor_recurrent_kernel(h)
                 m = m + w.factor_recurrent_bias if self.factor_biases else m
-                return kernel(x["factor"] * m)
+                by_gate = len(m.shape) > 2  # (batch, gates, units)
+                return kernel((ops.expand_dims(x["factor"], 1) if by_gate else x["factor"]) * m)
 
             return kernel.using(product)
 
