@@ -77,7 +77,7 @@ class Attention(Wrapper):
         a = ops.softmax(ops.sum(ops.tanh(query + w["keys"]) * w.score, -1) + w.hidden, axis=-1)
         read = ops.sum(ops.expand_dims(a, -1) * w.memory, 1)
         x = self.cell.inputs(ops.concatenate([x, read], -1), w.cell)
-        return self.cell.step(x, state, w.cell.updating(w.update))
+        return self.cell.advance(x, state, w.cell.updating(w.update))
 
     def alignment(
         self, states: Tensor, memory: Tensor, memory_mask: Tensor | None = None
