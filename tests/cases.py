@@ -1,4 +1,4 @@
-"""One row a cell variant, and one a wrapper: the class, its arguments, its equations once more, in NumPy.
+"""A row for each cell variant and each wrapper: class, arguments, and its equations once more, in NumPy.
 
 Every oracle is one time step, `oracle(x, *state, **weights) -> (output, *new state)`, written from
 the paper, gate by gate. It reads `tanh` and `s` from this module, where a test can replace them.
@@ -63,7 +63,7 @@ def blocks(gates, *matrices):
 
 
 def norm(a, gain, shift, epsilon):
-    """Layer normalisation with the biased variance (Ba, Kiros & Hinton 2016, equations 3 and 4)."""
+    """Layer normalization with the biased variance (Ba, Kiros & Hinton 2016, equations 3 and 4)."""
     mu = a.sum(-1, keepdims=True) / a.shape[-1]
     sigma = np.sqrt(((a - mu) ** 2).sum(-1, keepdims=True) / a.shape[-1] + epsilon)
     return gain * (a - mu) / sigma + shift
@@ -76,7 +76,7 @@ def elman(x, h, W, U, b=0):
 
 
 def norm_elman(x, h, W, U, b=0, g=1, epsilon=0):
-    """Ba et al. 2016, equation 4: the summed inputs of the units are normalised."""
+    """Ba et al. 2016, equation 4: the summed inputs of the units are normalized."""
     h = tanh(norm(x @ W + h @ U, g, b, epsilon))
     return h, h
 
@@ -259,7 +259,8 @@ def mogrifier(x, h, *rest, inner, **weights):
     """
     for i in itertools.count(1):
         letter = f"mogrifier_{'RQ'[i % 2]}{i}"
-        parts = [weights.pop(name) for name in (letter, f"{letter}_right", f"{letter}_left") if name in weights]
+        names = letter, f"{letter}_right", f"{letter}_left"
+        parts = [weights.pop(name) for name in names if name in weights]
         if not parts:
             return inner(x, h, *rest, **weights)
         a = h if i % 2 else x
@@ -278,7 +279,8 @@ def multiplicative(x, *state, inner, Wmx, Wmh, bmx=0, bmh=0, **weights):
 def multiplicative_gru(x, h, W, U, Wmx, Wmh, b=(0, 0), bmx=0, bmh=0):
     """The same around `gru_v1`, written out: the gate z carries on h, and nothing else reads it."""
     m = (x @ Wmx + bmx) * (h @ Wmh + bmh)
-    (_, *z), (_, *r), (_, *g) = ((y, x @ W_y + b_y, m @ U_y + d_y) for y, W_y, U_y, b_y, d_y in blocks("zrg", W, U, *b))
+    sums = blocks("zrg", W, U, *b)
+    z, r, g = ((x @ W_y + b_y, m @ U_y + d_y) for _, W_y, U_y, b_y, d_y in sums)
     h = s(sum(z)) * h + (1 - s(sum(z))) * tanh(g[0] + s(sum(r)) * g[1])
     return h, h
 

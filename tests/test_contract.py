@@ -181,7 +181,7 @@ def test_a_weight_that_is_not_there():
         def step(self, x, state, w):
             return super().step(x + w.peephole, state, w)
 
-    with pytest.raises(AttributeError, match="these weights have no 'peephole'; they have .*'kernel', 'bias'"):
+    with pytest.raises(AttributeError, match="these weights have no 'peephole'; they have .*'bias'"):
         tfcells.RNN(Typo(5))(X)
 
 
@@ -194,7 +194,7 @@ def test_an_update_that_is_declared_and_never_made(layer):
     cell = tfcells.RecurrentDropout(Leaky(5), 0.5)
     assert layer(cell)(X).shape == (2, 5)
     cell = tfcells.RecurrentDropout(Leaky(5), 0.5)
-    with pytest.raises(ValueError, match=r"Leaky declares the update slot, but its step never calls w\.update"):
+    with pytest.raises(ValueError, match=r"Leaky declares the update slot, but .* never calls w\.update"):
         layer(cell)(X, training=True)
 
 

@@ -88,6 +88,8 @@ def test_engine(case):
 def test_gradients_are_finite_differences(case):
     check_gradients(case)
     check_gradients(case, MASK)
+    x, state, weights = data(case)
+    near(run(case, ENGINE, mask=MASK), case.roll(x, state, weights, MASK))
 
 
 @EVERY
@@ -171,6 +173,28 @@ def test_a_wrapper_is_refused_where_a_slot_is_missing():
     for row, inner in lacks:
         with pytest.raises(ValueError, match=f"has no .* slot, on which {row.name} acts"):
             row.make(inner.cell(**inner.arguments))
+
+
+@WRAPPERS
+@pytest.mark.parametrize("inner", ["mingru", "fast-norm"])
+def test_a_kernel_slot_is_a_kernel_that_reads_a_state(row, inner):
+    """Some wrappers bring one to a cell without."""
+    inner = BY_NAME[inner]
+    if not row.wrapper.needs <= inner.cell.slots:
+        return  # refused, see above
+    arguments = row.arguments | ({"state_rate": 0.0} if "state_rate" in row.arguments else {})
+    cell = row.wrapper(inner.cell(**inner.arguments | {"units": FEATURES}), **arguments)
+    cell.build((None, FEATURES))
+    w = cell.bind(tfcells.Call(STEPS, BATCH, FEATURES, memory=row.given.get("memory")))
+    reads = [leaf for leaf in w.leaves() if getattr(leaf, "reads", None)]
+    assert bool(reads) == ("kernel" in cell.slots)
+
+
+def test_state_dropout_around_a_mogrifier_of_a_cell_without_kernels():
+    cell = tfcells.VariationalDropout(tfcells.Mogrifier(tfcells.MinGRUCell(5)), state_rate=0.5)
+    layer = tfcells.RNN(cell, return_sequences=True, **LOOP)
+    x = data(BY_NAME["mingru"])[0].astype("float32")
+    assert np.any(np.asarray(layer(x, training=True)) != layer(x))
 
 
 # One wrapper at a time.
@@ -351,4 +375,3 @@ def test_a_scan_is_all_steps(name):
         found.append([y, h, *tape.gradient(loss, sources)])
     near(*found, tolerance=1e-10)
     near(found[0][:2], oracle(case), tolerance=1e-10)
-

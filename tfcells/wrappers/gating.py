@@ -29,6 +29,8 @@ class Mogrifier(Wrapper):
     (2, 8)
     """
 
+    slots = property(lambda self: self.cell.slots | {"kernel"})  # its own kernels read the state
+
     def __init__(
         self,
         cell: Cell | dict,
