@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfcells
-from tests.cases import CASES
+from tests.cases import CASES, WRAPPED, shape_of
 from tests.test_cells import are_finite_differences, cosines, near
 
 BATCH, STEPS, FEATURES, ROWS, WIDTH, UNITS = 3, 4, 3, 5, 2, 4
@@ -37,30 +37,14 @@ def data(case):
     rng = np.random.default_rng(12)
     sizes = case.build(FEATURES).state_size
     x, memory = rng.normal(size=(BATCH, STEPS, FEATURES)), rng.normal(size=(BATCH, ROWS, WIDTH))
-    return x, memory, [rng.normal(size=(BATCH, size)) for size in sizes]
+    return x, memory, [rng.normal(size=shape_of(BATCH, size)) for size in sizes]
 
 
 def oracle(case, weights, x, memory, state, mask=None):
-    """Bahdanau et al. 2014, A.1.2, row by row, over the case's own oracle."""
-    W, U, b, v, *inner = weights
-    inner = dict(zip(case.weights, inner, strict=True))
-    outputs, state = [], list(state)
-    for t in range(x.shape[1]):
-        e = np.stack(
-            [
-                np.tanh(state[0] @ W + memory[:, j] @ U + b) @ v[:, 0]
-                for j in range(memory.shape[1])
-            ],
-            1,
-        )
-        e = e if mask is None else np.where(mask, e, -np.inf)
-        a = np.exp(e - e.max(1, keepdims=True))
-        a /= a.sum(1, keepdims=True)
-        read = sum(a[:, j, None] * memory[:, j] for j in range(memory.shape[1]))
-        step = case.oracle(np.concatenate([x[:, t], read], -1), *state, **inner, **case.settings)
-        output, *state = step
-        outputs.append(output)
-    return np.stack(outputs, 1), *state
+    """The attention's row over that of the case, with weights in the order of the layer's."""
+    row = WRAPPED["Attention"].around(case)
+    named = dict(zip(row.weights, weights, strict=True))
+    return row.roll(x, state, named, memory=memory, memory_mask=mask)
 
 
 def run(layer, weights, x, memory, state, **more):

@@ -1,4 +1,4 @@
-"""What regularised cells mean: where a mask acts, when it is drawn, what it leaves alone."""
+"""What regularized cells mean: where a mask acts, when it is drawn, what it leaves alone."""
 
 import keras
 import numpy as np

@@ -22,6 +22,8 @@ class MGUCell(GatedCell):
     (2, 8)
     """
 
+    gates = 2
+
     def build(self, input_shape: tuple[Any, ...]) -> None:
         H = self.units
         views = {

@@ -9,8 +9,8 @@ from keras import ops
 from tfcells.checks import flag, positive
 from tfcells.contract.configured import Configured
 from tfcells.contract.initial import fresh
-from tfcells.contract.linear import Tensor
-from tfcells.contract.weights import Kernel, Weights, identity
+from tfcells.contract.linear import Tensor, multiplied
+from tfcells.contract.weights import Kernel, Weights, identity, taken
 
 VERSION_1 = """{name}.prepare is version 1 of the contract. Declare in `build`, and multiply in `inputs`:
 
@@ -113,7 +113,7 @@ class Cell(Configured, keras.layers.Layer):
     def reserve(self, name: str, views: dict[str, View]) -> None:
         """Note how a weight is read. Raises ValueError for a name that means something else in w."""
         for view in views:
-            if view in ("update", "cell") or hasattr(Weights, view):
+            if view == "cell" or taken(view):
                 raise ValueError(f"{type(self).__name__}: a weight can't be named {view!r}; w has that")
         self.views[name] = views
 
@@ -162,11 +162,14 @@ class Cell(Configured, keras.layers.Layer):
             got = len(new) if isinstance(new, tuple | list) else "a bare tensor"
             raise ValueError(f"{name}.step must return {count} new states, a tuple; got {got}")
         for state_name, before, now in zip(self.states, state, new, strict=True):
+            if not hasattr(now, "shape"):
+                raise ValueError(f"{name}.step: the state {state_name!r} must be a tensor, got {now!r}")
             if tuple(now.shape[1:]) != tuple(before.shape[1:]) or now.dtype != before.dtype:
-                raise ValueError(
-                    f"{name}.step: the state {state_name!r} must stay {before.dtype} of shape "
-                    f"{tuple(before.shape)}, got {now.dtype} of shape {tuple(now.shape)}"
+                wanted, got = (
+                    f"{keras.backend.standardize_dtype(state.dtype)} of shape {tuple(state.shape)}"
+                    for state in (before, now)
                 )
+                raise ValueError(f"{name}.step: the state {state_name!r} must stay {wanted}, got {got}")
         return output, tuple(new)
 
     def call(self, inputs: Tensor, states: Any, training: bool = False) -> tuple[Tensor, list]:
@@ -178,7 +181,8 @@ class Cell(Configured, keras.layers.Layer):
             )
         w = self.bind(Call(1, ops.shape(inputs)[0], inputs.shape[-1], training))
         w = w.at(keras.tree.map_structure(lambda x: x[0], w.along_time()))
-        output, state = self.advance(self.inputs(inputs, w), tuple(states), w)
+        x = multiplied(self.inputs(inputs, w.deferred()))  # so that a cell may do here what it may in RNN
+        output, state = self.advance(x, tuple(states), w)
         return self.finish(output, w), list(state)
 
     @property

@@ -1,6 +1,6 @@
 """What a step reads besides its input and its state."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -43,6 +43,17 @@ class Kernel:
 def identity(x: Tensor) -> Tensor:
     """What the update slot does unless a wrapper fills it."""
     return x
+
+
+def taken(name: str) -> bool:
+    """Whether a name means something else in `Weights`."""
+    return name in ("items", "update", "moments") or hasattr(Weights, name)
+
+
+def refuse_taken(names: Iterable[str]) -> None:
+    for name in names:
+        if taken(name):
+            raise ValueError(f"no weights can be named {name!r}; w has that")
 
 
 class Weights:
@@ -88,13 +99,12 @@ class Weights:
 
     def including(self, **items: Any) -> "Weights":
         """The same weights and these. Raises ValueError for a name that means something else."""
-        for name in items:
-            if hasattr(Weights, name):
-                raise ValueError(f"no weights can be named {name!r}; w has that")
+        refuse_taken(items)
         return Weights(self.items | items, self.update, self.moments)
 
     def along(self, **moments: Any) -> "Weights":
-        """The same weights and these, which have an entry for each step."""
+        """The same weights and these, which have an entry for each step. Raises like `including`."""
+        refuse_taken(moments)
         return Weights(self.items, self.update, self.moments | moments)
 
     def updating(self, update: Callable[[Tensor], Tensor]) -> "Weights":

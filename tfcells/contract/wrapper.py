@@ -60,7 +60,7 @@ class Wrapper(Cell):
         return self.cell.inputs(x, w.cell)
 
     def step(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
-        return self.cell.step(x, state, w.cell.updating(w.update))
+        return self.cell.advance(x, state, w.cell.updating(w.update))
 
     def finish(self, outputs: Tensor, w: Weights) -> Tensor:
         return self.cell.finish(outputs, w.cell)

@@ -23,7 +23,7 @@ class Attention(Wrapper):
     attention_units: the width of v. memory_features: the width of a row of the memory. The memory,
     (batch, rows, memory_features), and its mask, (batch, rows), are given to the layer:
     `tfcells.RNN(cell)(sequence, memory=..., memory_mask=...)`. Rows whose mask is False take no part;
-    where all are False the memory's mean is read. States, output and slots are the cell's.
+    where all are False the memory's mean is read. States and output are the cell's.
     Source: Bahdanau, Cho & Bengio, 1409.0473, section A.1.2.
 
     >>> cell = tfcells.Attention(tfcells.GRUCell(8), attention_units=4, memory_features=6)
@@ -33,6 +33,7 @@ class Attention(Wrapper):
     """
 
     attends = True
+    slots = property(lambda self: self.cell.slots | {"kernel"})  # its query reads the state
 
     def __init__(
         self, cell: Cell | dict, attention_units: int, memory_features: int, **kwargs: Any
@@ -77,7 +78,7 @@ class Attention(Wrapper):
         a = ops.softmax(ops.sum(ops.tanh(query + w["keys"]) * w.score, -1) + w.hidden, axis=-1)
         read = ops.sum(ops.expand_dims(a, -1) * w.memory, 1)
         x = self.cell.inputs(ops.concatenate([x, read], -1), w.cell)
-        return self.cell.step(x, state, w.cell.updating(w.update))
+        return self.cell.advance(x, state, w.cell.updating(w.update))
 
     def alignment(
         self, states: Tensor, memory: Tensor, memory_mask: Tensor | None = None

@@ -29,6 +29,8 @@ class Mogrifier(Wrapper):
     (2, 8)
     """
 
+    slots = property(lambda self: self.cell.slots | {"kernel"})  # its own kernels read the state
+
     def __init__(
         self,
         cell: Cell | dict,
@@ -119,7 +121,8 @@ class Multiplicative(Wrapper):
             def product(h: Tensor) -> Tensor:
                 m = w.factor_recurrent_kernel(h)
                 m = m + w.factor_recurrent_bias if self.factor_biases else m
-                return kernel(x["factor"] * m)
+                by_gate = len(m.shape) > 2  # (batch, gates, units)
+                return kernel((ops.expand_dims(x["factor"], 1) if by_gate else x["factor"]) * m)
 
             return kernel.using(product)
 

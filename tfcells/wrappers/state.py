@@ -49,8 +49,9 @@ class TrainableInitialState(Wrapper):
     """An initial state that is learned, one row for all samples.
 
     It starts as `initializer` draws it, zeros by default, and is what a layer begins with unless it is
-    given an initial state; `reset_state` of a stateful layer goes back to it. States that count steps
-    are left as they are. Weights: initial_NAME for each state.
+    given an initial state. A stateful layer reads it when it is built and at `reset_state`, which is needed
+    after weights are loaded; it doesn't train it. States that count steps are left as they are. Weights:
+    initial_NAME for each state.
 
     >>> cell = tfcells.TrainableInitialState(tfcells.GRUCell(8))
     >>> keras.ops.shape(tfcells.RNN(cell)(keras.ops.ones((2, 5, 3))))

@@ -1,0 +1,264 @@
+"""A cell that is wrong says so in a sentence, whoever runs it."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import tfcells
+from tests.cases import CASES
+from tests.test_cells import BATCH, FEATURES, MASK, data, layer_of, near, pure
+
+X = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
+WAYS = {
+    "compiled": tfcells.RNN,
+    "loop": lambda cell: tfcells.RNN(cell, jit_compile=False),
+    "unrolled": lambda cell: tfcells.RNN(cell, unroll=True),
+    "remat": lambda cell: tfcells.RNN(cell, remat=True),
+    "keras RNN": keras.layers.RNN,
+}
+EVERY_WAY = pytest.mark.parametrize("layer", WAYS.values(), ids=WAYS)
+
+
+class Leaky(tfcells.InputCell):
+    """A right cell of two states, from which the wrong ones differ in one thing."""
+
+    states = ("h", "m")
+
+    def step(self, x, state, w):
+        h, m = state
+        h = 0.5 * h + x
+        return h, (h, m + h)
+
+
+def wrong(name, step):
+    """A cell whose step gives `step` of the right output and new states."""
+    return type(name, (Leaky,), {"step": lambda self, x, state, w: step(*Leaky.step(self, x, state, w))})
+
+
+@EVERY_WAY
+def test_the_right_cell_runs(layer):
+    assert layer(Leaky(5))(X).shape == (2, 5)
+
+
+# What the step returns.
+
+STEPS = {
+    "a bare tensor": (lambda y, new: y, r"must return \(output, new states\), got a tensor"),
+    "three things": (lambda y, new: (y, *new), r"must return \(output, new states\), got 3 things"),
+    "nothing": (lambda y, new: None, r"must return \(output, new states\)"),
+    "too few states": (lambda y, new: (y, new[:1]), "must return 2 new states, a tuple; got 1"),
+    "too many states": (lambda y, new: (y, (*new, y)), "must return 2 new states, a tuple; got 3"),
+    "a bare state": (lambda y, new: (y, new[0]), "must return 2 new states, a tuple; got a bare tensor"),
+    "a shape": (
+        lambda y, new: (y, (new[0], new[1][:, :2])),
+        r"the state 'm' must stay float32 of shape \(.*, 5\), got float32 of shape \(.*, 2\)",
+    ),
+    "a dtype": (
+        lambda y, new: (y, (new[0], ops.cast(new[1], "float64"))),
+        "the state 'm' must stay float32 of shape .*, got float64",
+    ),
+    "a number": (lambda y, new: (y, (new[0], 0.0)), "the state 'm' must be a tensor, got 0.0"),
+}
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("fault", STEPS)
+def test_a_step_that_returns_something_else(fault, layer):
+    step, message = STEPS[fault]
+    cell = wrong("Wrong", step)
+    with pytest.raises(ValueError, match=f"Wrong.step.*{message}"):
+        layer(cell(5))(X)
+
+
+AROUND = {
+    "VariationalDropout": lambda cell: tfcells.VariationalDropout(cell, output_rate=0.1),
+    "RecurrentDropout": lambda cell: tfcells.RecurrentDropout(cell, 0.1),
+    "Zoneout": lambda cell: tfcells.Zoneout(cell, 0.1),
+    "Clip": lambda cell: tfcells.Clip(cell, 1.0),
+    "Mogrifier": tfcells.Mogrifier,
+    "TrainableInitialState": tfcells.TrainableInitialState,
+}
+
+
+@pytest.mark.parametrize("wrapper", AROUND)
+@pytest.mark.parametrize("fault", STEPS)
+def test_the_cell_inside_a_wrapper_is_the_one_named(fault, wrapper):
+    step, message = STEPS[fault]
+    cell = AROUND[wrapper](wrong("Wrong", step)(5))
+    with pytest.raises(ValueError, match=f"Wrong.step.*{message}"):
+        tfcells.RNN(cell, jit_compile=False)(X)
+
+
+# What a class lacks, or has from version 1.
+
+
+def test_a_cell_without_a_step():
+    class Stepless(tfcells.InputCell):
+        pass
+
+    with pytest.raises(TypeError, match=r"Stepless has no step\(x, state, w\)"):
+        Stepless(3)
+
+
+def test_a_cell_with_the_call_of_keras_alone():
+    class Calls(tfcells.Cell):
+        units = 3
+
+        def call(self, inputs, states):
+            return inputs, states
+
+    with pytest.raises(TypeError, match=r"Calls has no step.*keras.layers.Layer, and tfcells.RNN runs it"):
+        Calls()
+
+
+def test_a_layer_with_the_call_of_keras_runs_in_the_loop_of_keras():
+    class Calls(keras.layers.Layer):
+        state_size = output_size = 4
+
+        def call(self, inputs, states):
+            return inputs + states[0], [inputs + states[0]]
+
+    np.testing.assert_allclose(tfcells.RNN(Calls())(X), X.sum(1), rtol=1e-6)
+
+
+def test_prepare_is_version_1():
+    with pytest.raises(TypeError) as caught:
+
+        class Old(tfcells.KernelCell):
+            def prepare(self, sequence, training):
+                return sequence
+
+    message = str(caught.value)
+    assert message.startswith("Old.prepare is version 1 of the contract.")
+    for form in ("self.add_kernel(", "def inputs(self, x, w)", "return w.kernel(x) + w.bias", "def step("):
+        assert form in message
+
+
+# Names of weights.
+
+TAKEN = ["update", "cell", "map", "get", "items", "moments", "at", "leaves", "including"]
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_name_that_means_something_else(name, layer):
+    class Named(Leaky):
+        def build(self, input_shape):
+            super().build(input_shape)
+            self.add_vector(name, 5, "ones")
+
+    with pytest.raises(ValueError, match=f"Named: a weight can't be named {name!r}; w has that"):
+        layer(Named(5))(X)
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+@pytest.mark.parametrize("name", TAKEN)
+def test_views_and_biases_have_such_names_neither(name, use_bias):
+    class Biased(Leaky):
+        def build(self, input_shape):
+            self.add_bias((5,), name)
+
+    class Seen(Leaky):
+        def build(self, input_shape):
+            self.add_kernel((4, 5), views={name: tfcells.View()})
+
+    for cell in (Biased, Seen):
+        with pytest.raises(ValueError, match=f"a weight can't be named {name!r}"):
+            cell(5, use_bias=use_bias).build((None, 4))
+
+
+@pytest.mark.parametrize("name", [name for name in TAKEN if name != "cell"])
+def test_a_wrapper_may_not_add_such_names(name):
+    """Except for "cell", by which it changes the weights of its cell."""
+    for add in (tfcells.Weights().including, tfcells.Weights().along):
+        with pytest.raises(ValueError, match=f"no weights can be named {name!r}"):
+            add(**{name: 0})
+
+
+def test_a_weight_that_is_not_there():
+    class Typo(Leaky):
+        def step(self, x, state, w):
+            return super().step(x + w.peephole, state, w)
+
+    with pytest.raises(AttributeError, match="these weights have no 'peephole'; they have .*'bias'"):
+        tfcells.RNN(Typo(5))(X)
+
+
+# Slots.
+
+
+@EVERY_WAY
+def test_an_update_that_is_declared_and_never_made(layer):
+    """`InputCell` declares the slot; the step of `Leaky` has no w.update."""
+    cell = tfcells.RecurrentDropout(Leaky(5), 0.5)
+    assert layer(cell)(X).shape == (2, 5)
+    cell = tfcells.RecurrentDropout(Leaky(5), 0.5)
+    with pytest.raises(ValueError, match=r"Leaky declares the update slot, but .* never calls w\.update"):
+        layer(cell)(X, training=True)
+
+
+def test_an_update_that_is_not_declared():
+    class Slotless(Leaky):
+        slots = frozenset({"state"})
+
+    with pytest.raises(ValueError, match="Slotless has no update slot, on which RecurrentDropout acts"):
+        tfcells.RecurrentDropout(Slotless(5), 0.5)
+
+
+# Products of the input.
+
+
+class Twice(Leaky):
+    """Adds two vectors to a product of the input."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.add_bias((self.units,), "second")
+
+    def inputs(self, x, w):
+        return super().inputs(x, w) + w.second
+
+
+@EVERY_WAY
+def test_two_vectors_added_to_a_product(layer):
+    with pytest.raises(TypeError, match=r"takes one vector; for more, use whole\(product\)"):
+        layer(Twice(5))(X)
+
+
+@EVERY_WAY
+def test_a_cell_without_biases_adds_none(layer):
+    assert layer(Twice(5, use_bias=False))(X).shape == (2, 5)
+
+
+# A state that is a matrix.
+
+FAST = next(case for case in CASES if case.name == "fast-norm")
+
+
+@pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
+def test_kerass_own_layer_holds_a_matrix_state(mask):
+    x, state, weights = data(FAST)
+    found = pure(layer_of(FAST, layer=keras.layers.RNN), x, state, weights.values(), mask=mask)
+    near(found, FAST.roll(x, state, weights, mask))
+
+
+def test_kerass_own_layer_remembers_a_matrix_state():
+    x = data(FAST)[0].astype("float32")
+    cell = FAST.build(FEATURES)
+    whole = tfcells.RNN(cell, return_sequences=True)(x)
+    layer = keras.layers.RNN(cell, stateful=True, return_sequences=True)
+    halves = [layer(part) for part in np.split(x, 2, 1)]
+    np.testing.assert_allclose(np.concatenate(halves, 1), whole, atol=1e-6)
+
+
+def test_shapes_of_a_matrix_state():
+    options = {"return_state": True}
+    inputs = keras.Input((6, FEATURES), batch_size=BATCH)
+    ours = tfcells.RNN(FAST.build(FEATURES), **options)(inputs)
+    assert [tuple(y.shape) for y in ours] == [(BATCH, 5), (BATCH, 5), (BATCH, 5, 5)]
+    layer = keras.layers.RNN(FAST.build(FEATURES), **options)
+    assert [tuple(y.shape) for y in layer(np.ones((BATCH, 6, FEATURES)))] == [tuple(y.shape) for y in ours]
+    *theirs, matrix = layer(inputs)  # in a functional model Keras takes (5, 5) for two states
+    assert [tuple(y.shape) for y in theirs] == [(BATCH, 5), (BATCH, 5)]
+    assert isinstance(matrix, list) and len(matrix) == 2

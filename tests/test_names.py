@@ -1,0 +1,95 @@
+"""The public names: which there are, which were, and which a user of Keras may look for."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+import tfcells
+
+PUBLIC = """
+ActivationRegularizer Attention Bias CELLS Call Cell Clip ClockworkRNNCell Dense ElmanCell FastWeightsCell
+GRUCell GatedCell HighwayStateGateRHNCell HyperLSTMCell InputCell Kernel KernelCell LSTMCell
+LayerNormElmanCell LayerNormGRUCell LayerNormLSTMCell MGUCell MinGRUCell Mogrifier MogrifierLSTMCell
+Multiplicative MultiplicativeLSTMCell PeepholeLSTMCell RHNCell RNN RecurrentDropout Residual Restart
+TemporalActivationRegularizer TrainableInitialState VariationalDropout View WRAPPERS WeightDrop Weights
+WordDropout Wrapper Zoneout __version__ cells portable
+""".split()
+
+
+def test_the_list_of_public_names():
+    """A new one is added here; one that is taken away needs a deprecation first."""
+    assert sorted(tfcells.__all__) == sorted(PUBLIC)
+    assert len(set(tfcells.__all__)) == len(tfcells.__all__)
+    for name in PUBLIC:
+        assert getattr(tfcells, name) is not None
+
+
+@pytest.mark.parametrize(
+    "name,use",
+    [
+        ("LSTM", "tfcells.RNN(tfcells.LSTMCell(units))"),
+        ("GRU", "tfcells.RNN(tfcells.GRUCell(units))"),
+        ("SimpleRNN", "tfcells.RNN(tfcells.ElmanCell(units))"),
+        ("SimpleRNNCell", "tfcells.ElmanCell"),
+        ("StackedRNNCells", "tfcells.RNN([cell, cell])"),
+        ("Bidirectional", "keras.layers.Bidirectional(tfcells.RNN(cell))"),
+        ("Dropout", "tfcells.VariationalDropout(cell, input_rate=...)"),
+    ],
+)
+def test_names_of_keras_say_what_to_use(name, use):
+    with pytest.raises(AttributeError) as caught:
+        getattr(tfcells, name)
+    assert f"no attribute {name!r}; use {use}" in str(caught.value)
+
+
+def test_an_unknown_name():
+    with pytest.raises(AttributeError, match="module 'tfcells' has no attribute 'nonsense'$"):
+        tfcells.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "cell", [tfcells.LSTMCell, tfcells.MinGRUCell, tfcells.MogrifierLSTMCell], ids=lambda c: c.__name__
+)
+@pytest.mark.parametrize(
+    "argument,value,use",
+    [
+        ("dropout", 0.2, r"tfcells.VariationalDropout\(cell, input_rate"),
+        ("recurrent_dropout", 0.2, r"tfcells.VariationalDropout\(cell, state_rate.*tfcells.Zoneout"),
+        ("unit_forget_bias", True, "forget_bias"),
+        ("implementation", 2, "one implementation"),
+        ("seed", 1, "a seed to each initializer"),
+    ],
+)
+def test_arguments_of_keras_say_what_to_use(cell, argument, value, use):
+    with pytest.raises(ValueError, match=f"Cell has no argument '{argument}': .*{use}"):
+        cell(4, **{argument: value})
+
+
+def test_variational_is_variational_dropout():
+    with pytest.warns(DeprecationWarning, match=r"tfcells.VariationalDropout.*0\.4"):
+        old = tfcells.Variational
+    assert old is tfcells.VariationalDropout
+    with pytest.warns(DeprecationWarning, match=r"per_kernel is now per_gate.*0\.4"):
+        cell = old(tfcells.LSTMCell(4), state_rate=0.2, per_kernel=True)
+    assert cell.per_gate and "per_kernel" not in cell.get_config()
+    layer = tfcells.RNN(cell, jit_compile=False)
+    assert layer(np.ones((2, 3, 4), "float32"), training=True).shape == (2, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tfcells.VariationalDropout(tfcells.LSTMCell(4), state_rate=0.2, per_gate=True)
+
+
+def test_a_configuration_of_the_old_name_loads():
+    """Like a `.keras` file of version 0.1; a whole one is in tests/test_saved.py."""
+    config = keras.saving.serialize_keras_object(
+        tfcells.VariationalDropout(tfcells.LSTMCell(4), 0.1, 0.2, per_gate=True)
+    )
+    config |= {"class_name": "Variational", "registered_name": "tfcells>Variational"}
+    config["config"] = dict(config["config"])
+    config["config"]["per_kernel"] = config["config"].pop("per_gate")
+    with pytest.warns(DeprecationWarning, match="per_kernel"):
+        cell = keras.saving.deserialize_keras_object(config)
+    assert isinstance(cell, tfcells.VariationalDropout) and cell.per_gate
+    assert (cell.input_rate, cell.state_rate) == (0.1, 0.2)
