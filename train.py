@@ -19,13 +19,13 @@ import numpy as np
 from tqdm import tqdm
 
 from recipes import BAD_INPUT, InputError
-from recipes.checkpoints import NotFinite, best, best_weights, keep, keep_best, restore
-from recipes.memory import check_memory
-from recipes.options import continuation, parse, recall, settle, table
-from recipes.progress import Progress
-from recipes.recipe import Recipe
-from recipes.run import Run, check_arrays, digest, replacing, write_json
-from recipes.signals import Interrupted, Signals
+from lab.checkpoints import NotFinite, best, best_weights, keep, keep_best, restore
+from lab.memory import check_memory
+from lab.options import continuation, parse, recall, settle, table
+from lab.progress import Progress
+from lab.recipe import Recipe
+from lab.run import Run, check_arrays, digest, replacing, write_json
+from lab.signals import Interrupted, Signals
 
 WARM_UP_STEPS = 20  # the first steps don't count when the speed is measured
 DIGITS = ".5g"  # of a score
@@ -79,7 +79,7 @@ def train(recipe: Recipe, settings: dict, run: Run | None, options, arguments) -
         # Keras and TensorFlow are imported here, where the input is known to be good.
         import tensorflow as tf
 
-        from recipes.learner import make_learner
+        from lab.learner import make_learner
 
         check_memory(recipe, data, recipe.batches(data), *splits(recipe, data))
         learner = make_learner(recipe, data, settings)
@@ -295,7 +295,7 @@ def generate(options) -> str:
 
 def learnt(recipe, settings, data, path, arrays, epoch, *windows):
     """A learner with the weights that `best` found, to predict such windows."""
-    from recipes.learner import make_learner
+    from lab.learner import make_learner
 
     check_memory(recipe, data, *windows)
     learner = make_learner(recipe, data, settings)

@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from benchmarks import report
-from recipes.options import parse, settle
+from lab.options import parse, settle
 
 ENGINES = "numpy", "eager", "graph", "xla"
 EXACT, CLOSE, MANY = 50, 20, 200  # steps: in float64, in float32, of the mean
@@ -71,7 +71,7 @@ def given(name: str, description: str, line: str, arguments: list[str]):
 
 def train(recipe, data, settings: dict, steps: int) -> tuple[np.ndarray, float]:
     """The mean loss of each of the first steps, and the words per second."""
-    from recipes.learner import make_learner
+    from lab.learner import make_learner
 
     learner = make_learner(recipe, data, settings)
     batches = recipe.batches(data)

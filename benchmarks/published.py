@@ -10,7 +10,7 @@ import sys
 
 from benchmarks import report
 from recipes import BAD_INPUT, compare
-from recipes.run import Run
+from lab.run import Run
 
 PUBLISHED = {  # training and validation perplexity by epoch; the last: test
     # github.com/tensorlayer, a log of its example; five epochs at rate 1, as TensorFlow had it at first
@@ -81,7 +81,7 @@ def draw(curves: dict):
 
 
 def as_story(name: str, epochs: list, test: float) -> dict:
-    """A curve as `recipes.compare` tells of a run."""
+    """A curve as `lab.compare` tells of a run."""
     history = [
         {"epoch": number, "train_perplexity": train, "valid_perplexity": valid}
         for number, (train, valid) in enumerate(epochs, 1)

@@ -13,10 +13,10 @@ import subprocess
 import sys
 
 from benchmarks import report
-from recipes.compare import draw, story, write
-from recipes.options import parse, recall, settle
-from recipes.recipe import InputError
-from recipes.run import ROOT, Run
+from lab.compare import draw, story, write
+from lab.options import parse, recall, settle
+from lab.recipe import InputError
+from lab.run import ROOT, Run
 
 
 def tied(**changed) -> str:

@@ -42,7 +42,7 @@ STEPS = 600 if FULL else 60
 # The language reference that comes with Python, as a stream of word indices.
 
 # %%
-from recipes.corpus import load_corpus
+from lab.tasks.corpus import load_corpus
 
 corpus = load_corpus("pydoc")
 words = corpus.vocabulary

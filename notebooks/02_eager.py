@@ -37,7 +37,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 
-from recipes.corpus import load_corpus
+from lab.tasks.corpus import load_corpus
 
 FULL = os.environ.get("TFCELLS_NOTEBOOKS", "full") == "full"
 STEPS = 300 if FULL else 30

@@ -39,7 +39,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfcells
-from recipes.corpus import load_corpus
+from lab.tasks.corpus import load_corpus
 
 FULL = os.environ.get("TFCELLS_NOTEBOOKS", "full") == "full"
 STEPS = 60 if FULL else 25

@@ -37,7 +37,7 @@ import numpy as np
 from keras import ops
 
 import tfcells
-from recipes.corpus import load_corpus, windows
+from lab.tasks.corpus import load_corpus, windows
 
 FULL = os.environ.get("TFCELLS_NOTEBOOKS", "full") == "full"
 EPOCHS, UNITS, HYPER, SIGNAL = (6, 192, 48, 4) if FULL else (1, 24, 8, 2)

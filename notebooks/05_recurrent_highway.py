@@ -37,7 +37,7 @@ import numpy as np
 from keras import ops
 
 import tfcells
-from recipes.corpus import load_corpus, windows
+from lab.tasks.corpus import load_corpus, windows
 
 FULL = os.environ.get("TFCELLS_NOTEBOOKS", "full") == "full"
 DEPTHS, EPOCHS, BUDGET, WIDTH = ((1, 2, 3, 5), 12, 150_000, 96) if FULL else ((1, 2), 1, 4_000, 12)

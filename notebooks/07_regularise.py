@@ -39,7 +39,7 @@ import numpy as np
 from keras import ops
 
 import tfcells
-from recipes.corpus import load_corpus, windows
+from lab.tasks.corpus import load_corpus, windows
 
 logging.getLogger("tensorflow").setLevel("ERROR")
 FULL = os.environ.get("TFCELLS_NOTEBOOKS", "full") == "full"

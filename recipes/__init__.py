@@ -1,7 +1,7 @@
 """The lab: what ``train.py`` can train, one file a task.
 
 ``TARGETS`` maps a target to its sizes, the default one first. This is what ``train.py`` asks of a
-recipe, besides the fields of ``recipes.recipe.Recipe``:
+recipe, besides the fields of ``lab.recipe.Recipe``:
 
     load(corpus, data_dir)          the data, with a ``name``, or an InputError
     files(data), fingerprint(data)  what to keep of the data in the run's folder; which data it is
@@ -25,8 +25,8 @@ recipe, besides the fields of ``recipes.recipe.Recipe``:
 """
 
 from recipes import digits, memorise, ocr, penn_treebank, reber, sine, transduction, waveform
-from recipes.corpus import CorpusError
-from recipes.recipe import InputError
+from lab.tasks.corpus import CorpusError
+from lab.recipe import InputError
 
 TASKS = reber, waveform, sine, memorise, transduction, digits, ocr
 TARGETS = penn_treebank.TARGETS | {t: s for task in TASKS for t, s in task.TARGETS.items()}

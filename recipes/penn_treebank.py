@@ -1,13 +1,13 @@
 """The language models by target and size, each beside the score it has to reach."""
 
-from recipes.language_model import (
+from lab.tasks.language_model import (
     LSTM,
     HighwayStateGate,
     HyperNetworks,
     LayerNormLSTM,
     RecurrentHighwayNetwork,
 )
-from recipes.recipe import Size
+from lab.recipe import Size
 
 ZAREMBA = "Zaremba et al. 2014, arXiv 1409.2329"
 ZILLY = "Zilly et al. 2017, arXiv 1607.03474"

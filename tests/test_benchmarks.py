@@ -7,7 +7,7 @@ import types
 import keras
 import numpy as np
 import pytest
-import tiny
+from tests import tiny
 
 from benchmarks import __main__ as benchmarks
 from benchmarks import (

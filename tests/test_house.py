@@ -17,7 +17,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from tiny import call, write_corpus
+from tests.tiny import call, write_corpus
 
 import data
 import tfcells

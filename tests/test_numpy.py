@@ -12,16 +12,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import RUN, call, write_corpus
+from tests.tiny import RUN, call, write_corpus
 
 import tfcells.numpy
 from recipes import TARGETS
-from recipes.corpus import Corpus
-from recipes.language_model import LSTM as Recipe
-from recipes.learner import make_learner
-from recipes.numpy_learner import HEEDED, NumPyLearner
-from recipes.recipe import fields
-from recipes.run import load
+from lab.tasks.corpus import Corpus
+from lab.tasks.language_model import LSTM as Recipe
+from lab.learner import make_learner
+from lab.numpy_learner import HEEDED, NumPyLearner
+from lab.recipe import fields
+from lab.run import load
 from tfcells.numpy import (
     LSTM,
     SGD,

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recipes.recipe import Count, Size
-from recipes.task import Task
+from lab.recipe import Count, Size
+from lab.tasks.sequences import Task
 
 GOAL = 1e-6  # a squared error
 LEAD = 5  # steps before the first number: after one step an LSTM's output is within tanh(1) = 0.76

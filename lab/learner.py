@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from recipes.memory import keep_memory
-from recipes.numpy_learner import NumPyLearner
-from recipes.recipe import InputError, Recipe
+from lab.memory import keep_memory
+from lab.numpy_learner import NumPyLearner
+from lab.recipe import InputError, Recipe
 
 OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
 NOT_DECAYED = ["bias", "gain", "shift", "peephole"]  # in the names of weights

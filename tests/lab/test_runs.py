@@ -21,18 +21,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny import RUN, call, write_corpus
+from tests.tiny import RUN, call, write_corpus
 
-import recipes.checkpoints
-import recipes.learner
-import recipes.run
+import lab.checkpoints
+import lab.learner
+import lab.run
 import train
 from benchmarks import kills
-from recipes.corpus import from_vocabulary
-from recipes.generation import generate
-from recipes.language_model import LSTM
-from recipes.recipe import InputError
-from recipes.run import Run, load, save
+from lab.tasks.corpus import from_vocabulary
+from lab.tasks.generation import generate
+from lab.tasks.language_model import LSTM
+from lab.recipe import InputError
+from lab.run import Run, load, save
 
 
 @pytest.fixture(scope="session")
@@ -169,7 +169,7 @@ def test_unfinished_run_can_be_used(place, missing):
     ],
 )
 def test_bad_use_is_refused(place, line, message, monkeypatch):
-    monkeypatch.setattr("recipes.learner.Learner", None)  # not to be reached
+    monkeypatch.setattr("lab.learner.Learner", None)  # not to be reached
     refused(line, message)
 
 
@@ -225,14 +225,14 @@ def test_two_processes_cannot_train_one_run(place):
 )
 def test_signal_stops_a_run_that_can_go_on(place, monkeypatch, where, number):
     """While the network is built, in a step, in validation; while the last files are written, it waits."""
-    name, method = where.split(".")[1], operator.attrgetter(where)(recipes.learner)
+    name, method = where.split(".")[1], operator.attrgetter(where)(lab.learner)
 
     def send(*arguments):
         os.kill(os.getpid(), number)
         return method(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(recipes.learner.Learner, name, send)
+        patch.setattr(lab.learner.Learner, name, send)
         code, out, err = call(f"{RUN} --out new")
     assert code == (0 if name == "parameters" else 128 + number), err
     assert (f"{RUN} --resume --out new" in out.partition("to go on: ")[2]) == bool(code)
@@ -242,9 +242,9 @@ def test_signal_stops_a_run_that_can_go_on(place, monkeypatch, where, number):
 
 
 def test_checkpoints_come_as_often_as_asked(place, monkeypatch):
-    kept, before = [], recipes.run.save
+    kept, before = [], lab.run.save
     monkeypatch.setattr(
-        recipes.checkpoints,
+        lab.checkpoints,
         "save",
         lambda path, *rest: (kept.append(path.name), before(path, *rest)),
     )
@@ -274,7 +274,7 @@ def test_full_disk(place, name, monkeypatch):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(recipes.run, "sync", sync)
+        patch.setattr(lab.run, "sync", sync)
         refused(f"{RUN} --out new", f"No space left on device: 'new/{name}'", "--resume --out new")
     assert not (place / "new" / "result.json").exists()
     code, out, err = call("lstm --resume --out new")
@@ -307,7 +307,7 @@ def test_folder_that_cannot_be_written(place, monkeypatch):
     refused(f"{RUN} --out /proc/new", "/proc")
     (place / "file").touch()
     refused(f"{RUN} --out file/new", "file")
-    monkeypatch.setattr(recipes.learner.Learner, "train", None)  # not to be reached
+    monkeypatch.setattr(lab.learner.Learner, "train", None)  # not to be reached
     (place / "done" / "result.json").unlink()
     with read_only(monkeypatch, place / "done"):
         refused("lstm --resume --out done", "Read-only file system: 'done/")
@@ -342,7 +342,7 @@ def read_only(monkeypatch, folder):
 def test_what_is_renamed_is_on_the_disk(place, monkeypatch):
     """A file before it takes its name, and before it pushes another out; then the folder's names."""
     events = []
-    monkeypatch.setattr(recipes.run, "sync", recorded(events, "sync", recipes.run.sync))
+    monkeypatch.setattr(lab.run, "sync", recorded(events, "sync", lab.run.sync))
     monkeypatch.setattr(os, "replace", recorded(events, "replace", os.replace))
     monkeypatch.setattr(os, "rename", recorded(events, "rename", os.rename))
     synced = []
@@ -471,7 +471,7 @@ def test_damaged_best_weights_are_named(place, monkeypatch):
         earlier.write_bytes(before)
         assert call("lstm --resume --out done")[0] == 0
         assert path.read_bytes() == before
-    monkeypatch.setattr(recipes.learner.Learner, "evaluate", None)  # not to be reached
+    monkeypatch.setattr(lab.learner.Learner, "evaluate", None)  # not to be reached
     path.write_bytes(whole[:-9])
     earlier.write_bytes(whole)
     wanted = "best.npz: damaged", "best.previous.npz: not the weights of epoch 1", "start anew"
@@ -599,9 +599,9 @@ def history_of(folder):
 
 
 def test_every_epoch_begins_with_the_text(place, monkeypatch):
-    begun, before = [], recipes.learner.Learner.start
+    begun, before = [], lab.learner.Learner.start
     monkeypatch.setattr(
-        recipes.learner.Learner, "start", lambda self: (begun.append(1), before(self))
+        lab.learner.Learner, "start", lambda self: (begun.append(1), before(self))
     )
     assert call(f"{RUN} --out new")[0] == 0
     assert len(begun) == 3  # when it is made, and for two epochs

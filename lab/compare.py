@@ -1,4 +1,4 @@
-"""python -m recipes.compare RUN [RUN ...]: learning curves in one picture, results in one table.
+"""python -m lab.compare RUN [RUN ...]: learning curves in one picture, results in one table.
 
 The table, in Markdown, goes to standard output, the picture to --out. Runs need not be finished.
 """
@@ -10,9 +10,9 @@ import sys
 import textwrap
 
 from recipes import BAD_INPUT, TARGETS, InputError
-from recipes.options import DEFAULTS, recall
-from recipes.recipe import differences, differing
-from recipes.run import Run, curve_axes, load_newest, replacing
+from lab.options import DEFAULTS, recall
+from lab.recipe import differences, differing
+from lab.run import Run, curve_axes, load_newest, replacing
 
 STYLES = ("-", "--", ":", "-.")
 MARKERS = "osD^vPX*<>p"
@@ -21,7 +21,7 @@ MARKERS = "osD^vPX*<>p"
 def main(arguments: list[str]) -> int:
     """Compare some runs; the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m recipes.compare", description=__doc__, allow_abbrev=False
+        prog="python -m lab.compare", description=__doc__, allow_abbrev=False
     )
     parser.add_argument("runs", type=pathlib.Path, nargs="+", metavar="RUN", help="a run's folder")
     picture = "compare.png"
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
         write(draw(stories, scores.pop()), options.out)
         print(f"the picture: {options.out}", file=sys.stderr)
     except BAD_INPUT as error:
-        print(f"recipes.compare: error: {error}", file=sys.stderr)
+        print(f"lab.compare: error: {error}", file=sys.stderr)
         return 2
     return 0
 

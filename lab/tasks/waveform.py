@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recipes.batches import in_order
-from recipes.recipe import Count, InputError, Number, Positive, Size
-from recipes.task import Examples, Task
+from lab.tasks.batches import in_order
+from lab.recipe import Count, InputError, Number, Positive, Size
+from lab.tasks.sequences import Examples, Task
 
 DISTANCE = 0.01  # between samples
 

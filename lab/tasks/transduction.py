@@ -5,8 +5,8 @@ from typing import Literal
 
 import numpy as np
 
-from recipes.recipe import Count, InputError, Size
-from recipes.task import Task
+from lab.recipe import Count, InputError, Size
+from lab.tasks.sequences import Task
 
 NOTHING = 0  # padding, and what the decoder reads first; the end of a target is symbols + 1
 

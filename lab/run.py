@@ -24,7 +24,7 @@ import tempfile
 import numpy as np
 from tqdm import tqdm
 
-from recipes.recipe import InputError
+from lab.recipe import InputError
 
 ROOT = pathlib.Path("runs")
 FACTS, CHECKSUM = "facts.json", "sha256"

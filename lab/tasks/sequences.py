@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-from recipes.batches import in_order
-from recipes.recipe import Count, Few, InputError, Recipe, Whole
-from recipes.run import replacing
+from lab.tasks.batches import in_order
+from lab.recipe import Count, Few, InputError, Recipe, Whole
+from lab.run import replacing
 
 
 def registered() -> list[str]:

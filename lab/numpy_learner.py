@@ -6,7 +6,7 @@ import math
 import keras
 import numpy as np
 
-from recipes.recipe import InputError, Recipe
+from lab.recipe import InputError, Recipe
 from tfcells import numpy as networks
 
 PRECISIONS = "float32", "float64"
@@ -39,7 +39,7 @@ def check(recipe: Recipe, precision: str):
 
 
 class NumPyLearner:
-    """A network of LSTMs in NumPy: what `recipes.learner.Learner` does, by hand.
+    """A network of LSTMs in NumPy: what `lab.learner.Learner` does, by hand.
 
     It starts from the weights of the Keras model that the recipe builds with that seed, and writes
     its own into it when `model` is asked for. A batch is worked on as a whole, whatever `shards`

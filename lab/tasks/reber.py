@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.reber import source
-from recipes.recipe import Count, InputError, Size
-from recipes.task import CellName, Examples, Task
+from lab.recipe import Count, InputError, Size
+from lab.tasks.sequences import CellName, Examples, Task
 
 PADDING = -1
 

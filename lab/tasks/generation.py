@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from recipes.recipe import InputError
+from lab.recipe import InputError
 
 
 def generate(model, data, state: list, seed: int, temperature=1.0, prompt=()) -> Iterator[str]:

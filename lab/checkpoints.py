@@ -8,9 +8,9 @@ import time
 
 import numpy as np
 
-from recipes.progress import Progress
-from recipes.recipe import Count, InputError, describe, differing, holds
-from recipes.run import check_arrays, load, load_newest, previous, replacing, save
+from lab.progress import Progress
+from lab.recipe import Count, InputError, describe, differing, holds
+from lab.run import check_arrays, load, load_newest, previous, replacing, save
 
 
 class NotFinite(Exception):

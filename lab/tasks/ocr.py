@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recipes.recipe import Count, InputError, NonNegative, Rate, Size
-from recipes.transduction import Transducer
+from lab.recipe import Count, InputError, NonNegative, Rate, Size
+from lab.tasks.transduction import Transducer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 HEIGHT, WIDTH, COLUMN = 32, 160, 4  # pixels; COLUMN: how many make one row of the memory

@@ -5,7 +5,7 @@ import math
 import time
 from typing import Annotated
 
-from recipes.recipe import Allowed, InputError, NonNegative, describe, fields, holds
+from lab.recipe import Allowed, InputError, NonNegative, describe, fields, holds
 
 Natural = Annotated[int, Allowed("a whole number", 0, math.inf)]
 

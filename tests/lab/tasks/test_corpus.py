@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 import data
 from data.ptb import source
 from data.ptb.ptb_dataset_builder import Builder
-from recipes.corpus import CorpusError, evaluation_windows, load_corpus, windows
+from lab.tasks.corpus import CorpusError, evaluation_windows, load_corpus, windows
 
 ROOT = pathlib.Path(data.__file__).parents[1]
 DUMMY = ROOT / "data" / "ptb" / "dummy_data"
@@ -261,7 +261,7 @@ def test_pydoc(level):
 
 
 def test_import_is_light():
-    code = "import sys, recipes.corpus; print(any('tensorflow' in name for name in sys.modules))"
+    code = "import sys, lab.tasks.corpus; print(any('tensorflow' in name for name in sys.modules))"
     command = [sys.executable, "-c", code]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert (run.stdout, run.stderr) == ("False\n", "")

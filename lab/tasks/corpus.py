@@ -15,7 +15,7 @@ import data
 from data import CorpusError
 from data.ptb import source as ptb
 from data.pydoc import source as pydoc
-from recipes.batches import in_order
+from lab.tasks.batches import in_order
 
 __all__ = [
     "Corpus",

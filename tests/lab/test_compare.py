@@ -4,7 +4,7 @@ import contextlib
 import io
 
 import pytest
-from tiny import RUN, call, write_corpus
+from tests.tiny import RUN, call, write_corpus
 
 from recipes import compare
 

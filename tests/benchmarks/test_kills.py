@@ -1,7 +1,7 @@
 """Runs killed at random moments end like the one that nobody disturbed."""
 
 from benchmarks import kills
-from recipes.run import load
+from lab.run import load
 
 
 def test_killed_runs_end_like_the_unbroken_one(tmp_path):

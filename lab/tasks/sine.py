@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from recipes.recipe import Count, InputError, Size
-from recipes.task import Task
+from lab.recipe import Count, InputError, Size
+from lab.tasks.sequences import Task
 
 PERIOD = 25  # samples
 HEARD, ALONE = 100, 200  # samples

@@ -10,10 +10,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from recipes.corpus import Corpus, evaluation_windows, from_vocabulary, load_corpus, windows
-from recipes.generation import generate, written
-from recipes.recipe import Count, Few, InputError, NonNegative, Number, Positive, Rate, Recipe
-from recipes.run import write_text
+from lab.tasks.corpus import Corpus, evaluation_windows, from_vocabulary, load_corpus, windows
+from lab.tasks.generation import generate, written
+from lab.recipe import Count, Few, InputError, NonNegative, Number, Positive, Rate, Recipe
+from lab.run import write_text
 
 SAMPLE_WORDS = 50
 PENN_TREEBANK = {"word": 10_000, "char": 50}
@@ -250,7 +250,7 @@ class LanguageModel(Recipe):
         return evaluation_windows(getattr(data, split), rows, self.evaluation_steps, data.eos)
 
     def losses(self, model, x, y, state, training: bool = False):
-        from recipes.cross_entropy import cross_entropy
+        from lab.tasks.cross_entropy import cross_entropy
 
         logits, *state = model([x, *state], training=training)
         return cross_entropy(y, logits), state

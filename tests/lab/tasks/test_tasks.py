@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from tiny import call
+from tests.tiny import call
 
 import tfcells
 from data.reber import reber_dataset_builder
 from data.reber import source as reber_source
 from recipes import TARGETS, TASKS, InputError, digits, ocr, reber, sine, transduction, waveform
-from recipes.learner import Learner
-from recipes.options import parse, settle
-from recipes.recipe import fields
-from recipes.run import load
-from recipes.task import CellName
+from lab.learner import Learner
+from lab.options import parse, settle
+from lab.recipe import fields
+from lab.run import load
+from lab.tasks.sequences import CellName
 
 SMALL = {
     "reber": "--units 4 --epochs 2 --train_examples 8 --test_examples 6 --batch_size 4",

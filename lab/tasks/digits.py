@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recipes.recipe import Count, InputError, Size, Whole
-from recipes.task import Examples, Task
+from lab.recipe import Count, InputError, Size, Whole
+from lab.tasks.sequences import Examples, Task
 
 FILES = {"train": "train", "test": "t10k"}
 PATIENCE = 5  # seconds for the network to answer

@@ -9,7 +9,7 @@ import sys
 from typing import Annotated, Literal
 
 from recipes import TARGETS, InputError
-from recipes.recipe import (
+from lab.recipe import (
     Allowed,
     Count,
     NonNegative,
@@ -22,7 +22,7 @@ from recipes.recipe import (
     nearest,
     read,
 )
-from recipes.run import Run
+from lab.run import Run
 
 DESCRIPTION = """Train a recurrent network, or use one.
 

@@ -11,12 +11,12 @@ import tensorflow as tf
 
 import tfcells
 from recipes import InputError
-from recipes.corpus import Corpus
-from recipes.language_model import LSTM
-from recipes.learner import NOT_DECAYED, Learner
+from lab.tasks.corpus import Corpus
+from lab.tasks.language_model import LSTM
+from lab.learner import NOT_DECAYED, Learner
 from recipes.penn_treebank import TARGETS
-from recipes.recipe import differences
-from recipes.run import Run, load, load_newest, save
+from lab.recipe import differences
+from lab.run import Run, load, load_newest, save
 
 ALL = [(target, size) for target, sizes in TARGETS.items() for size in sizes]
 TINY = LSTM(units=6, batch_size=2, steps=5, epochs=1, learning_rate=1.0)

@@ -4,7 +4,7 @@ import ctypes
 import math
 import os
 
-from recipes.recipe import InputError
+from lab.recipe import InputError
 
 
 def check_memory(recipe, data, *windows):
