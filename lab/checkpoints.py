@@ -2,23 +2,29 @@
 
 import dataclasses
 import math
+import pathlib
 import shutil
 import sys
 import time
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lab.fields import Count, InputError, describe, holds
 from lab.progress import Progress
-from lab.recipe import Count, InputError, describe, differing, holds
-from lab.run import check_arrays, load, load_newest, previous, replacing, save
+from lab.recipe import Recipe, differing
+from lab.run import Arrays, Run, check_arrays, load, load_newest, previous, replacing, save
+
+if TYPE_CHECKING:
+    from lab.learner import AnyLearner
 
 
 class NotFinite(Exception):
     """A loss or a gradient is infinite, or not a number."""
 
 
-def keep(run, learner, progress):
-    """A checkpoint."""
+def keep(run: Run, learner: "AnyLearner", progress: Progress) -> None:
+    """Write a checkpoint."""
     progress.seconds = time.monotonic() - progress.began
     facts = dataclasses.asdict(progress)
     times = {"step_seconds": np.array(facts.pop("step_seconds"), "float32")}
@@ -29,12 +35,12 @@ def keep(run, learner, progress):
     save(run.checkpoint, arrays | times, {"about": run.about(), "progress": facts})
 
 
-def keep_best(run, learner, progress):
-    """The weights best on validation, the learner's own, once a checkpoint has them, too."""
+def keep_best(run: Run, learner: "AnyLearner", progress: Progress) -> None:
+    """Write the learner's weights as the best on validation, after a checkpoint has them, too."""
     save(run.best, learner.weight_arrays(), {"epoch": progress.best_epoch, "about": run.about()})
 
 
-def restore(recipe, data, run, learner) -> Progress:
+def restore(recipe: Recipe[Any], data: Any, run: Run, learner: "AnyLearner") -> Progress:
     """Put the learner where the run's last good checkpoint was."""
     arrays, facts = load_newest(run.checkpoint, run.say, set_aside=True)
     try:
@@ -54,7 +60,7 @@ def restore(recipe, data, run, learner) -> Progress:
     learner.restore(arrays)
     if progress.epoch:
         try:
-            best_weights(run, learner, progress)  # better refused now than when all is done
+            best_weights(run, learner, progress)  # better refused now than after the last epoch
         except InputError:
             if progress.best_epoch != progress.epoch or progress.step:
                 raise
@@ -62,8 +68,8 @@ def restore(recipe, data, run, learner) -> Progress:
     return progress
 
 
-def best_weights(run, learner, progress) -> dict:
-    """The weights best on validation; those before the newest if an earlier checkpoint is gone on from."""
+def best_weights(run: Run, learner: "AnyLearner", progress: Progress) -> Arrays:
+    """The weights best on validation; the file before the newest has them after an older checkpoint."""
     faults = []
     for path in (run.best, previous(run.best)):
         try:
@@ -82,10 +88,24 @@ def best_weights(run, learner, progress) -> dict:
     raise InputError(f"{'; '.join(faults)}; the best weights are lost: start anew")
 
 
-def best(run) -> tuple:
-    """The file of a run's best weights, what it holds, and of which epoch; of 0 if none is done."""
+class Best(NamedTuple):
+    """The best weights of a run, or its last arrays if no epoch is done."""
 
-    def say(text):
+    path: pathlib.Path
+    arrays: Arrays
+    epoch: int  # 0 if none is done
+
+    def give(self, learner: "AnyLearner") -> None:
+        """Put them into a learner."""
+        expected = learner.weight_arrays() if self.epoch else learner.arrays()
+        check_arrays(self.arrays, expected, self.path)
+        (learner.restore_weights if self.epoch else learner.restore)(self.arrays)
+
+
+def find_best(run: Run) -> Best:
+    """The best weights of a run, which need not be finished."""
+
+    def say(text: str) -> None:
         print(f"train.py: {text}", file=sys.stderr)
 
     try:
@@ -94,10 +114,10 @@ def best(run) -> tuple:
         arrays, _ = load_newest(run.checkpoint, say)
         arrays.pop("step_seconds", None)
         say("no epoch is done yet: these are the weights so far")
-        return run.checkpoint, arrays, 0
+        return Best(run.checkpoint, arrays, 0)
     epoch, about = facts.get("epoch"), facts.get("about")
-    if not holds(Count, epoch):
+    if not isinstance(epoch, int) or not holds(Count, epoch):
         raise InputError(f"{run.best}: damaged (epoch={epoch!r}: must be {describe(Count)})")
     if about != run.about():
         raise InputError(f"{run.folder}: recipe.json is not that of {run.best.name}")
-    return run.best, arrays, epoch
+    return Best(run.best, arrays, epoch)

@@ -1,49 +1,35 @@
-"""python -m lab.compare RUN [RUN ...]: learning curves in one picture, results in one table.
+"""Learning curves of several runs in one picture, their results in one table."""
 
-The table, in Markdown, goes to standard output, the picture to --out. Runs need not be finished.
-"""
-
-import argparse
 import itertools
 import pathlib
 import sys
 import textwrap
+from typing import Any
 
-from recipes import BAD_INPUT, TARGETS, InputError
+from lab.fields import InputError
 from lab.options import DEFAULTS, recall
-from lab.recipe import differences, differing
+from lab.recipe import Targets, differences, differing
 from lab.run import Run, curve_axes, load_newest, replacing
 
 STYLES = ("-", "--", ":", "-.")
 MARKERS = "osD^vPX*<>p"
+Story = dict[str, Any]
 
 
-def main(arguments: list[str]) -> int:
-    """Compare some runs; the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m lab.compare", description=__doc__, allow_abbrev=False
-    )
-    parser.add_argument("runs", type=pathlib.Path, nargs="+", metavar="RUN", help="a run's folder")
-    picture = "compare.png"
-    parser.add_argument("--out", type=pathlib.Path, default=picture, help=f"{picture} by default")
-    options = parser.parse_args(arguments)
-    try:
-        stories = [story(Run(folder)) for folder in options.runs]
-        scores = {story["score"] for story in stories}
-        if len(scores) > 1:
-            raise InputError(f"RUN: must have one score, not {' and '.join(sorted(scores))}")
-        print(table(stories))
-        write(draw(stories, scores.pop()), options.out)
-        print(f"the picture: {options.out}", file=sys.stderr)
-    except BAD_INPUT as error:
-        print(f"lab.compare: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+def compare(folders: list[pathlib.Path], out: pathlib.Path, targets: Targets) -> None:
+    """Print the table, in Markdown, and write the picture. The runs need not be finished."""
+    stories = [story(Run(folder), targets) for folder in folders]
+    scores = {each["score"] for each in stories}
+    if len(scores) > 1:
+        raise InputError(f"RUN: must have one score, not {' and '.join(sorted(scores))}")
+    print(table(stories))
+    write(draw(stories, scores.pop()), out)
+    print(f"the picture: {out}", file=sys.stderr)
 
 
-def story(run: Run) -> dict:
-    """What there is to say of a run: its name, what is special about it, its epochs."""
-    recipe, settings = recall(run)
+def story(run: Run, targets: Targets) -> Story:
+    """A run's name, what its recipe changes, its epochs and its result."""
+    recipe, settings = recall(run, targets)
     try:
         _, facts = load_newest(run.checkpoint, lambda text: print(text, file=sys.stderr))
         history = facts["progress"]["history"]
@@ -53,9 +39,9 @@ def story(run: Run) -> dict:
         raise InputError(f"{run.checkpoint}: damaged ({error})") from error
     if not history:
         raise InputError(f"{run.folder}: no epoch is done yet")
-    plain = TARGETS[settings["target"]][settings["size"]].recipe
+    plain = targets[settings["target"]][settings["size"]].recipe
     names = "seed", "engine", "precision"
-    own, usual = ({name: each[name] for name in names} for each in (settings, DEFAULTS))
+    own, usual = ({name: each[name] for name in names} for each in (dict(settings), DEFAULTS))
     changed = [*differences(recipe, plain), *differing(own, usual)]
     changed = [text.partition(" (was")[0] for text in changed]
     finished = (run.folder / "result.json").exists()
@@ -70,7 +56,7 @@ def story(run: Run) -> dict:
     }
 
 
-def table(stories: list[dict]) -> str:
+def table(stories: list[Story]) -> str:
     """The scores of all runs, in Markdown."""
     score = stories[0]["score"].replace("_", " ")
     head = ("run", "recipe", "parameters", "epochs", f"train {score}", "valid, best", "test")
@@ -92,8 +78,8 @@ def table(stories: list[dict]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def draw(stories: list[dict], score: str):
-    """A figure: validation by epoch, training paler; lines and marks differ, so that grey will do."""
+def draw(stories: list[Story], score: str) -> Any:
+    """A figure: validation by epoch, training paler; lines and marks stay apart in gray."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 5), layout="constrained")
@@ -113,12 +99,8 @@ def draw(stories: list[dict], score: str):
     return figure
 
 
-def write(figure, path: pathlib.Path):
+def write(figure: Any, path: pathlib.Path) -> None:
     """The figure as a file of the kind that its name says, or PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, format=path.suffix.lstrip(".") or "png")
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,20 +1,24 @@
-"""A recipe's network and optimiser at work."""
+"""A recipe's network and optimizer at work."""
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from lab.memory import keep_memory
 from lab.numpy_learner import NumPyLearner
-from lab.recipe import InputError, Recipe
+from lab.fields import InputError
+from lab.recipe import Recipe
+from lab.run import Arrays
+from lab.task import Batches, Tensor
 
 OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
 NOT_DECAYED = ["bias", "gain", "shift", "peephole"]  # in the names of weights
 
 
-def make_learner(recipe: Recipe, data, settings: dict):
+def make_learner(recipe: Recipe[Any], data: Any, settings: Any) -> "AnyLearner":
     """The learner of the settings' engine, with their seed and precision."""
     seed, engine, precision = (settings[name] for name in ("seed", "engine", "precision"))
     if engine == "numpy":
@@ -23,13 +27,15 @@ def make_learner(recipe: Recipe, data, settings: dict):
 
 
 class Learner:
-    """The model, its optimiser and the recurrent state of the training text.
+    """The model, its optimizer and the recurrent state of the training text.
 
-    Those, and the random seeds among the model's variables, are all that training changes; `arrays`
-    and `restore` take them out and put them back.
+    Training changes those, and the random seeds among the model's variables, and nothing else;
+    `arrays` and `restore` take them out and put them back.
     """
 
-    def __init__(self, recipe: Recipe, data, seed: int, engine: str, precision: str):
+    def __init__(
+        self, recipe: Recipe[Any], data: Any, seed: int, engine: str, precision: str
+    ) -> None:
         keep_memory()
         keras.utils.set_random_seed(seed)
         keras.config.set_dtype_policy(precision)
@@ -45,32 +51,35 @@ class Learner:
         self.start()
         if engine != "eager":
             compiled = tf.function(jit_compile=engine == "xla")
-            self.training_step = compiled(self.training_step)
-            self.evaluation_step = compiled(self.evaluation_step)
-            self.update = tf.function(self.update, jit_compile=True)
+            self.training_step = compiled(self.training_step)  # type: ignore[method-assign]
+            self.evaluation_step = compiled(self.evaluation_step)  # type: ignore[method-assign]
+            self.update = tf.function(self.update, jit_compile=True)  # type: ignore[method-assign]
 
-    def start(self):
+    def start(self) -> None:
         """Forget the text read so far."""
-        self.state = self.recipe.initial_state(self.model, self.recipe.batch_size)
+        self.state: list[Tensor] = self.recipe.initial_state(self.model, self.recipe.batch_size)
 
     def parameters(self) -> int:
         """The number of trainable scalars, tied ones once."""
         return sum(math.prod(weight.shape) for weight in self.weights)
 
-    def train(self, x, y, rate: float) -> tuple[float, float]:
-        """One step of the optimiser; the sum of the losses, and the norm of the gradient."""
+    def train(self, x: Tensor, y: Tensor, rate: float) -> tuple[float, float]:
+        """One step of the optimizer; the sum of the losses, and the norm of the gradient."""
         self.optimizer.learning_rate.assign(rate)
         loss, norm, self.state = self.training_step(x, y, self.state)
         return float(loss), float(norm)
 
-    def training_step(self, x, y, state):
-        """The batch's shards, independent of one another so that they can be had at once."""
+    def training_step(
+        self, x: Tensor, y: Tensor, state: list[Tensor]
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """One step, on shards that are independent of one another so that they can run at once."""
         losses, states = [], []
         with tf.GradientTape() as tape:
             objective = 0.0
             for shard in self.shards(x, y, *state):
-                loss, end = self.recipe.losses(self.model, *shard[:2], shard[2:], training=True)
-                share = len(shard[0]) / len(x)
+                part_x, part_y, *start = shard
+                loss, end = self.recipe.losses(self.model, part_x, part_y, start, training=True)
+                share = len(part_x) / len(x)
                 objective += self.recipe.objective(loss, sum(self.model.losses)) * share
                 losses.append(tf.reduce_sum(loss))
                 states.append(end)
@@ -79,7 +88,7 @@ class Learner:
         self.update(gradients, norm)
         return tf.add_n(losses), norm, joined(states)
 
-    def summed(self, gradient):
+    def summed(self, gradient: Tensor) -> Tensor:
         """A gradient with the norm that it should have.
 
         An embedding's comes as slices, a word that occurs twice as two: here they are added up. SGD, which
@@ -92,20 +101,20 @@ class Learner:
         values = tf.math.unsorted_segment_sum(gradient.values, tf.gather(last, words), rows)
         return tf.IndexedSlices(values, words, gradient.dense_shape)  # zero but where a word is last
 
-    def shards(self, *values):
+    def shards(self, *values: Tensor) -> Iterator[Any]:
         """The rows of some tensors in equal parts, which are independent of one another."""
         rows = values[0].shape[0]
         shards = min(self.recipe.shards, rows)
         sizes = [rows // shards + (number < rows % shards) for number in range(shards)]
         return zip(*(tf.split(value, sizes) for value in values), strict=True)
 
-    def update(self, gradients, norm):
-        """Let the optimiser use the gradients, clipped if their norm is too large."""
+    def update(self, gradients: list[Tensor], norm: Tensor) -> None:
+        """Let the optimizer use the gradients, clipped if their norm is too large."""
         if self.recipe.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, self.recipe.clip_norm, norm)
         self.optimizer.apply(gradients, self.weights)
 
-    def evaluate(self, batches):
+    def evaluate(self, batches: Batches) -> Iterator[tuple[float, int]]:
         """Loss and number of predictions of each window of a text, in order."""
         state = None
         for x, y, weight in batches:
@@ -114,7 +123,9 @@ class Learner:
             loss, number, state = self.evaluation_step(x, y, weight, state)
             yield float(loss), int(number)
 
-    def evaluation_step(self, x, y, weight, state):
+    def evaluation_step(
+        self, x: Tensor, y: Tensor, weight: Tensor, state: list[Tensor]
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """The sum of the losses that count, their number, and the state at the end."""
         totals, states = [], []
         for x, y, counts, *state in self.shards(x, y, weight, *state):
@@ -123,11 +134,11 @@ class Learner:
             states.append(state)
         return tf.add_n(totals), tf.reduce_sum(weight), joined(states)
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> Arrays:
         """All that training changes."""
         return {name: tf.convert_to_tensor(v).numpy() for name, v in self.values().items()}
 
-    def restore(self, arrays: dict[str, np.ndarray]):
+    def restore(self, arrays: Arrays) -> None:
         """Put back what `arrays` took out."""
         values = self.values()
         for name, value in values.items():
@@ -141,7 +152,8 @@ class Learner:
             for number, value in enumerate(self.state)
         ]
 
-    def values(self) -> dict:
+    def values(self) -> dict[str, Any]:
+        """The variables and states that `arrays` copies, by name."""
         groups = {
             "variable": self.model.variables,
             "optimizer": self.optimizer.variables,
@@ -157,16 +169,19 @@ class Learner:
             for number, value in enumerate(members)
         }
 
-    def weight_arrays(self) -> dict[str, np.ndarray]:
+    def weight_arrays(self) -> Arrays:
         """The weights alone, without what only training needs."""
         values = map(tf.convert_to_tensor, self.weights)
         return {f"weight {number}": value.numpy() for number, value in enumerate(values)}
 
-    def restore_weights(self, arrays: dict[str, np.ndarray]):
+    def restore_weights(self, arrays: Arrays) -> None:
         for number, weight in enumerate(self.weights):
             weight.assign(arrays[f"weight {number}"])
 
 
-def joined(states):
+def joined(states: list[list[Tensor]]) -> list[Tensor]:
     """The states of all shards' rows."""
     return [tf.concat(shares, 0) for shares in zip(*states, strict=True)]
+
+
+AnyLearner = Learner | NumPyLearner

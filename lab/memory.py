@@ -3,23 +3,24 @@
 import ctypes
 import math
 import os
+from typing import Any
 
-from lab.recipe import InputError
+from lab.fields import InputError
+from lab.recipe import Recipe
+from lab.task import Batches
 
 
-def check_memory(recipe, data, *windows):
+def check_fits(recipe: Recipe[Any], data: Any, *batches: Batches) -> None:
     """Refuse a network that this machine can't hold, rather than let it grind to a halt.
 
-    windows: the datasets whose batches it will predict.
+    batches: the datasets that it will predict.
     """
     import keras
 
     with keras.StatelessScope(initialize_variables=False):
         model = recipe.build(data)
     weights = sum(math.prod(weight.shape) for weight in model.weights)
-    predictions = max(
-        (batches.element_spec[1].shape.num_elements() for batches in windows), default=0
-    )
+    predictions = max((each.element_spec[1].shape.num_elements() for each in batches), default=0)
     # At the least: weights, gradients and Adam's two averages; logits, chances and their gradient.
     width = model.outputs[0].shape[-1] or 1
     needed = 4 * (4 * weights + 3 * predictions * width)
@@ -31,11 +32,11 @@ def check_memory(recipe, data, *windows):
         )
 
 
-def keep_memory():
+def keep_memory() -> None:
     """Have the C library keep freed memory for the next step, where it can be told to.
 
-    It would give large blocks back and get them again, filled with zeros, at every step: an eighth of
-    the time of a step of `hypernets`.
+    Otherwise it returns large blocks to the system and gets them again, filled with zeros, at every
+    step: an eighth of the time of a step of `hypernets`.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:  # glibc; the numbers are those of its malloc.h

@@ -1,61 +1,69 @@
-"""What a recipe is: a frozen dataclass whose types say what each field may hold.
+"""A recipe: a frozen dataclass whose types say what each field may hold.
 
-A field's type is all of its check: ``Rate`` is a number in [0, 1), and 1.7 is refused by name.
 Neither Keras nor TensorFlow is imported where a recipe is read, so a mistake on the command line is
 answered at once.
 """
 
 import dataclasses
-import difflib
 import math
-import types
 import typing
-from typing import Annotated, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from lab.cells import CellName, WrapperName, arguments, check_arguments, make, make_cell
+from lab.fields import (
+    Count,
+    Few,
+    Hint,
+    InputError,
+    NonNegative,
+    Positive,
+    Whole,
+    checked,
+    nearest,
+    read,
+)
+from lab.task import Batches, D, Model, Task, Tensor
+
+RENAMED = {"signal_units": "cell.embedding_units"}
+"""The names that fields had in version 0.1, which flags and old runs may still use."""
 
 
-class InputError(ValueError):
-    """A bad argument, corpus or run folder: the message names the culprit and what would do."""
+KINDS = "cell", "wrapper"
+"""The fields that name a class of the table; the class's arguments are in KIND_arguments."""
 
-
-class Allowed(NamedTuple):
-    """The values a field may take: in words, and as the bounds of ``low <= value <= high``."""
-
-    words: str
-    low: float
-    high: float
-
-
-LARGEST, BELOW_ONE = 1_000_000, math.nextafter(1, 0)
-TINY, FINITE = 1e-37, 3e38  # what float32 can hold
-
-Few = Annotated[int, Allowed("a whole number from 1 to 100", 1, 100)]
-Count = Annotated[int, Allowed("a whole number from 1 to 1000000", 1, LARGEST)]
-Whole = Annotated[int, Allowed("a whole number from 0 to 1000000", 0, LARGEST)]
-Rate = Annotated[float, Allowed("a number in [0, 1)", 0, BELOW_ONE)]
-Positive = Annotated[float, Allowed("a number above 0, to 3e38", TINY, FINITE)]
-NonNegative = Annotated[float, Allowed("a number from 0 to 3e38", 0, FINITE)]
-Number = Annotated[float, Allowed("a number from -3e38 to 3e38", -FINITE, FINITE)]
+FIXED = "cell", "init_biases"
+"""The fields that a target had fixed in version 0.1: its runs do not name them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How to train, whatever the task: each task extends it with its network and its data.
+class Recipe(Task[D]):
+    """The network's cell and how to train it: each task extends this.
+
+    The network has ``layers`` layers of ``units`` units of any ``cell``, whose own arguments are fields
+    too: ``cell.depth``. A ``wrapper`` goes around each layer's cell, with arguments such as
+    ``wrapper.rate``.
 
     The learning rate of an epoch (counted from 1) is
 
         learning_rate * decay ** max(epoch - decay_after, 0)
 
-    which is Zaremba's schedule. It rises to that along a line through the first ``warm_up`` epochs,
-    and falls to zero at the end of the last, along a line or half a cosine, if ``anneal`` says so.
+    which is Zaremba's schedule. It rises linearly to that during the first ``warm_up`` epochs, and
+    falls to zero at the end of the last, along a line or half a cosine, if ``anneal`` says so.
     The gradient of the objective is clipped at ``clip_norm``, by its norm over all weights.
-    Every step takes rate * weight_decay * w off each weight w, but off biases, gains and shifts only
-    with ``decay_all``. With ``patience``, training ends once so many epochs in a row brought no new
-    best on validation; rates fall as if it went on to the last of ``epochs``.
+    Every step subtracts rate * weight_decay * w from each weight w, but from biases, gains and shifts
+    only with ``decay_all``. With ``patience``, training ends after so many epochs in a row without a
+    new best on validation; the learning rate falls as if it went on to the last of ``epochs``.
 
-    A batch is worked on as so many ``shards`` at once: two cores are busier with half a batch each
-    than with one together. All but rounding and random numbers is as if it were one.
+    A batch is split into ``shards`` that are worked on at once: two cores are busier with half a batch
+    each than with one together. Only rounding and random numbers depend on it.
     """
 
+    cell: CellName = "LSTMCell"
+    cell_arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+    wrapper: WrapperName | None = None
+    wrapper_arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+    units: Count
+    layers: Few = 1
     epochs: Count
     batch_size: Count
     learning_rate: Positive
@@ -71,27 +79,59 @@ class Recipe:
     decay_all: bool = False
     shards: Count = 2
 
-    loss = "mean"  # of the losses of a batch; or their sum over time, averaged over the sequences
+    def __post_init__(self) -> None:
+        for name, hint in fields(type(self)).items():
+            object.__setattr__(self, name, checked(name, hint, getattr(self, name)))
+        for kind in KINDS:
+            given = getattr(self, f"{kind}_arguments")
+            given = check_arguments(kind, getattr(self, kind), given)
+            object.__setattr__(self, f"{kind}_arguments", given)
 
-    def __post_init__(self):
-        for name, hint in fields(self).items():
-            value = getattr(self, name)
-            if not holds(hint, value):
-                raise InputError(f"{name}={value!r}: must be {describe(hint)}")
-            if type(value) is int and real(hint):
-                object.__setattr__(self, name, float(value))  # Keras takes no learning rate of 1
+    def values(self) -> dict[str, Any]:
+        """What the fields hold, by the names of their flags: {"units": 3, "cell.depth": 2}."""
+        found = {name: getattr(self, name) for name in fields(type(self))}
+        for kind in KINDS:
+            given = getattr(self, f"{kind}_arguments")
+            found |= {f"{kind}.{name}": value for name, value in given.items()}
+        return found
+
+    def with_values(self, values: dict[str, Any]) -> typing.Self:
+        """A recipe of the same task with these values alone, by the names of their flags.
+
+        Values of version 0.1 lack what their target fixed: here it comes from this recipe.
+        """
+        if "cell" not in values:
+            values = {n: v for n, v in self.values().items() if n in FIXED} | values
+        hints = fields(type(self))
+        classes = {kind: checked(kind, hints[kind], values.get(kind)) for kind in KINDS}
+        known = known_fields(type(self), classes)
+        return self.of({full_name(name, known): value for name, value in values.items()})
 
     def replace(self, **texts: str) -> typing.Self:
-        """This recipe with some fields read from text, as a command line gives them."""
-        hints = fields(self)
-        for name in texts:
-            if name not in hints:
-                raise InputError(
-                    f"{type(self).__name__} has no field {name!r}{nearest(name, hints)}"
-                )
-        return dataclasses.replace(
-            self, **{name: read(name, hints[name], text) for name, text in texts.items()}
-        )
+        """This recipe with some fields read from text, as a command line gives them.
+
+        A new cell gets those of the old one's arguments that it has, too.
+        """
+        values, hints = self.values(), fields(type(self))
+        values |= {kind: read(kind, hints[kind], texts[kind]) for kind in KINDS if kind in texts}
+        known = known_fields(type(self), values)
+        values = {name: value for name, value in values.items() if name in known}
+        for name, text in texts.items():
+            if name not in KINDS:
+                full = full_name(name, known)
+                values[full] = read(name, known[full], text)
+        return self.of(values)
+
+    def of(self, values: dict[str, Any]) -> typing.Self:
+        """A recipe of the same task with these values, by their full names."""
+        plain = {name: value for name, value in values.items() if "." not in name}
+        for kind in KINDS:
+            plain[f"{kind}_arguments"] = {
+                name.removeprefix(f"{kind}."): value
+                for name, value in values.items()
+                if name.startswith(f"{kind}.")
+            }
+        return type(self)(**plain)
 
     def rate(self, epoch: int, step: int, steps: int) -> float:
         """The learning rate of a step; both counted from 0, of so many steps an epoch."""
@@ -107,14 +147,20 @@ class Recipe:
                 return rate * (1 - math.cos(math.pi * left)) / 2
         return rate
 
-    def scalars(self, build) -> int:
-        """The trainable scalars of the model that a function builds, without making a single one."""
-        import keras
+    # What tasks share.
 
-        with keras.StatelessScope(initialize_variables=False):
-            return sum(math.prod(weight.shape) for weight in build().trainable_weights)
+    def make_cell(self, **more: Any) -> Any:
+        """A layer's cell, inside the recipe's wrapper. more: what every cell takes, initializers say."""
+        return self.wrapped(make_cell(self.cell, self.units, self.cell_arguments, **more))
 
-    def initial_state(self, model, batch_size: int) -> list:
+    def wrapped(self, cell: Any) -> Any:
+        return make("wrapper", self.wrapper, cell, **self.wrapper_arguments) if self.wrapper else cell
+
+    def taken(self, batches: Batches) -> Batches:
+        """An epoch's batches, or the first ``steps_per_epoch`` of them."""
+        return batches.take(self.steps_per_epoch) if self.steps_per_epoch else batches
+
+    def initial_state(self, model: Model, batch_size: int) -> list[Tensor]:
         """The state before the first step of all layers, if the model takes it and gives it."""
         import keras
 
@@ -123,31 +169,80 @@ class Recipe:
         state = [s for layer in layers if wanted for s in layer.get_initial_state(batch_size)]
         return [keras.ops.cast(s, end.dtype) for s, end in zip(state, wanted, strict=True)]
 
+    def parameters(self, data: D | None = None) -> int:
+        """The number of trainable scalars, tied ones once, counted without making any."""
+        import keras
+
+        with keras.StatelessScope(initialize_variables=False):
+            model = self.build(self.recall(None) if data is None else data)
+        return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+    def in_numpy(self, data: D, dtype: str) -> tuple[Any, Any] | None:
+        return None
+
+    def score(self, loss: float) -> float:
+        return loss
+
+    def measures(self, model: Model, data: D, split: str) -> dict[str, float]:
+        return {}
+
+    def reached(self, facts: dict[str, Any]) -> bool:
+        return False
+
 
 class Size(NamedTuple):
-    """A recipe beside the score it has to reach: what was published, where, and ours."""
+    """A recipe beside its number of parameters and the score it has to reach.
+
+    source: of the published score. published, own: validation / test.
+    """
 
     recipe: Recipe
+    parameters: int
     paper: str
     source: str
     published: str = ""
     own: str = ""
 
 
-def fields(recipe: Recipe | type[Recipe]) -> dict[str, typing.Any]:
-    """The names of a recipe's fields, each with its type."""
-    hints = typing.get_type_hints(
-        recipe if isinstance(recipe, type) else type(recipe), include_extras=True
-    )
-    return {field.name: hints[field.name] for field in dataclasses.fields(recipe)}
+Targets = dict[str, dict[str, Size]]
+"""The sizes of every target by name, the default one first."""
+
+
+def fields(recipe: Any) -> dict[str, Hint]:
+    """The names of a recipe's fields, its cell's and wrapper's arguments too, each with its type.
+
+    Of a class, those that do not depend on the cell.
+    """
+    kind = recipe if isinstance(recipe, type) else type(recipe)
+    hints = typing.get_type_hints(kind, include_extras=True)
+    names = [each.name for each in dataclasses.fields(kind)]
+    found = {name: hints[name] for name in names if not name.endswith("_arguments")}
+    return found if recipe is kind else known_fields(kind, recipe.values())
+
+
+def known_fields(recipe: type[Recipe], classes: dict[str, Any]) -> dict[str, Hint]:
+    """The fields of a recipe with that cell and wrapper."""
+    found = fields(recipe)
+    for kind in KINDS:
+        if name := classes.get(kind):
+            found |= {f"{kind}.{key}": each.hint for key, each in arguments(name).items()}
+    return found
+
+
+def full_name(name: str, known: dict[str, Hint]) -> str:
+    """A field's name, which may be given without "cell." before it where nothing else has that name."""
+    for full in (name, f"cell.{name}", RENAMED.get(name)):
+        if full in known:
+            return full
+    raise InputError(f"no field {name!r} here{nearest(name, known)}")
 
 
 def differences(one: Recipe, other: Recipe) -> list[str]:
     """The fields in which two recipes differ, as 'units=200 (was 100)'."""
-    return differing(dataclasses.asdict(one), dataclasses.asdict(other))
+    return differing(one.values(), other.values())
 
 
-def differing(one: dict, other: dict) -> list[str]:
+def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """The entries in which one dict differs from another, of dicts within too."""
     found = []
     for name in one | other:
@@ -157,62 +252,3 @@ def differing(one: dict, other: dict) -> list[str]:
         elif value != before:
             found.append(f"{name}={value!r} (was {before!r})")
     return found
-
-
-def nearest(name: str, names: typing.Iterable[str]) -> str:
-    """The end of an error message: the nearest valid names, or all of them where none is near."""
-    names = sorted(names)
-    close = difflib.get_close_matches(name, names, n=3)
-    return f"; did you mean {' or '.join(close)}?" if close else f"; there are {', '.join(names)}"
-
-
-def describe(hint) -> str:
-    """A type in words, for a message."""
-    if hint is bool:
-        return "true or false"
-    if hint is types.NoneType:
-        return "none"
-    if hint is str:
-        return "a text"
-    if typing.get_origin(hint) is Literal:
-        return " or ".join(typing.get_args(hint))
-    if typing.get_origin(hint) is Annotated:
-        return hint.__metadata__[0].words
-    return " or ".join(describe(option) for option in typing.get_args(hint))
-
-
-def holds(hint, value) -> bool:
-    """Whether a value is of a field's type."""
-    if isinstance(hint, type):
-        return type(value) is hint
-    if typing.get_origin(hint) is Literal:
-        return isinstance(value, str) and value in typing.get_args(hint)
-    if typing.get_origin(hint) is Annotated:
-        allowed = hint.__metadata__[0]
-        whole = type(value) is int
-        return (whole or type(value) is hint.__origin__) and allowed.low <= value <= allowed.high
-    return any(holds(option, value) for option in typing.get_args(hint))
-
-
-def real(hint) -> bool:
-    """Whether a type is that of a float, perhaps None."""
-    if typing.get_origin(hint) is Annotated:
-        return hint.__origin__ is float
-    return any(map(real, typing.get_args(hint)))
-
-
-def read(name: str, hint, text: str):
-    """The value a text stands for."""
-    for convert in (
-        {"none": None, "true": True, "false": False}.__getitem__,
-        int,
-        float,
-        str,
-    ):
-        try:
-            value = convert(text)
-        except (KeyError, ValueError):
-            continue
-        if holds(hint, value):
-            return value
-    raise InputError(f"{name}={text}: must be {describe(hint)}")

@@ -2,12 +2,12 @@
 
 recipe.json              target, size, recipe, seed, corpus: what the run is
 vocabulary.json          the words that the model's numbers stand for
-checkpoint.npz           all it takes to go on; the one before is checkpoint.previous.npz, and
+checkpoint.npz           all it takes to continue; the one before is checkpoint.previous.npz, and
                          checkpoint.damaged.npz one that could not be read
 best.npz                 the weights best on validation
 log.txt, tensorboard/    how it went
 result.json, learning_curve.png, model.keras, sample.txt
-                         what came of it, the result last
+                         the results, result.json last
 """
 
 import contextlib
@@ -20,27 +20,37 @@ import pathlib
 import re
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 import numpy as np
 from tqdm import tqdm
 
-from lab.recipe import InputError
+from lab.fields import InputError
 
 ROOT = pathlib.Path("runs")
 FACTS, CHECKSUM = "facts.json", "sha256"
+Arrays = dict[str, np.ndarray]
+Path = pathlib.Path
 
 
 class Run:
     """A run's folder, which exists."""
 
-    def __init__(self, folder: pathlib.Path):
+    def __init__(self, folder: Path):
         self.folder = folder
         self.checkpoint = folder / "checkpoint.npz"
         self.best = folder / "best.npz"
-        self.writer = None
+        self.writer: Any = None
 
     @classmethod
-    def create(cls, folder: pathlib.Path | None, stem: str, files: dict[str, object], fill):
+    def create(
+        cls,
+        folder: Path | None,
+        stem: str,
+        files: dict[str, Any],
+        fill: Callable[[Self], None],
+    ) -> Self:
         """A new folder with those JSON files in it; runs/STEM-n with the next n if not named.
 
         fill: is called with the run before its folder takes its name, to add the first checkpoint.
@@ -67,13 +77,13 @@ class Run:
                     return cls(target)
 
     @classmethod
-    def latest(cls, stem: str) -> "Run":
+    def latest(cls, stem: str) -> Self:
         """The newest of runs/STEM-n."""
         if not (found := numbers(stem)):
-            raise InputError(f"--resume: there is no run {ROOT / stem}-n to go on with")
+            raise InputError(f"--resume: there is no run {ROOT / stem}-n to continue")
         return cls(ROOT / f"{stem}-{max(found)}")
 
-    def read(self, name: str):
+    def read(self, name: str) -> Any:
         """What a JSON file of the run says."""
         path = self.folder / name
         try:
@@ -88,7 +98,7 @@ class Run:
                 raise InputError(f"{path}: damaged (its checksum is not recipe.json's)")
         return value
 
-    def about(self) -> dict:
+    def about(self) -> dict[str, Any]:
         """What recipe.json says."""
         about = self.read("recipe.json")
         if not isinstance(about, dict):
@@ -96,7 +106,7 @@ class Run:
         return about
 
     @contextlib.contextmanager
-    def locked(self):
+    def locked(self) -> Iterator[None]:
         """Within it, no other process can train the run; a process that dies lets go of it."""
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
@@ -111,7 +121,7 @@ class Run:
         finally:
             os.close(descriptor)
 
-    def probe(self):
+    def probe(self) -> None:
         """Raise an OSError, rather than after an epoch, if nothing can be written."""
         path = self.folder / ".probe.partial.txt"
         try:
@@ -119,7 +129,7 @@ class Run:
         finally:
             path.unlink(missing_ok=True)
 
-    def say(self, text: str):
+    def say(self, text: str) -> None:
         """A line on standard output and in the log."""
         tqdm.write(text)
         try:
@@ -128,7 +138,7 @@ class Run:
         except OSError as error:  # what is said may be that the disk is full
             print(f"{self.folder / 'log.txt'}: {error.strerror}", file=sys.stderr)
 
-    def record(self, epoch: int, scalars: dict[str, float]):
+    def record(self, epoch: int, scalars: dict[str, float]) -> None:
         """Points of TensorBoard's curves."""
         import tensorflow as tf
 
@@ -142,7 +152,7 @@ class Run:
         except tf.errors.OpError as error:  # a full disk, as a rule: no reason to lose the epoch
             print(f"{self.folder / 'tensorboard'}: {error.message}", file=sys.stderr)
 
-    def draw(self, history: list[dict], score: str):
+    def draw(self, history: list[dict[str, Any]], score: str) -> None:
         """The learning curve, as a picture."""
         from matplotlib.figure import Figure
 
@@ -159,7 +169,7 @@ class Run:
             figure.savefig(path)
 
 
-def curve_axes(figure, label: str):
+def curve_axes(figure: Any, label: str) -> Any:
     """Axes for scores by epoch: whole epochs, plain numbers on a logarithmic scale."""
     from matplotlib.ticker import LogFormatter, MaxNLocator
 
@@ -178,7 +188,7 @@ def numbers(stem: str) -> list[int]:
 
 
 @contextlib.contextmanager
-def replacing(path: pathlib.Path):
+def replacing(path: Path) -> Iterator[Path]:
     """A temporary path that takes the place of `path` once what is there is on the disk."""
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
@@ -192,7 +202,7 @@ def replacing(path: pathlib.Path):
         temporary.unlink(missing_ok=True)
 
 
-def sync(path: pathlib.Path):
+def sync(path: Path) -> None:
     """Wait until a file, or the list of names in a folder, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -201,27 +211,28 @@ def sync(path: pathlib.Path):
         os.close(descriptor)
 
 
-def write_text(path: pathlib.Path, text: str):
+def write_text(path: Path, text: str) -> None:
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: pathlib.Path, value):
+def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def save(path: pathlib.Path, arrays: dict[str, np.ndarray], facts: dict):
+def save(path: Path, arrays: Arrays, facts: dict[str, Any]) -> None:
     """Write arrays and facts (what JSON can hold); what was there becomes NAME.previous.npz."""
     text = json.dumps(facts, allow_nan=False).encode()
     arrays = arrays | {FACTS: np.frombuffer(text, np.uint8)}
     with replacing(path) as temporary:
-        np.savez(temporary, **arrays, **{CHECKSUM: checksum(arrays)})
+        contents: dict[str, Any] = arrays | {CHECKSUM: checksum(arrays)}
+        np.savez(temporary, **contents)
         sync(temporary)
         if path.exists():
             os.replace(path, previous(path))
 
 
-def load(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict]:
+def load(path: Path) -> tuple[Arrays, dict[str, Any]]:
     """The arrays and facts of a file that `save` wrote, if it is whole."""
     with open(path, "rb") as file:
         content = io.BytesIO(file.read())
@@ -241,9 +252,9 @@ def load(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict]:
 
 
 def load_newest(
-    path: pathlib.Path, say, set_aside: bool = False
-) -> tuple[dict[str, np.ndarray], dict]:
-    """What `load` gives, or the one before if that is damaged or missing; `say` is told so.
+    path: Path, say: Callable[[str], None], set_aside: bool = False
+) -> tuple[Arrays, dict[str, Any]]:
+    """What `load` returns, or the one before if that is damaged or missing; `say` is told so.
 
     set_aside: rename a damaged file, so that the next `save` won't put it in the good one's place.
     """
@@ -257,13 +268,13 @@ def load_newest(
         if isinstance(error, InputError):
             fault += f"; {error}"
         raise (InputError if path.exists() else FileNotFoundError)(fault) from error
-    say(f"{fault}; going on from the one before, {previous(path)}")
+    say(f"{fault}; continuing from the one before, {previous(path)}")
     if set_aside and path.exists():
         os.replace(path, path.with_name(f"{path.stem}.damaged{path.suffix}"))
     return found
 
 
-def check_arrays(arrays: dict[str, np.ndarray], expected: dict[str, np.ndarray], path):
+def check_arrays(arrays: Arrays, expected: Arrays, path: Path) -> None:
     """Refuse arrays, read from a file, that differ from the expected in name, shape or type."""
     for name in sorted(expected.keys() | arrays.keys()):
         one, other = (
@@ -276,16 +287,16 @@ def check_arrays(arrays: dict[str, np.ndarray], expected: dict[str, np.ndarray],
             raise InputError(f"{path}: {name!r} is not finite")
 
 
-def digest(value) -> str:
+def digest(value: object) -> str:
     """SHA-256 of what JSON can hold."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def previous(path: pathlib.Path) -> pathlib.Path:
+def previous(path: Path) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
-def checksum(arrays: dict[str, np.ndarray]) -> np.ndarray:
+def checksum(arrays: Arrays) -> np.ndarray:
     """SHA-256 over names, types, shapes and values."""
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):

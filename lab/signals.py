@@ -1,6 +1,8 @@
-"""Ctrl-C and SIGTERM: they ask a run to stop where it can be taken up again."""
+"""Ctrl-C and SIGTERM: they ask a run to stop where it can be continued."""
 
 import signal
+from types import FrameType
+from typing import Any, Self
 
 
 class Interrupted(Exception):
@@ -10,20 +12,20 @@ class Interrupted(Exception):
 class Signals:
     """Within it, Ctrl-C and SIGTERM wait until `check` is called; the second time they don't."""
 
-    received = None
+    received: int | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.before = {n: signal.signal(n, self.receive) for n in (signal.SIGINT, signal.SIGTERM)}
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
-    def receive(self, number, frame):
+    def receive(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         signal.signal(number, signal.SIG_DFL)
 
-    def check(self):
+    def check(self) -> None:
         if self.received:
             raise Interrupted

@@ -1,7 +1,11 @@
 """Arrays as the batches of an epoch."""
 
+import numpy as np
 
-def in_order(*arrays):
+from lab.task import Batches
+
+
+def in_order(*arrays: np.ndarray) -> Batches:
     """A tf.data.Dataset of the rows of some arrays, in order."""
     import tensorflow as tf
 

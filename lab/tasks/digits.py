@@ -1,24 +1,24 @@
 """Handwritten digits, read row by row."""
 
 import contextlib
-import gzip
-import pathlib
 import socket
 import sys
-import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from lab.recipe import Count, InputError, Size, Whole
-from lab.tasks.sequences import Examples, Task
+from data.mnist import source as mnist
+from lab.fields import Count, InputError, Whole
+from lab.task import Batches, Model, Tensor
+from lab.tasks.sequences import Arrays, Examples, Figure, SequenceTask
 
-FILES = {"train": "train", "test": "t10k"}
 PATIENCE = 5  # seconds for the network to answer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Digits(Task):
+class Digits(SequenceTask):
     """A row of pixels a step; after the last one, which digit it was.
 
     `--corpus mnist`: the IDX files of `--data_dir`, else what Keras downloads. Where there are only
@@ -34,12 +34,12 @@ class Digits(Task):
 
     name, unit, speed_name, score_name = "mnist", "digits", "digits_per_second", "cross_entropy"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.shift > 100:
             raise InputError(f"shift={self.shift}: must be at most 100")
 
-    def load(self, corpus, data_dir, like=None):
+    def load(self, corpus: str, data_dir: str | None, like: Examples | None = None) -> Examples:
         name, train, test = read(corpus, data_dir)
         cut = len(train[0]) - self.valid_examples
         if cut < self.batch_size:
@@ -51,10 +51,10 @@ class Digits(Task):
         test = tuple(array[: self.test_examples] for array in test)
         return Examples(name, tuple(split[0]), tuple(split[1]), test)
 
-    def files(self, data):
+    def files(self, data: Examples) -> dict[str, object]:
         return {"rows.json": list(data.train[0].shape[1:])}
 
-    def recall(self, read):
+    def recall(self, read: Callable[[str], Any] | None) -> Examples:
         sizes = [8, 8], [28, 28]
         rows = sizes[1] if read is None else read("rows.json")
         if rows not in sizes:
@@ -62,7 +62,7 @@ class Digits(Task):
         pair = np.zeros((1, *map(int, rows)), "float32"), np.zeros(1, "int32")
         return Examples("none", pair, pair, pair)
 
-    def batches(self, data, epoch=0):
+    def batches(self, data: Examples, epoch: int = 0) -> Batches:
         rng, (x, y) = self.rng(len(data.train), epoch), data.train
         rounds = -(-self.train_examples // len(x))
         chosen = np.concatenate([rng.permutation(len(x)) for _ in range(rounds)])
@@ -75,23 +75,25 @@ class Digits(Task):
             x = wide[np.arange(len(x))[:, None, None], down[:, :, None], right[:, None]]
         return self.shuffled(rng, x, y)
 
-    def network(self, features, targets):
+    def network(self, features: tuple[int, ...], targets: tuple[int, ...]) -> Model:
         import keras
 
         x = keras.Input(tuple(features), name="rows")
         return keras.Model(x, keras.layers.Dense(10, name="output")(self.recurrent(x)))
 
-    def losses(self, model, x, y, state, training=False):
+    def losses(
+        self, model: Model, x: Tensor, y: Tensor, state: list[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         import tensorflow as tf
 
         logits = tf.cast(model(x, training=training)[:, -1], "float32")
         return tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits), state
 
-    def measures(self, model, data, split):
+    def measures(self, model: Model, data: Examples, split: str) -> dict[str, float]:
         x, y = getattr(data, split)
         return {"accuracy": float(np.mean(self.predict(model, x)[:, -1].argmax(-1) == y))}
 
-    def figure(self, model, data):
+    def figure(self, model: Model, data: Examples) -> Figure:
         from matplotlib.figure import Figure
 
         x, y = data.test
@@ -123,18 +125,19 @@ class Digits(Task):
         return figure
 
 
-def read(corpus: str, data_dir: str | None):
+def read(corpus: str, data_dir: str | None) -> tuple[str, Arrays, Arrays]:
     """The corpus's name, and (images, labels) of training and test; images within [0, 1]."""
     if corpus not in ("auto", "mnist", "digits"):
         raise InputError(f"--corpus {corpus}: must be auto, mnist or digits")
     reasons = []
     if corpus != "digits":
         if data_dir is not None:
-            if found := read_folder(pathlib.Path(data_dir)):
-                return "mnist", *found
+            if found := mnist.read_folder(data_dir):
+                return "mnist", found[0], found[1]
             reasons.append(f"not in {data_dir}")
         try:
-            return "mnist", *download()
+            train, test = download()
+            return "mnist", train, test
         except Exception as error:  # Keras passes on whatever its downloads raise
             reasons.append(f"not by download ({error})".replace("\n", " "))
         if corpus == "mnist":
@@ -151,7 +154,7 @@ def read(corpus: str, data_dir: str | None):
     return "digits", (x[~test], y[~test]), (x[test], y[test])
 
 
-def download():
+def download() -> list[Arrays]:
     """MNIST as Keras has it, or keeps it; verified by its checksum."""
     import keras
 
@@ -161,79 +164,10 @@ def download():
 
 
 @contextlib.contextmanager
-def patience():
+def patience() -> Iterator[None]:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(PATIENCE)
     try:
         yield
     finally:
         socket.setdefaulttimeout(before)
-
-
-def read_folder(folder: pathlib.Path):
-    """What the IDX files of a folder hold, or None if there are none."""
-    if not folder.is_dir():
-        raise InputError(f"--data_dir {folder}: no folder")
-    splits = {}
-    for split, stem in FILES.items():
-        paths = [
-            find(folder, f"{stem}-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
-        ]
-        if None not in paths:
-            x, y = map(read_idx, paths)
-            if (
-                x.ndim != 3
-                or x.shape[1:] != (28, 28)
-                or y.shape != (len(x),)
-                or y.max(initial=0) > 9
-            ):
-                raise InputError(f"{paths[0]}: not MNIST's")
-            splits[split] = (x / 255).astype("float32"), y.astype("int32")
-    if "test" not in splits:
-        return None
-    if "train" not in splits:
-        x, y = splits["test"]
-        cut = len(x) * 9 // 10
-        return (x[:cut], y[:cut]), (x[cut:], y[cut:])
-    return splits["train"], splits["test"]
-
-
-def find(folder, name):
-    paths = [folder / name, folder / f"{name}.gz"]
-    return next((path for path in paths if path.exists()), None)
-
-
-def read_idx(path: pathlib.Path) -> np.ndarray:
-    """The bytes of an IDX file, gzipped or not, in their shape."""
-    try:
-        raw = path.read_bytes()
-        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
-        rank = raw[3]
-        shape = np.frombuffer(raw, ">u4", rank, 4)
-        values = np.frombuffer(raw, "u1", offset=4 + 4 * rank)
-        if raw[:3] != b"\0\0\x08":
-            raise ValueError("not of bytes")
-        return values.reshape(shape)
-    except (ValueError, IndexError, EOFError, OSError, zlib.error) as error:
-        raise InputError(f"{path}: damaged ({error})") from error
-
-
-TARGETS = {
-    "mnist": {
-        "rows": Size(
-            Digits(
-                units=128,
-                epochs=30,
-                batch_size=50,
-                valid_examples=500,
-                test_examples=10_000,
-                optimizer="adam",
-                learning_rate=3e-3,
-                anneal="linear",
-                clip_norm=1.0,
-            ),
-            paper="",
-            source="roatienza/Deep-Learning-Experiments: 98.9 % with 256 units and Adam",
-        )
-    }
-}

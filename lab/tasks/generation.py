@@ -1,14 +1,23 @@
-"""Text that a language model makes up."""
+"""Text that a language model generates."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from lab.recipe import InputError
+from lab.fields import InputError
+from lab.task import Model, Tensor
+from lab.tasks.corpus import Corpus
 
 
-def generate(model, data, state: list, seed: int, temperature=1.0, prompt=()) -> Iterator[str]:
+def generate(
+    model: Model,
+    data: Corpus,
+    state: list[Tensor],
+    seed: int,
+    temperature: float = 1.0,
+    prompt: Sequence[int] = (),
+) -> Iterator[str]:
     """Tokens without end, drawn one by one as if after the end of a sentence and a prompt.
 
     model: [tokens, *state] -> [logits, *state]; state: the first one, of one sequence.
@@ -32,7 +41,9 @@ def generate(model, data, state: list, seed: int, temperature=1.0, prompt=()) ->
         yield data.vocabulary[token]
 
 
-def written(tokens: Iterable[str], words: int, data, prompt, space: str) -> str:
+def written(
+    tokens: Iterable[str], words: int, data: Corpus, prompt: Sequence[int], space: str
+) -> str:
     """A prompt and so many words of some tokens, with space between them; a sentence a line."""
     end = data.vocabulary[data.eos]
     parts = ["\n" if token == data.eos else space + data.vocabulary[token] for token in prompt]

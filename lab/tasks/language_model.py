@@ -7,13 +7,19 @@ neither.
 import hashlib
 import json
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from data import EOS
+from lab.cells import make, make_cell
+from lab.fields import Count, InputError, NonNegative, Positive, Rate
+from lab.recipe import Recipe
+from lab.run import Run, write_text
+from lab.task import Batches, Model, Tensor
 from lab.tasks.corpus import Corpus, evaluation_windows, from_vocabulary, load_corpus, windows
 from lab.tasks.generation import generate, written
-from lab.recipe import Count, Few, InputError, NonNegative, Number, Positive, Rate, Recipe
-from lab.run import write_text
+from lab.tasks.layers import carried, recurrent
 
 SAMPLE_WORDS = 50
 PENN_TREEBANK = {"word": 10_000, "char": 50}
@@ -21,43 +27,41 @@ PENN_TREEBANK = {"word": 10_000, "char": 50}
 
 
 @dataclass(frozen=True, kw_only=True)
-class LanguageModel(Recipe):
-    """Embedding, recurrent layers, softmax; each target adds the cell and the cell's own fields.
+class LanguageModel(Recipe[Corpus]):
+    """Embedding, recurrent layers, softmax.
 
     The training text is cut into ``batch_size`` rows, and those into windows of ``steps``; state is
-    carried from window to window and starts anew each epoch. The loss is summed over time and
-    averaged over the batch, as in Zaremba's code and all that followed it: to that their learning
-    rates and clipping norms refer. With ``loss="mean"`` it is averaged over time, too.
+    carried from window to window and starts at zero in each epoch. The loss is summed over time and
+    averaged over the batch, as in Zaremba's code and those after it, to which their learning rates and
+    clipping norms refer. With ``loss="mean"`` it is averaged over time, too.
 
     Dropout comes in two kinds. ``dropout`` is Zaremba's: new noise at each step, before each layer
     and after the last. The others keep one mask for a window: ``word_dropout`` drops words out of
     the vocabulary, ``input_dropout`` acts on the inputs of each layer, ``state_dropout`` on what
-    its kernels read of the state (one mask a gate with ``untied_masks``), ``output_dropout`` on what
-    leaves the last. In the cells: ``recurrent_dropout``, new noise at each step on the update of the
+    its kernels read of the state (one mask a gate with ``untied_masks``), ``output_dropout`` on the
+    outputs of the last. In the cells: ``recurrent_dropout``, new noise at each step on the update of the
     memory (Semeniuta et al., 1603.05118); ``zoneout`` of every state (Krueger et al., 1606.01305);
     ``weight_drop`` on the recurrent kernels (Merity et al., 1708.02182). On the last layer's outputs:
     ``activation_penalty`` and ``temporal_penalty``, AR and TAR (Merity et al., 1708.01009), added to
     the mean loss of a prediction; both after ``output_dropout``, unlike the authors' TAR.
 
-    ``restart`` is the share of a batch's rows that begin a window with the zero state; the others carry
-    theirs on.
+    ``restart`` is the share of a batch's rows that begin a window with the zero state.
 
     ``embedding_units`` is the width of the embedding, if not ``units``; a linear map leads back to
-    it before a tied softmax. ``one_hot`` does without an embedding. ``init_scale`` draws weights
-    uniformly within plus and minus that; without it, Keras's own initialisers do.
-    ``unigram_start`` lets the softmax's bias start as the logarithms of the words' frequencies, which
-    Adam, that moves rare words as fast as frequent ones, takes long to find.
+    it before a tied softmax. ``one_hot`` replaces the embedding by one-hot vectors. ``init_scale`` draws
+    weights uniformly within plus and minus that, the cells' biases too with ``init_biases``; without it,
+    Keras's own initializers do. ``unigram_start`` starts the softmax's bias at the logarithms of the
+    words' frequencies, which Adam takes long to find: it moves rare words as fast as frequent ones.
     """
 
     level: Literal["word", "char"] = "word"
-    units: Count
-    layers: Few = 1
     steps: Count = 35
     embedding_units: Count | None = None
     one_hot: bool = False
     tied: bool = False
     unigram_start: bool = False
     init_scale: Positive | None = None
+    init_biases: bool = False
     dropout: Rate = 0.0
     word_dropout: Rate = 0.0
     input_dropout: Rate = 0.0
@@ -74,33 +78,32 @@ class LanguageModel(Recipe):
     evaluation_batch_size: Count = 20
     evaluation_steps: Count = 100
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.one_hot and (self.tied or self.embedding_units):
             raise InputError("one_hot=True: must be false with tied or embedding_units")
         if self.untied_masks and not self.state_dropout:
             raise InputError("untied_masks=True: must be false without state_dropout")
 
-    def cell(self, **initializers):
-        """One layer's cell, without dropout."""
-        raise NotImplementedError
-
-    def regularized_cell(self, top: bool):
-        """One layer's cell with the dropout that acts inside it."""
-        import tfcells
-
-        cell = self.cell(**self.initializers("kernel_initializer", "recurrent_initializer"))
-        if self.recurrent_dropout:
-            cell = tfcells.RecurrentDropout(cell, self.recurrent_dropout)
-        if self.zoneout:
-            cell = tfcells.Zoneout(cell, self.zoneout)
-        if self.weight_drop:
-            cell = tfcells.WeightDrop(cell, self.weight_drop)
+    def regularized_cell(self, top: bool) -> Any:
+        """A layer's cell with the dropout that acts inside it. top: whether it is the last layer's."""
+        names = ["kernel_initializer", "recurrent_initializer"]
+        names += ["bias_initializer"] if self.init_biases else []
+        cell = make_cell(self.cell, self.units, self.cell_arguments, **self.initializers(*names))
+        for wrapper, rate in (
+            ("RecurrentDropout", self.recurrent_dropout),
+            ("Zoneout", self.zoneout),
+            ("WeightDrop", self.weight_drop),
+        ):
+            if rate:
+                cell = make("wrapper", wrapper, cell, rate)
         rates = self.input_dropout, self.state_dropout, self.output_dropout if top else 0.0
-        return tfcells.Variational(cell, *rates, self.untied_masks) if any(rates) else cell
+        if any(rates):
+            cell = make("wrapper", "VariationalDropout", cell, *rates, self.untied_masks)
+        return self.wrapped(cell)
 
-    def penalised(self, outputs):
-        """The last layer's outputs, with their penalties noted for the model's losses."""
+    def penalized(self, outputs: Tensor) -> Tensor:
+        """The last layer's outputs, with their penalties among the model's losses."""
         import keras
 
         import tfcells
@@ -113,8 +116,8 @@ class LanguageModel(Recipe):
                 outputs = keras.layers.Identity(activity_regularizer=penalty(rate))(outputs)
         return outputs
 
-    def initializers(self, *names: str) -> dict:
-        """The initialisers of those names that the recipe prescribes."""
+    def initializers(self, *names: str) -> dict[str, Any]:
+        """The initializers of those names that the recipe prescribes."""
         import keras
 
         if self.init_scale is None:
@@ -122,7 +125,7 @@ class LanguageModel(Recipe):
         scale = self.init_scale
         return {name: keras.initializers.RandomUniform(-scale, scale) for name in names}
 
-    def network(self, vocabulary_size: int, with_state: bool = True):
+    def network(self, vocabulary_size: int, with_state: bool = True) -> Model:
         """A model [tokens, *state] -> [logits, *state], or, without state, tokens -> logits.
 
         Any batch size and any number of steps will do; tokens: (batch, steps).
@@ -131,34 +134,22 @@ class LanguageModel(Recipe):
 
         import tfcells
 
-        def drop(x):
+        def drop(x: Tensor) -> Tensor:
             return keras.layers.Dropout(self.dropout)(x) if self.dropout else x
 
-        floats = keras.config.dtype_policy().variable_dtype
         tokens = keras.Input((None,), dtype="int32", name="tokens")
         embedding = self.embedding(vocabulary_size)
         x = embedding(tokens)
         if self.word_dropout:
             x = tfcells.WordDropout(vocabulary_size, self.word_dropout)([tokens, x])
-        before, after = [], []
-        for number in range(1, self.layers + 1):
-            cell = self.regularized_cell(top=number == self.layers)
-            options = {"return_sequences": True, "name": f"layer_{number}"}
-            if with_state:
-                start = [
-                    keras.Input((size,), name=f"{name}_{number}", dtype=floats)
-                    for name, size in zip(cell.states, cell.state_size, strict=True)
-                ]
-                layer = tfcells.RNN(cell, return_state=True, **options)
-                before += start
-                if self.restart:
-                    start = tfcells.Restart(self.restart, name=f"restart_{number}")(start)
-                x, *end = layer(drop(x), initial_state=start)
-                after += end
-            else:
-                x = tfcells.RNN(cell, **options)(drop(x))
-        if with_state:  # what is saved needs no penalties
-            x = self.penalised(x)
+        cells = (self.regularized_cell(n == self.layers) for n in range(1, self.layers + 1))
+        before: list[Tensor] = []
+        after: list[Tensor] = []
+        if with_state:
+            x, before, after = carried(x, cells, drop, self.restart)
+            x = self.penalized(x)  # a model that is saved needs no penalties
+        else:
+            x = recurrent(x, cells, drop)
         if self.tied:
             logits = self.tied_logits(drop(x), embedding)
         else:
@@ -171,7 +162,7 @@ class LanguageModel(Recipe):
             [tokens, *before] if before else tokens, [logits, *after] if after else logits
         )
 
-    def embedding(self, vocabulary_size: int):
+    def embedding(self, vocabulary_size: int) -> Any:
         """The first layer."""
         import keras
 
@@ -186,7 +177,7 @@ class LanguageModel(Recipe):
             **self.initializers("embeddings_initializer"),
         )
 
-    def tied_logits(self, x, embedding):
+    def tied_logits(self, x: Tensor, embedding: Any) -> Tensor:
         """x by the embedding's matrix, after a map to its width where it has another."""
         import keras
 
@@ -195,11 +186,7 @@ class LanguageModel(Recipe):
             x = keras.layers.Dense(embedding.output_dim, name="projection", **start)(x)
         return embedding(x, reverse=True)
 
-    def parameters(self, vocabulary_size: int | None = None) -> int:
-        """The number of trainable scalars, tied ones once; without making a single one."""
-        return self.scalars(lambda: self.network(vocabulary_size or PENN_TREEBANK[self.level]))
-
-    # What train.py asks for, as recipes/__init__.py lists it.
+    score_name, speed_name = "perplexity", "words_per_second"
 
     @property
     def unit(self) -> str:
@@ -216,19 +203,22 @@ class LanguageModel(Recipe):
             )
         return data
 
-    def files(self, data) -> dict[str, object]:
+    def files(self, data: Corpus) -> dict[str, object]:
         return {"vocabulary.json": data.vocabulary}
 
-    def recall(self, read) -> Corpus:
+    def recall(self, read: Callable[[str], Any] | None) -> Corpus:
+        if read is None:
+            words = [EOS, *map(str, range(1, PENN_TREEBANK[self.level]))]
+            return from_vocabulary(words, self.level)
         return from_vocabulary(read("vocabulary.json"), self.level)
 
-    def fingerprint(self, data) -> str:
+    def fingerprint(self, data: Corpus) -> str:
         digest = hashlib.sha256(json.dumps(data.vocabulary).encode())
         for stream in (data.train, data.valid, data.test):
             digest.update(stream.astype("<i4").tobytes())
         return digest.hexdigest()
 
-    def build(self, data):
+    def build(self, data: Corpus) -> Model:
         import numpy as np
 
         model = self.network(len(data.vocabulary))
@@ -237,47 +227,40 @@ class LanguageModel(Recipe):
             model.get_layer("output_bias").bias.assign(np.log(counts / counts.sum()))
         return model
 
-    def prompt(self, data, text: str):
+    def prompt(self, data: Corpus, text: str) -> Sequence[int]:
         return data.encode(text)
 
-    def batches(self, data, epoch: int = 0):
-        every = windows(data.train, self.batch_size, self.steps)
-        return every.take(self.steps_per_epoch) if self.steps_per_epoch else every
+    def batches(self, data: Corpus, epoch: int = 0) -> Batches:
+        return self.taken(windows(data.train, self.batch_size, self.steps))
 
-    def evaluation(self, data, split: str):
+    def evaluation(self, data: Corpus, split: str) -> Batches:
         """Validation in rows, to be quick; the test text as the one stream it is."""
         rows = self.evaluation_batch_size if split == "valid" else 1
         return evaluation_windows(getattr(data, split), rows, self.evaluation_steps, data.eos)
 
-    def losses(self, model, x, y, state, training: bool = False):
+    def losses(
+        self, model: Model, x: Tensor, y: Tensor, state: list[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         from lab.tasks.cross_entropy import cross_entropy
 
         logits, *state = model([x, *state], training=training)
         return cross_entropy(y, logits), state
 
-    def objective(self, losses, penalties=0.0):
+    def objective(self, losses: Tensor, penalties: Tensor = 0.0) -> Tensor:
         import tensorflow as tf
 
         mean = tf.reduce_mean(losses) + tf.cast(penalties, losses.dtype)
         return mean if self.loss == "mean" else mean * losses.shape[1]
 
-    score_name, speed_name = "perplexity", "words_per_second"
-
-    def predictions(self, batches) -> int:
+    def predictions(self, batches: Batches) -> int:
         return batches.element_spec[1].shape.num_elements()
-
-    def measures(self, model, data, split: str) -> dict[str, float]:
-        return {}
-
-    def reached(self, facts: dict) -> bool:
-        return False
 
     def score(self, loss: float) -> float:
         return math.exp(loss) if loss < 709 else math.inf
 
     def results(self, train: float, valid: float, test: float) -> dict[str, object]:
         """What result.json says of the task, from the losses of a prediction."""
-        results = {
+        results: dict[str, object] = {
             "level": self.level,
             "train_perplexity": self.score(train),
             "valid_perplexity": self.score(valid),
@@ -287,36 +270,36 @@ class LanguageModel(Recipe):
             results["bits_per_character"] = test / math.log(2)
         return results
 
-    def portable(self, model, data):
+    def portable(self, model: Model, data: Corpus) -> Model:
         """A model tokens -> logits with the same weights, of Keras's and tfcells's layers alone."""
         copy = self.network(len(data.vocabulary), with_state=False)
         for new, old in zip(copy.trainable_variables, model.trainable_variables, strict=True):
             new.assign(old)
         return copy
 
-    def illustrate(self, model, data, run, seed: int) -> str:
+    def illustrate(self, model: Model, data: Corpus, run: Run, seed: int) -> str:
         sample = self.sample(model, data, SAMPLE_WORDS, seed)
         write_text(run.folder / "sample.txt", sample)
         return f"a sample:\n{sample}"
 
-    def sample(self, model, data, words: int, seed: int, temperature=1.0, prompt=()) -> str:
-        """A prompt, token by token, and so many words of made-up text; a sentence a line."""
+    def sample(
+        self,
+        model: Model,
+        data: Corpus,
+        words: int,
+        seed: int,
+        temperature: float = 1.0,
+        prompt: Sequence[int] = (),
+    ) -> str:
+        """A prompt and so many words of generated text, a sentence a line."""
         tokens = generate(model, data, self.initial_state(model, 1), seed, temperature, prompt)
         return written(tokens, words, data, prompt, "" if self.level == "char" else " ")
 
-
-@dataclass(frozen=True, kw_only=True)
-class LSTM(LanguageModel):
-    forget_bias: Number = 1.0
-
-    def cell(self, **initializers):
-        import tfcells
-
-        return tfcells.LSTMCell(self.units, forget_bias=self.forget_bias, **initializers)
-
-    def in_numpy(self, data, dtype: str):
+    def in_numpy(self, data: Corpus, dtype: str) -> tuple[Any, Any] | None:
         from tfcells import numpy as networks
 
+        if self.cell != "LSTMCell":
+            return None
         words, units = len(data.vocabulary), self.units
         widths = [self.embedding_units or units, *[units] * self.layers]
         network = networks.Network(
@@ -325,60 +308,3 @@ class LSTM(LanguageModel):
             networks.Dense(units, words, dtype=dtype),
         )
         return network, networks.SoftmaxCrossEntropy()
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerNormLSTM(LanguageModel):
-    forget_bias: Number = 1.0
-
-    def cell(self, **initializers):
-        import tfcells
-
-        return tfcells.LayerNormLSTMCell(self.units, forget_bias=self.forget_bias, **initializers)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecurrentHighwayNetwork(LanguageModel):
-    kind = "RHNCell"
-    depth: Few
-    transform_bias: Number = -2.0
-
-    def cell(self, **more):
-        import tfcells
-
-        return getattr(tfcells, self.kind)(
-            self.units,
-            depth=self.depth,
-            transform_bias=self.transform_bias,
-            **more,
-            **self.initializers("bias_initializer"),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class HyperNetworks(LanguageModel):
-    hyper_units: Count = 128
-    signal_units: Count = 4
-    layer_norm: bool = False
-    forget_bias: Number = 1.0
-
-    def cell(self, **initializers):
-        import tfcells
-
-        return tfcells.HyperLSTMCell(
-            self.units,
-            hyper_units=self.hyper_units,
-            embedding_units=self.signal_units,
-            layer_norm=self.layer_norm,
-            forget_bias=self.forget_bias,
-            **initializers,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class HighwayStateGate(RecurrentHighwayNetwork):
-    kind = "HighwayStateGateRHNCell"
-    gate_bias: Number = -2.0
-
-    def cell(self, **more):
-        return super().cell(gate_bias=self.gate_bias, **more)

@@ -2,10 +2,13 @@
 
 import pathlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from lab.recipe import Count, InputError, NonNegative, Rate, Size
+from lab.fields import Count, InputError, NonNegative, Rate
+from lab.task import Model
+from lab.tasks.sequences import Arrays, Examples, Figure, Rng
 from lab.tasks.transduction import Transducer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -48,28 +51,30 @@ class TextRecognition(Transducer):
 
     name, unit, speed_name = "ocr", "strings", "strings_per_second"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.symbols != len(LETTERS):
             raise InputError(f"symbols={self.symbols}: must be {len(LETTERS)}, of {LETTERS}")
         if self.longest > LONGEST:
             raise InputError(f"longest={self.longest}: must be at most {LONGEST}, to fit the image")
 
-    def examples(self, rng, count, split, fonts=FONTS):
-        fonts = [font(name, SCALE * size) for name in fonts for size in SIZES]
+    def examples(
+        self, rng: Rng, count: int, split: str, fonts: tuple[str, ...] = FONTS
+    ) -> Arrays:
+        types = [font(name, SCALE * size) for name in fonts for size in SIZES]
         x = np.zeros((count, HEIGHT, WIDTH), "uint8")
         y = np.zeros((count, self.longest + 1), "int32")
         for row in range(count):
             length = rng.integers(self.shortest, self.longest + 1)
             symbols = rng.integers(len(LETTERS), size=length)
             text = "".join(LETTERS[n] for n in symbols)
-            drawn_in = fonts[rng.integers(len(fonts))]
+            drawn_in = types[rng.integers(len(types))]
             x[row] = render(text, drawn_in, rng, self.shear, self.stretch, self.bold, self.noise)
             y[row, :length] = 1 + symbols
             y[row, length] = self.symbols + 1
         return x, y
 
-    def encoder(self):
+    def encoder(self) -> Model:
         import keras
 
         import tfcells
@@ -89,14 +94,14 @@ class TextRecognition(Transducer):
         mask = keras.ops.ones_like(y[..., 0], dtype="bool")
         return keras.Model(x, [y, mask], name="encoder")
 
-    def measures(self, model, data, split):
+    def measures(self, model: Model, data: Examples, split: str) -> dict[str, float]:
         unseen = self.examples(self.rng(7), len(data.valid[0]), split, UNSEEN)
         return {
             "right": self.right(model, *getattr(data, split)),
             "right_unseen": self.right(model, *unseen),
         }
 
-    def figure(self, model, data):
+    def figure(self, model: Model, data: Examples) -> Figure:
         from matplotlib.figure import Figure
 
         x, y = (array[:3] for array in data.test)
@@ -121,7 +126,7 @@ class TextRecognition(Transducer):
         return figure
 
 
-def font(name: str, size: int):
+def font(name: str, size: int) -> Any:
     """A font that comes with matplotlib."""
     import matplotlib
     from PIL import ImageFont
@@ -130,7 +135,9 @@ def font(name: str, size: int):
     return ImageFont.truetype(str(path), size)
 
 
-def render(text, font, rng, shear, stretch, bold, noise):
+def render(
+    text: str, font: Any, rng: Rng, shear: float, stretch: float, bold: float, noise: float
+) -> np.ndarray:
     """The image, (HEIGHT, WIDTH) bytes: ink 255, paper 0.
 
     font: of SCALE times the size; only after all else is the image made smaller. Nothing is cut off.
@@ -156,26 +163,3 @@ def render(text, font, rng, shear, stretch, bold, noise):
     values = np.asarray(image, "float32")
     values = values + rng.normal(0, 255 * rng.uniform(0, noise), values.shape)
     return np.clip(values, 0, 255).astype("uint8")
-
-
-TARGETS = {
-    "ocr": {
-        "columns": Size(
-            TextRecognition(
-                units=128,
-                epochs=25,
-                batch_size=50,
-                train_examples=15_000,
-                valid_examples=500,
-                test_examples=1000,
-                optimizer="adam",
-                learning_rate=2e-3,
-                anneal="linear",
-                warm_up=0.2,
-                clip_norm=1.0,
-            ),
-            paper="Bahdanau et al. 2015, arXiv 1409.0473",
-            source="ours",
-        )
-    }
-}

@@ -1,18 +1,21 @@
 """The embedded Reber grammar: predict the next symbol of a string (Hochreiter & Schmidhuber, 1997)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from data.reber import source
-from lab.recipe import Count, InputError, Size
-from lab.tasks.sequences import CellName, Examples, Task
+from lab.cells import CellName
+from lab.fields import Count, InputError
+from lab.task import Model, Tensor
+from lab.tasks.sequences import Arrays, Examples, Figure, Rng, SequenceTask
 
 PADDING = -1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reber(Task):
+class Reber(SequenceTask):
     """Symbols as one-hot vectors, a recurrent layer, a softmax over the next symbol.
 
     Success is the paper's: after every symbol of all strings of training and test, the units of all
@@ -25,25 +28,25 @@ class Reber(Task):
 
     name, unit, speed_name = "reber", "strings", "strings_per_second"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.valid_examples != 1:
             text = f"valid_examples={self.valid_examples}"
             raise InputError(f"{text}: must be 1, as validation is by the test strings")
 
-    def load(self, corpus, data_dir, like=None) -> Examples:
+    def load(self, corpus: str, data_dir: str | None, like: Examples | None = None) -> Examples:
         super().load(corpus, data_dir, like)
         count = self.train_examples + self.test_examples
         strings = source.draw_different(self.rng(), count)
-        train, test = encode(strings[: self.train_examples]), encode(strings[self.train_examples :])
-        steps = max(len(train[0][0]), len(test[0][0]))
-        train, test = (tuple(pad(array, steps) for array in split) for split in (train, test))
+        splits = strings[: self.train_examples], strings[self.train_examples :]
+        steps = max(map(len, strings)) - 1
+        train, test = (tuple(pad(array, steps) for array in encode(split)) for split in splits)
         return Examples(self.name, train, test, test)
 
-    def examples(self, rng, count, split):
+    def examples(self, rng: Rng, count: int, split: str) -> Arrays:
         return encode(source.draw_different(rng, count))
 
-    def network(self, features, targets):
+    def network(self, features: tuple[int, ...], targets: tuple[int, ...]) -> Model:
         import keras
 
         x = keras.Input((None, len(source.SYMBOLS)), name="symbols")
@@ -51,7 +54,9 @@ class Reber(Task):
         logits = keras.layers.Dense(len(source.SYMBOLS), name="output")(y)
         return keras.Model(x, logits)
 
-    def losses(self, model, x, y, state, training=False):
+    def losses(
+        self, model: Model, x: Tensor, y: Tensor, state: list[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         import tensorflow as tf
 
         logits = model(x, training=training)
@@ -59,7 +64,7 @@ class Reber(Task):
         each = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(target, 0), logits)
         return tf.reduce_sum(each * known, 1) / tf.reduce_sum(known, 1), state
 
-    def measures(self, model, data, split):
+    def measures(self, model: Model, data: Examples, split: str) -> dict[str, float]:
         """The share of symbols, of all strings and of the worst split, whose successors are known."""
         rights = [right(self.predict(model, x), y) for x, y in (data.train, data.test)]
         return {
@@ -67,10 +72,10 @@ class Reber(Task):
             "success": float(all(np.nanmin(r) == 1 for r in rights)),
         }
 
-    def reached(self, facts):
-        return facts.get("valid_success", facts.get("success")) == 1
+    def reached(self, facts: dict[str, Any]) -> bool:
+        return bool(facts.get("success") == 1)
 
-    def figure(self, model, data):
+    def figure(self, model: Model, data: Examples) -> Figure:
         from matplotlib.figure import Figure
 
         x, y = (array[np.argmax((data.test[1][..., 0] != PADDING).sum(1))] for array in data.test)
@@ -91,7 +96,7 @@ class Reber(Task):
         return figure
 
 
-def encode(strings):
+def encode(strings: list[str]) -> Arrays:
     """One-hot symbols, (strings, steps, 7); and targets, (strings, steps, 8).
 
     Of a target the first entry is the index of the next symbol, PADDING after the end; the others are
@@ -111,7 +116,7 @@ def encode(strings):
     return x, y
 
 
-def pad(array, steps):
+def pad(array: np.ndarray, steps: int) -> np.ndarray:
     """More steps of padding at the end."""
     more = np.zeros((len(array), steps - array.shape[1], array.shape[2]), array.dtype)
     if array.dtype == "int32":
@@ -119,31 +124,9 @@ def pad(array, steps):
     return np.concatenate([array, more], 1)
 
 
-def right(logits, y):
+def right(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
     """1 where all legal symbols' units are more active than all others, 0 elsewhere, NaN in padding."""
     legal = y[..., 1:] == 1
     low = np.where(legal, logits, np.inf).min(-1)
     high = np.where(legal, -np.inf, logits).max(-1)
     return np.where(y[..., 0] == PADDING, np.nan, low > high)
-
-
-def size(**more):
-    defaults = {
-        "units": 24,
-        "train_examples": 256,
-        "test_examples": 256,
-        "optimizer": "adam",
-    }
-    return Size(
-        Reber(**defaults, **more),
-        paper="Hochreiter & Schmidhuber 1997",
-        source="table 2: 8,440 strings, 100 % of the trials",
-    )
-
-
-TARGETS = {
-    "reber": {
-        "online": size(batch_size=1, learning_rate=0.005, epochs=60),
-        "batches": size(batch_size=50, learning_rate=0.02, epochs=1000),
-    }
-}

@@ -1,34 +1,27 @@
-"""The classic tasks: short sequences, any cell, and a picture of what was learnt.
+"""The classic tasks: short sequences, any cell, and a picture of what was learned.
 
 Keras and TensorFlow are imported where they are used, as in the language models.
 """
 
-import ast
 import hashlib
-import importlib.util
-import pathlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
+from lab.fields import Count, InputError, Whole
+from lab.recipe import Recipe
+from lab.run import Run, replacing
+from lab.task import Batches, Model, Tensor
 from lab.tasks.batches import in_order
-from lab.recipe import Count, Few, InputError, Recipe, Whole
-from lab.run import replacing
+from lab.tasks.layers import carried, recurrent
 
+Arrays = tuple[np.ndarray, ...]
+Rng = np.random.Generator
+Figure = Any  # matplotlib.figure.Figure
 
-def registered() -> list[str]:
-    """The names of the cells, read where they are registered: without Keras."""
-    (package,) = importlib.util.find_spec("tfcells").submodule_search_locations
-    source = (pathlib.Path(package) / "cells" / "__init__.py").read_text(encoding="utf-8")
-    imports = [node for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)]
-    imports = [node for node in imports if node.module != "tfcells.cells.base"]
-    return sorted(alias.name for node in imports for alias in node.names)
-
-
-CellName = Literal[*registered()]
 SPLITS = "train", "valid", "test"
-PERIODS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # of a Clockwork RNN, as many as divide the units
 
 
 @dataclass(frozen=True)
@@ -36,24 +29,21 @@ class Examples:
     """The pairs (x, y) of a task by split; the first axis of every array counts the sequences."""
 
     name: str
-    train: tuple
-    valid: tuple
-    test: tuple
+    train: Arrays
+    valid: Arrays
+    test: Arrays
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task(Recipe):
-    """A recurrent network of any `cell` for sequences that a generator makes.
+class SequenceTask(Recipe[Examples]):
+    """A recurrent network for sequences that a generator draws.
 
-    All examples come of `data_seed`. An epoch has ``train_examples`` of them in a new order, or new
+    All examples are drawn with ``data_seed``. An epoch has ``train_examples`` of them in a new order, or new
     ones where the task says so. A prediction, to the learner, is that for a whole sequence.
 
-    A task gives `name`, `examples`, `network`, `losses`, `measures` and `figure`.
+    A task has a `name`, `examples`, a `network`, `losses`, `measures` and a `figure`.
     """
 
-    cell: CellName = "LSTMCell"
-    units: Count
-    layers: Few = 1
     data_seed: Whole = 0
     train_examples: Count
     valid_examples: Count
@@ -64,7 +54,7 @@ class Task(Recipe):
     name = "task"
     fresh = False  # whether each epoch has examples of its own
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.batch_size > self.train_examples:
             raise InputError(
@@ -72,80 +62,36 @@ class Task(Recipe):
                 f"{self.train_examples}"
             )
 
-    def examples(self, rng, count: int, split: str) -> tuple:
+    def examples(self, rng: Rng, count: int, split: str) -> Arrays:
         """So many pairs (x, y) as two arrays."""
         raise NotImplementedError
 
-    def network(self, features: tuple, targets: tuple):
+    def network(self, features: tuple[int, ...], targets: tuple[int, ...]) -> Model:
         """The model, [x, *state] -> [outputs, *state], for arrays of those shapes (without the batch)."""
         raise NotImplementedError
 
-    def measures(self, model, data, split: str) -> dict[str, float]:
-        """What tells of success besides the loss."""
-        return {}
-
-    def reached(self, facts: dict) -> bool:
-        """Whether an epoch of those facts is the last that is needed."""
-        return False
-
-    def figure(self, model, data):
-        """The picture of what was learnt."""
+    def figure(self, model: Model, data: Examples) -> Figure:
+        """The picture of what was learned."""
         raise NotImplementedError
 
-    def make_cell(self, **more):
-        """A cell as the recipe names it."""
-        import tfcells
+    def recurrent(self, x: Tensor) -> Tensor:
+        """The recurrent layers over x, with outputs for all steps."""
+        return recurrent(x, (self.make_cell() for _ in range(self.layers)))
 
-        if self.cell == "ClockworkRNNCell":
-            fit = [n for n in range(1, len(PERIODS) + 1) if self.units % n == 0]
-            more["periods"] = PERIODS[: max(fit)]
-        try:
-            return getattr(tfcells, self.cell)(self.units, **more)
-        except ValueError as error:
-            raise InputError(f"cell={self.cell}, units={self.units}: {error}") from error
-
-    def recurrent(self, x):
-        """`layers` recurrent layers over x, with outputs for all steps."""
-        import tfcells
-
-        for number in range(1, self.layers + 1):
-            name = f"layer_{number}"
-            x = tfcells.RNN(self.make_cell(), return_sequences=True, name=name)(x)
-        return x
-
-    def carried(self, x):
-        """The same for layers that take and give their state: outputs, states before and after."""
-        import keras
-
-        import tfcells
-
-        before, after = [], []
-        floats = keras.config.dtype_policy().variable_dtype
-        for number in range(1, self.layers + 1):
-            cell, name = self.make_cell(), f"layer_{number}"
-            start = [keras.Input((size,), dtype=floats) for size in cell.state_size]
-            layer = tfcells.RNN(cell, return_sequences=True, return_state=True, name=name)
-            x, *end = layer(x, initial_state=start)
-            before += start
-            after += end
-        return x, before, after
-
-    def parameters(self) -> int:
-        """The number of trainable scalars, without making a single one."""
-        return self.scalars(lambda: self.build(self.recall(None)))
-
-    # What train.py asks for, as recipes/__init__.py lists it.
+    def carried(self, x: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """The same for layers that take and return their state: outputs, states before and after."""
+        return carried(x, (self.make_cell() for _ in range(self.layers)))
 
     unit = "sequences"
     speed_name = "sequences_per_second"
     score_name = "loss"
 
-    def rng(self, *stream: int):
+    def rng(self, *stream: int) -> Rng:
         return np.random.default_rng([self.data_seed, *stream])
 
-    def load(self, corpus: str, data_dir: str | None, like=None) -> Examples:
+    def load(self, corpus: str, data_dir: str | None, like: Examples | None = None) -> Examples:
         if corpus not in ("auto", self.name):
-            raise InputError(f"--corpus {corpus}: must be auto, as {self.name} makes its own data")
+            raise InputError(f"--corpus {corpus}: must be auto, as {self.name} draws its own data")
         counts = (getattr(self, f"{split}_examples") for split in SPLITS)
         parts = (
             self.examples(self.rng(stream), count, split)
@@ -153,38 +99,40 @@ class Task(Recipe):
         )
         return Examples(self.name, *parts)
 
-    def files(self, data) -> dict[str, object]:
+    def files(self, data: Examples) -> dict[str, object]:
         return {}
 
-    def recall(self, read) -> Examples:
+    def recall(self, read: Callable[[str], Any] | None) -> Examples:
         pair = self.examples(self.rng(0), 1, "train")
         return Examples("none", pair, pair, pair)
 
-    def fingerprint(self, data) -> str:
+    def fingerprint(self, data: Examples) -> str:
         digest = hashlib.sha256()
         for array in (*data.train, *data.valid, *data.test):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
-    def prompt(self, data, text: str):
+    def prompt(self, data: Examples, text: str) -> Any:
         raise InputError(f"generate: {self.name} is no language model")
 
-    def build(self, data):
+    def sample(self, *_: Any) -> str:
+        raise InputError(f"generate: {self.name} is no language model")
+
+    def build(self, data: Examples) -> Model:
         return self.network(*(array.shape[1:] for array in data.train))
 
-    def batches(self, data, epoch: int = 0):
+    def batches(self, data: Examples, epoch: int = 0) -> Batches:
         rng, count = self.rng(len(SPLITS), epoch), self.train_examples
         x, y = self.examples(rng, count, "train") if self.fresh else data.train
         return self.shuffled(rng, x, y)
 
-    def shuffled(self, rng, *arrays):
+    def shuffled(self, rng: Rng, *arrays: np.ndarray) -> Batches:
         """An epoch of these rows in a random order."""
         order = rng.permutation(len(arrays[0]))
         every = in_order(*(array[order] for array in arrays))
-        every = every.batch(self.batch_size, drop_remainder=True)
-        return every.take(self.steps_per_epoch) if self.steps_per_epoch else every
+        return self.taken(every.batch(self.batch_size, drop_remainder=True))
 
-    def evaluation(self, data, split: str):
+    def evaluation(self, data: Examples, split: str) -> Batches:
         x, y = getattr(data, split)
         size = min(self.evaluation_batch_size, len(x))
         where = np.arange(-(-len(x) // size) * size)  # the last batch is filled up with copies
@@ -192,30 +140,27 @@ class Task(Recipe):
         where = np.minimum(where, len(x) - 1)
         return in_order(x[where], y[where], weight).batch(size, drop_remainder=True)
 
-    def predictions(self, batches) -> int:
+    def predictions(self, batches: Batches) -> int:
         return batches.element_spec[1].shape[0]
 
-    def objective(self, losses, penalties=0.0):
+    def objective(self, losses: Tensor, penalties: Tensor = 0.0) -> Tensor:
         import tensorflow as tf
 
         return tf.reduce_mean(losses) + tf.cast(penalties, losses.dtype)
 
-    def score(self, loss: float) -> float:
-        return loss
-
     def results(self, train: float, valid: float, test: float) -> dict[str, object]:
         return {"train_loss": train, "valid_loss": valid, "test_loss": test}
 
-    def portable(self, model, data):
+    def portable(self, model: Model, data: Examples) -> Model:
         return model
 
-    def illustrate(self, model, data, run, seed: int) -> str:
-        """Draw what was learnt into the run's folder; what there is to say of it."""
+    def illustrate(self, model: Model, data: Examples, run: Run, seed: int) -> str:
+        """Draw what was learned into the run's folder."""
         with replacing(run.folder / "picture.png") as path:
             self.figure(model, data).savefig(path, dpi=120)
         return f"the picture is {run.folder / 'picture.png'}"
 
-    def predict(self, model, x):
+    def predict(self, model: Model, x: np.ndarray) -> np.ndarray:
         """The model's outputs for an array, in batches."""
         size = self.evaluation_batch_size
         parts = [model(x[n : n + size], training=False) for n in range(0, len(x), size)]

@@ -1,18 +1,21 @@
-"""Sequence to sequence: copy, reverse, sort, and the adding problem."""
+"""Sequence to sequence: copy, reverse and sort."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from lab.recipe import Count, InputError, Size
-from lab.tasks.sequences import Task
+from lab.cells import make_cell
+from lab.fields import Count, InputError
+from lab.task import Model, Tensor
+from lab.tasks.sequences import Arrays, Examples, Figure, Rng, SequenceTask
 
 NOTHING = 0  # padding, and what the decoder reads first; the end of a target is symbols + 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transducer(Task):
+class Transducer(SequenceTask):
     """An encoder, and a decoder that attends to what it has read.
 
     Targets are symbols from 1 on, then their end, then padding. In training the decoder reads the right
@@ -29,16 +32,16 @@ class Transducer(Task):
 
     unit, speed_name, score_name = "sequences", "sequences_per_second", "cross_entropy"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.shortest > self.longest:
             raise InputError(f"shortest={self.shortest}: must be at most longest, {self.longest}")
 
-    def encoder(self):
+    def encoder(self) -> Model:
         """A model from x to [memory, its mask]."""
         raise NotImplementedError
 
-    def network(self, features, targets):
+    def network(self, features: tuple[int, ...], targets: tuple[int, ...]) -> Model:
         import keras
 
         import tfcells
@@ -46,7 +49,8 @@ class Transducer(Task):
         encoder = self.encoder()
         so_far = keras.Input((None,), dtype="int32", name="answer_so_far")
         memory, mask = encoder(encoder.input)
-        cell = tfcells.Attention(self.make_cell(), self.attention_units, memory.shape[-1])
+        bare = make_cell(self.cell, self.units, self.cell_arguments)
+        cell = self.wrapped(tfcells.Attention(bare, self.attention_units, memory.shape[-1]))
         decoder = tfcells.RNN(cell, return_sequences=True, return_state=True, name="decoder")
         size = self.symbols + 2
         embedded = keras.layers.Embedding(size, self.embedding_units, name="embedding")(so_far)
@@ -54,7 +58,9 @@ class Transducer(Task):
         logits = keras.layers.Dense(size, name="output")(y)
         return keras.Model([encoder.input, so_far], logits)
 
-    def losses(self, model, x, y, state, training=False):
+    def losses(
+        self, model: Model, x: Tensor, y: Tensor, state: list[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         import tensorflow as tf
 
         so_far = tf.pad(y[:, :-1], [[0, 0], [1, 0]])
@@ -63,7 +69,7 @@ class Transducer(Task):
         known = tf.cast(y != NOTHING, each.dtype)
         return tf.reduce_sum(each * known, 1) / tf.reduce_sum(known, 1), state
 
-    def answers(self, model, x, steps):
+    def answers(self, model: Model, x: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
         """The likeliest answers of a beam search, (rows, steps), and their alignments.
 
         A beam that has come to its end goes on with NOTHING, at no cost.
@@ -75,7 +81,7 @@ class Transducer(Task):
         embed, decoder, output = map(model.get_layer, ("embedding", "decoder", "output"))
 
         @tf.function
-        def step(symbols, state):
+        def step(symbols: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
             y, *state = decoder(
                 embed(symbols[:, None]), initial_state=state, memory=memory, memory_mask=mask
             )
@@ -101,10 +107,11 @@ class Transducer(Task):
             found[:, t] = symbols
             ended = ended[origin] | (symbols == self.symbols + 1)
         first = slice(None, None, beam)
-        alignment = decoder.cell.alignment(before[first], memory[first], mask[first])
+        attention = decoder.cell.cell if self.wrapper else decoder.cell
+        alignment = attention.alignment(before[first], memory[first], mask[first])
         return found[first], np.asarray(alignment)
 
-    def right(self, model, x, y):
+    def right(self, model: Model, x: np.ndarray, y: np.ndarray) -> float:
         """The share of rows that are right up to their ends."""
         size = self.evaluation_batch_size
         parts = [
@@ -128,13 +135,13 @@ class Transduction(Transducer):
     longest: Count = 15
 
     @property
-    def name(self):
+    def name(self) -> str:  # type: ignore[override]
         return self.kind
 
-    def examples(self, rng, count, split):
+    def examples(self, rng: Rng, count: int, split: str) -> Arrays:
         return self.draw(rng, count, self.shortest, self.longest)
 
-    def draw(self, rng, count, shortest, longest):
+    def draw(self, rng: Rng, count: int, shortest: int, longest: int) -> Arrays:
         lengths = rng.integers(shortest, longest + 1, count)
         x = rng.integers(1, self.symbols + 1, (count, longest)).astype("int32")
         x[np.arange(longest) >= lengths[:, None]] = NOTHING
@@ -144,7 +151,7 @@ class Transduction(Transducer):
             y[row, length] = self.symbols + 1
         return x, y
 
-    def encoder(self):
+    def encoder(self) -> Model:
         import keras
 
         import tfcells
@@ -157,14 +164,14 @@ class Transduction(Transducer):
             memory = keras.layers.Bidirectional(layer)(memory, mask=mask)
         return keras.Model(x, [memory, mask], name="encoder")
 
-    def measures(self, model, data, split):
+    def measures(self, model: Model, data: Examples, split: str) -> dict[str, float]:
         double = self.draw(self.rng(7), 250, 2 * self.longest, 2 * self.longest)
         return {
             "right": self.right(model, *getattr(data, split)),
             "right_at_double": self.right(model, *double),
         }
 
-    def figure(self, model, data):
+    def figure(self, model: Model, data: Examples) -> Figure:
         from matplotlib.figure import Figure
 
         x, y = (array[:1] for array in data.test)
@@ -180,113 +187,8 @@ class Transduction(Transducer):
         return figure
 
 
-GOALS = {"copy": lambda x: x, "reverse": lambda x: x[::-1], "sort": np.sort}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Adding(Task):
-    """The sum of the two numbers, of many in [0, 1], that are marked (Hochreiter & Schmidhuber, 1997).
-
-    In training sequences have half of ``steps`` to ``steps`` steps, in validation and test ``steps``;
-    one marker is in either half. To answer 1 always has the squared error 0.1667 (0.1767 in some papers).
-    ``at_double`` is the squared error at twice the steps.
-    """
-
-    steps: Count = 200
-    fresh = True
-
-    name, unit, speed_name, score_name = "add", "sequences", "sequences_per_second", "squared_error"
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.steps < 2:
-            raise InputError(f"steps={self.steps}: must be at least 2, one for either number")
-
-    def examples(self, rng, count, split):
-        return self.draw(
-            rng, count, self.steps // 2 if split == "train" else self.steps, self.steps
-        )
-
-    def draw(self, rng, count, shortest, longest):
-        """x: numbers, markers, and 1 as long as the sequence lasts; y: the sum."""
-        lengths = rng.integers(max(shortest, 2), longest + 1, count)
-        x = np.zeros((count, longest, 3), "float32")
-        x[..., 0] = rng.uniform(0, 1, (count, longest))
-        first = rng.integers(0, lengths // 2)
-        second = rng.integers(lengths // 2, lengths)
-        rows = np.arange(count)
-        x[rows, first, 1] = x[rows, second, 1] = 1
-        x[..., 2] = 1
-        x[np.arange(longest) >= lengths[:, None]] = 0
-        return x, (x[..., 0] * x[..., 1]).sum(1)
-
-    def network(self, features, targets):
-        import keras
-
-        x = keras.Input((None, 3), name="numbers_and_markers")
-        y = self.recurrent(keras.layers.Masking()(x))[:, -1]
-        return keras.Model(x, keras.layers.Dense(1, name="output")(y)[:, 0])
-
-    def losses(self, model, x, y, state, training=False):
-        import tensorflow as tf
-
-        return tf.square(tf.cast(model(x, training=training), y.dtype) - y), state
-
-    def measures(self, model, data, split):
-        x, y = self.draw(self.rng(7), self.evaluation_batch_size, 2 * self.steps, 2 * self.steps)
-        return {"at_double": float(np.mean((self.predict(model, x) - y) ** 2))}
-
-    def figure(self, model, data):
-        from matplotlib.figure import Figure
-
-        x, y = data.test
-        found = self.predict(model, x)
-        figure = Figure(figsize=(4, 4), layout="constrained")
-        axes = figure.add_subplot(xlabel="sum", ylabel="answer", aspect="equal")
-        axes.plot([0, 2], [0, 2], color="0.7")
-        axes.plot(y, found, "k.", markersize=3)
-        axes.set_title(f"{self.steps} steps: squared error {np.mean((found - y) ** 2):.2g}")
-        return figure
-
-
-def size(kind, **more):
-    defaults = {
-        "kind": kind,
-        "units": 128,
-        "epochs": 15,
-        "batch_size": 64,
-        "train_examples": 12_800,
-        "valid_examples": 500,
-        "test_examples": 1000,
-        "evaluation_batch_size": 500,
-        "optimizer": "adam",
-        "learning_rate": 3e-3,
-        "anneal": "linear",
-        "clip_norm": 1.0,
-    }
-    return {"attention": Size(Transduction(**(defaults | more)), paper="", source="ours")}
-
-
-TARGETS = {
-    "copy": size("copy"),
-    "reverse": size("reverse"),
-    "sort": size("sort"),
-    "add": {
-        "steps_200": Size(
-            Adding(
-                units=64,
-                epochs=30,
-                batch_size=50,
-                train_examples=10_000,
-                valid_examples=500,
-                test_examples=1000,
-                optimizer="adam",
-                learning_rate=3e-3,
-                anneal="linear",
-                clip_norm=1.0,
-            ),
-            paper="Hochreiter & Schmidhuber 1997",
-            source="section 5.4: 74,000 sequences at 100 steps",
-        )
-    },
+GOALS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "copy": lambda x: x,
+    "reverse": lambda x: x[::-1],
+    "sort": np.sort,
 }

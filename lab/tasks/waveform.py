@@ -4,24 +4,27 @@ The signal and the networks are those of the example of junhyukoh/caffe-lstm.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from lab.cells import arguments, make_cell
+from lab.fields import Count, InputError, Number, Positive
+from lab.task import Batches, Model, Tensor
 from lab.tasks.batches import in_order
-from lab.recipe import Count, InputError, Number, Positive, Size
-from lab.tasks.sequences import Examples, Task
+from lab.tasks.sequences import Arrays, Examples, Figure, Rng, SequenceTask
 
 DISTANCE = 0.01  # between samples
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waveform(Task):
+class Waveform(SequenceTask):
     """`layers` recurrent layers, a linear map to one number, and zeros as inputs.
 
     The signal is cut into chunks of ``steps`` samples; state is carried from chunk to chunk and
     gradients are not. An epoch goes over it ``train_examples`` times. The loss is the squared error
     over the variance of the signal: 1 for its mean, 0.0216 for its slow sine alone.
-    ``forget_bias`` is that of the cells that have one.
+    ``forget_bias`` is the default of ``cell.forget_bias`` in cells that have one.
     """
 
     samples: Count
@@ -36,7 +39,7 @@ class Waveform(Task):
     name, unit, speed_name = "waveform", "chunks", "chunks_per_second"
     score_name = "normalised_mse"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.samples % self.steps:
             raise InputError(f"steps={self.steps}: must divide samples, {self.samples}")
@@ -44,7 +47,7 @@ class Waveform(Task):
             if getattr(self, name) != 1:
                 raise InputError(f"{name}={getattr(self, name)}: must be 1, as the signal is one")
 
-    def load(self, corpus, data_dir, like=None):
+    def load(self, corpus: str, data_dir: str | None, like: Examples | None = None) -> Examples:
         super().load(corpus, data_dir, like)
         whole = self.examples(None, 1, "test")
         chunks = self.samples // self.steps
@@ -52,48 +55,51 @@ class Waveform(Task):
         train = tuple(np.tile(part, (self.train_examples, 1, 1)) for part in parts)
         return Examples(self.name, train, whole, whole)
 
-    def examples(self, rng, count, split):
+    def examples(self, rng: Rng | None, count: int, split: str) -> Arrays:
         """x: what the network reads, zero, and beside it 1 where the signal begins."""
         y = np.repeat(signal(self.samples)[None, :, None], count, 0)
         x = np.zeros((count, self.samples, 2), "float32")
         x[:, 0, 1] = 1
         return x, y
 
-    def batches(self, data, epoch=0):
-        every = in_order(*data.train).batch(1, drop_remainder=True)
-        return every.take(self.steps_per_epoch) if self.steps_per_epoch else every
+    def batches(self, data: Examples, epoch: int = 0) -> Batches:
+        return self.taken(in_order(*data.train).batch(1, drop_remainder=True))
 
-    def make_cell(self):
+    def make_cell(self, **more: Any) -> Any:
         import keras
 
         draw = keras.initializers.RandomNormal(stddev=self.init_scale)
-        more = {"kernel_initializer": draw, "recurrent_initializer": draw}
-        if "LSTM" in self.cell:
-            more["forget_bias"] = self.forget_bias
-        return super().make_cell(**more)
+        more = {"kernel_initializer": draw, "recurrent_initializer": draw} | more
+        own = self.cell_arguments
+        if "forget_bias" in arguments(self.cell):
+            own = {"forget_bias": self.forget_bias} | own
+        return self.wrapped(make_cell(self.cell, self.units, own, **more))
 
-    def network(self, features, targets):
+    def network(self, features: tuple[int, ...], targets: tuple[int, ...]) -> Model:
         import keras
 
         x = keras.Input((None, 2), name="zeros_and_start")
         y, before, after = self.carried(x[..., :1])
         return keras.Model([x, *before], [keras.layers.Dense(1, name="output")(y), *after])
 
-    def losses(self, model, x, y, state, training=False):
+    def losses(
+        self, model: Model, x: Tensor, y: Tensor, state: list[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         import tensorflow as tf
 
         goes_on = 1 - x[:, 0, 1:]
-        found, *state = model([x, *(s * tf.cast(goes_on, s.dtype) for s in state)])
+        start = [s * tf.cast(goes_on, s.dtype) for s in state]
+        found, *state = model([x, *start], training=training)
         error = tf.square(tf.cast(found, y.dtype) - y)
         return tf.reduce_mean(error, [1, 2]) / float(np.var(signal(self.samples))), state
 
-    def reproduced(self, model, data):
+    def reproduced(self, model: Model, data: Examples) -> np.ndarray:
         import tensorflow as tf
 
         x = tf.constant(data.test[0])
         return np.asarray(model([x, *self.initial_state(model, 1)])[0])[0, :, 0]
 
-    def figure(self, model, data):
+    def figure(self, model: Model, data: Examples) -> Figure:
         from matplotlib.figure import Figure
 
         truth, found = data.test[1][0, :, 0], self.reproduced(model, data)
@@ -107,38 +113,10 @@ class Waveform(Task):
         return figure
 
 
-def signal(samples):
-    """The signal: of largest size 1, then of mean 0."""
+def signal(samples: int) -> np.ndarray:
+    """The signal, scaled to at most 1, then moved to the mean 0."""
     t = DISTANCE * np.arange(samples)
     f = 0.5 * np.sin(2 * t) - 0.05 * np.cos(17 * t + 0.8)
     f += 0.05 * np.sin(25 * t + 10) - 0.02 * np.cos(45 * t + 0.3)
     f /= np.abs(f).max()
     return (f - f.mean()).astype("float32")
-
-
-def size(**more):
-    defaults = {
-        "epochs": 100,
-        "train_examples": 200,
-        "optimizer": "adam",
-        "learning_rate": 1e-2,
-        "warm_up": 1.0,
-        "anneal": "cosine",
-    }
-    return Size(
-        Waveform(**(defaults | more)),
-        paper="Koutnik et al. 2014, arXiv 1402.3511",
-        source="junhyukoh/caffe-lstm, examples/lstm_sequence, with another optimiser",
-    )
-
-
-TARGETS = {
-    "waveform": {
-        "short": size(samples=320, units=15),
-        "deep_short": size(samples=320, units=7, layers=3),
-        # From larger weights the first gradients of 50 units overflow, and three layers come to nothing.
-        "long": size(samples=960, units=50, init_scale=0.05),
-        "deep_long": size(samples=960, units=23, layers=3, init_scale=0.05),
-        "clockwork": size(samples=320, units=36, cell="ClockworkRNNCell"),
-    }
-}
