@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks import report
 from lab.options import parse, settle
+from recipes import TARGETS
 
 ENGINES = "numpy", "eager", "graph", "xla"
 EXACT, CLOSE, MANY = 50, 20, 200  # steps: in float64, in float32, of the mean
@@ -64,7 +65,7 @@ def given(name: str, description: str, line: str, arguments: list[str]):
     parser.add_argument("--data_dir", default=None, help="a folder with Penn Treebank")
     parser.add_argument("--line", default=line, help=f"what train.py would be given; {line}")
     options = parser.parse_args(arguments)
-    recipe, settings, _ = settle(*parse(options.line.split()))
+    recipe, settings, _ = settle(*parse(options.line.split(), TARGETS), TARGETS)
     data = recipe.load(settings["corpus"], options.data_dir or settings["data_dir"])
     return options.line, recipe, settings, data
 

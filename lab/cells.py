@@ -154,9 +154,7 @@ def check_arguments(kind: str, name: str | None, given: dict[str, Any]) -> dict[
     for key, argument in known.items():
         if argument.default is REQUIRED and key not in given:
             raise InputError(f"{kind}={name}: must have --{kind}.{key} with it")
-    return {
-        key: checked(f"{kind}.{key}", known[key].hint, value) for key, value in given.items()
-    }
+    return {key: checked(f"{kind}.{key}", known[key].hint, value) for key, value in given.items()}
 
 
 def make(kind: str, name: str, *values: Any, **given: Any) -> Any:

@@ -42,8 +42,10 @@ class Series:
     words = "whole numbers above 0 with commas between them"
 
     def admits(self, value: object, kind: type) -> bool:
-        return isinstance(value, list | tuple) and bool(value) and all(
-            type(number) is int and number > 0 for number in value
+        return (
+            isinstance(value, list | tuple)
+            and bool(value)
+            and all(type(number) is int and number > 0 for number in value)
         )
 
     def normal(self, value: Any) -> list[int]:
@@ -117,12 +119,20 @@ def checked(name: str, hint: Hint, value: Any, text: str | None = None) -> Any:
     rules = [rule for option in options for rule in getattr(option, "__metadata__", ())]
     names = next((rule.names for rule in rules if hasattr(rule, "names")), None)
     near = nearest(str(value), names) if names else ""
-    raise InputError(f"{name}={repr(value) if text is None else text}: must be {describe(hint)}{near}")
+    raise InputError(
+        f"{name}={repr(value) if text is None else text}: must be {describe(hint)}{near}"
+    )
 
 
 def read(name: str, hint: Hint, text: str) -> Any:
     """The value that a text stands for."""
-    for convert in ({"none": None, "true": True, "false": False}.__getitem__, int, float, series, str):
+    for convert in (
+        {"none": None, "true": True, "false": False}.__getitem__,
+        int,
+        float,
+        series,
+        str,
+    ):
         try:
             value: Any = convert(text)
         except (KeyError, ValueError):

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from lab.fields import InputError
 from lab.memory import keep_memory
 from lab.numpy_learner import NumPyLearner
-from lab.fields import InputError
 from lab.recipe import Recipe
 from lab.run import Arrays
 from lab.task import Batches, Tensor
@@ -99,7 +99,9 @@ class Learner:
         words, rows = gradient.indices, tf.size(gradient.indices)
         last = tf.math.unsorted_segment_max(tf.range(rows), words, gradient.dense_shape[0])
         values = tf.math.unsorted_segment_sum(gradient.values, tf.gather(last, words), rows)
-        return tf.IndexedSlices(values, words, gradient.dense_shape)  # zero but where a word is last
+        return tf.IndexedSlices(
+            values, words, gradient.dense_shape
+        )  # zero but where a word is last
 
     def shards(self, *values: Tensor) -> Iterator[Any]:
         """The rows of some tensors in equal parts, which are independent of one another."""

@@ -95,7 +95,9 @@ class NumPyLearner:
         """One step of the optimizer; the sum of the losses, and the norm of the gradient."""
         with np.errstate(over="ignore", invalid="ignore"):  # train.py looks at what is returned
             losses, self.state = self.predict(x, y, self.state)
-            averaged = losses.size if getattr(self.recipe, "loss", "mean") == "mean" else len(losses)
+            averaged = (
+                losses.size if getattr(self.recipe, "loss", "mean") == "mean" else len(losses)
+            )
             self.network.backward(self.loss.backward(1 / averaged))
             gradients = self.network.gradients
             norm = networks.clip(gradients, self.recipe.clip_norm or math.inf)

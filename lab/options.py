@@ -91,7 +91,9 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     add("--resume", action="store_true", help="continue the run in --out, or the newest one")
     flags = ["--save_seconds", "--save-seconds"]
     add(*flags, default="600", help="at most between two checkpoints; 600 by default")
-    add("--seed", help="of all random numbers but a task's data, which have data_seed; 1 by default")
+    add(
+        "--seed", help="of all random numbers but a task's data, which have data_seed; 1 by default"
+    )
     for name in ("engine", "precision"):
         add(f"--{name}", help=f"{describe(SETTINGS[name])}; {DEFAULTS[name]} by default")
     hint = "show targets, cells and wrappers, and stop"
@@ -146,7 +148,9 @@ def add_fields(
     return names
 
 
-def refuse(rest: list[str], options: argparse.Namespace, names: list[str], targets: Targets) -> None:
+def refuse(
+    rest: list[str], options: argparse.Namespace, names: list[str], targets: Targets
+) -> None:
     """Name the first of the arguments that are no flags, and the flags that are near it."""
     flags = (text.partition("=")[0] for text in rest if text.startswith("--"))
     name = next((flag.lstrip("-").replace("-", "_") for flag in flags if flag.strip("-")), None)
@@ -165,7 +169,9 @@ def read_budget(text: str) -> int:
     number, power, unit = match.groups() if match else ("0", None, "")
     budget = round(float(number) * 10 ** int(power or 0) * UNITS_OF_BUDGET[unit.upper()])
     if not 1 <= budget <= 1e12:
-        raise InputError(f"--budget={text}: must be a number of parameters such as 4650000 or 4.65M")
+        raise InputError(
+            f"--budget={text}: must be a number of parameters such as 4650000 or 4.65M"
+        )
     return budget
 
 

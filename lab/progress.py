@@ -22,7 +22,9 @@ class Progress:
     loss: NonNegative = 0.0  # the sum of those steps' losses
     best_loss: NonNegative | None = None  # on validation, a prediction
     best_epoch: Natural = 0
-    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # a dict of numbers for each epoch
+    history: list[dict[str, Any]] = dataclasses.field(
+        default_factory=list
+    )  # a dict of numbers for each epoch
     step_seconds: list[float] = dataclasses.field(default_factory=list)
     seconds: NonNegative = 0.0
 

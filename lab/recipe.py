@@ -154,7 +154,9 @@ class Recipe(Task[D]):
         return self.wrapped(make_cell(self.cell, self.units, self.cell_arguments, **more))
 
     def wrapped(self, cell: Any) -> Any:
-        return make("wrapper", self.wrapper, cell, **self.wrapper_arguments) if self.wrapper else cell
+        return (
+            make("wrapper", self.wrapper, cell, **self.wrapper_arguments) if self.wrapper else cell
+        )
 
     def taken(self, batches: Batches) -> Batches:
         """An epoch's batches, or the first ``steps_per_epoch`` of them."""

@@ -90,7 +90,9 @@ def train(
     return 0
 
 
-def begin(recipe: Recipe[Any], settings: Settings, data: Any, learner: "AnyLearner", out: Any) -> Run:
+def begin(
+    recipe: Recipe[Any], settings: Settings, data: Any, learner: "AnyLearner", out: Any
+) -> Run:
     """A new run, with a first checkpoint."""
     files = recipe.files(data)
     about = {
@@ -135,7 +137,9 @@ class Training:
         train_loss = progress.loss / size / steps
         train_score, valid_score = recipe.score(train_loss), recipe.score(valid_loss)
         if not math.isfinite(train_score + valid_score):
-            raise NotFinite(f"{name}: {recipe.score_name} {train_score}, on validation {valid_score}")
+            raise NotFinite(
+                f"{name}: {recipe.score_name} {train_score}, on validation {valid_score}"
+            )
         measures = recipe.measures(learner.model, self.data, "valid")
         better = progress.best_loss is None or valid_loss < progress.best_loss
         if better or recipe.reached(measures):
@@ -163,7 +167,12 @@ class Training:
 
     def steps(self, name: str, batches: Any, save_seconds: float) -> None:
         """Train on the batches of an epoch that are left, with a checkpoint now and then."""
-        recipe, learner, progress, saved = self.recipe, self.learner, self.progress, time.monotonic()
+        recipe, learner, progress, saved = (
+            self.recipe,
+            self.learner,
+            self.progress,
+            time.monotonic(),
+        )
         steps, size = len(batches), recipe.predictions(batches)
         with bar(name, recipe.unit, steps * size, progress.step * size) as shown:
             for x, y in batches.skip(progress.step):
@@ -231,7 +240,9 @@ class Training:
         with replacing(run.folder / "model.keras") as path:
             recipe.portable(learner.model, data).save(path)
         shown = recipe.illustrate(learner.model, data, run, settings["seed"])
-        run.say(f"test {recipe.score(test_loss):{DIGITS}}; {shown}\nAll results are in {run.folder}.")
+        run.say(
+            f"test {recipe.score(test_loss):{DIGITS}}; {shown}\nAll results are in {run.folder}."
+        )
         write_json(run.folder / "result.json", result)
         return result
 

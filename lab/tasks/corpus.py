@@ -177,9 +177,7 @@ def split(texts: dict[str, list[str]], level: str) -> Tokens:
     }
 
 
-def encode(
-    origin: str, split: str, tokens: list[str], vocabulary: tuple[str, ...]
-) -> np.ndarray:
+def encode(origin: str, split: str, tokens: list[str], vocabulary: tuple[str, ...]) -> np.ndarray:
     """The indices of tokens in a vocabulary, that of `<unk>` for what it does not hold."""
     index = {token: number for number, token in enumerate(vocabulary)}
     if unknown := set(tokens) - index.keys():

@@ -39,7 +39,9 @@ def carried(
     floats = keras.config.dtype_policy().variable_dtype
     for number, cell in enumerate(cells, 1):
         start = [
-            keras.Input(size if isinstance(size, tuple) else (size,), name=f"{name}_{number}", dtype=floats)
+            keras.Input(
+                size if isinstance(size, tuple) else (size,), name=f"{name}_{number}", dtype=floats
+            )
             for name, size in zip(cell.states, cell.state_size, strict=True)
         ]
         before += start

@@ -58,9 +58,7 @@ class TextRecognition(Transducer):
         if self.longest > LONGEST:
             raise InputError(f"longest={self.longest}: must be at most {LONGEST}, to fit the image")
 
-    def examples(
-        self, rng: Rng, count: int, split: str, fonts: tuple[str, ...] = FONTS
-    ) -> Arrays:
+    def examples(self, rng: Rng, count: int, split: str, fonts: tuple[str, ...] = FONTS) -> Arrays:
         types = [font(name, SCALE * size) for name in fonts for size in SIZES]
         x = np.zeros((count, HEIGHT, WIDTH), "uint8")
         y = np.zeros((count, self.longest + 1), "int32")

@@ -1,12 +1,10 @@
 """Several runs in one picture and one table."""
 
 import contextlib
-import io
 
 import pytest
-from tests.tiny import RUN, call, write_corpus
 
-from recipes import compare
+from tests.tiny import RUN, call, write_corpus
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +22,7 @@ def place(tmp_path_factory):
 
 
 def run(*arguments):
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = compare.main([*arguments])
-    return code, out.getvalue(), err.getvalue()
+    return call(["compare", *arguments])
 
 
 def test_two_runs(place, monkeypatch):

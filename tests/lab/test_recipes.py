@@ -10,16 +10,16 @@ import pytest
 import tensorflow as tf
 
 import tfcells
-from recipes import InputError
-from lab.tasks.corpus import Corpus
-from lab.tasks.language_model import LSTM
+from lab.fields import InputError
 from lab.learner import NOT_DECAYED, Learner
-from recipes.penn_treebank import TARGETS
 from lab.recipe import differences
 from lab.run import Run, load, load_newest, save
+from lab.tasks.corpus import Corpus
+from lab.tasks.language_model import LanguageModel
+from recipes.penn_treebank import TARGETS
 
 ALL = [(target, size) for target, sizes in TARGETS.items() for size in sizes]
-TINY = LSTM(units=6, batch_size=2, steps=5, epochs=1, learning_rate=1.0)
+TINY = LanguageModel(units=6, batch_size=2, steps=5, epochs=1, learning_rate=1.0)
 
 
 def recipe(target, size):
@@ -99,14 +99,15 @@ def test_rates_of_the_papers(target, size, rates):
         (
             "hypernets",
             "paper",
-            {"units": 1000, "hyper_units": 128, "signal_units": 4, "layer_norm": True}
+            {"units": 1000, "hyper_units": 128, "embedding_units": 4, "layer_norm": True}
             | {"dropout": 0.1, "recurrent_dropout": 0.1, "clip_norm": 1, "batch_size": 128}
             | {"steps": 100, "level": "char"},
         ),
     ],
 )
 def test_fields_of_the_papers(target, size, fields):
-    found = dataclasses.asdict(recipe(target, size))
+    one = recipe(target, size)
+    found = one.values() | one.cell_arguments
     assert {name: found[name] for name in fields} == fields
 
 
@@ -380,7 +381,10 @@ def test_sample_has_as_many_words_as_asked(level, corpus):
         ("level", "sentence"),
         ("tied", "maybe"),
         ("one_hot", "1"),
+        ("cell.forget_bias", "inf"),
         ("forget_bias", "inf"),
+        ("cell", "LSTN"),
+        ("wrapper", "1"),
     ],
 )
 def test_bad_value_is_refused_by_name(field, text):
@@ -393,14 +397,15 @@ def test_good_values_are_read_by_their_type():
     changed = TINY.replace(**texts, level="char", steps_per_epoch="3")
     assert (changed.units, changed.learning_rate, changed.tied) == (7, 1e-3, True)
     assert (changed.clip_norm, changed.level, changed.steps_per_epoch) == (None, "char", 3)
-    assert differences(changed, TINY)[:2] == [
+    assert differences(changed, TINY)[:3] == [
+        "units=7 (was 6)",
         "learning_rate=0.001 (was 1.0)",
         "steps_per_epoch=3 (was None)",
     ]
 
 
 def test_unknown_field_names_the_nearest():
-    with pytest.raises(InputError, match="no field 'unit'; did you mean units"):
+    with pytest.raises(InputError, match="no field 'unit' here; did you mean units"):
         TINY.replace(unit="3")
 
 
@@ -413,8 +418,8 @@ def test_recipe_checks_itself_in_python_too():
 
 @pytest.mark.parametrize("target, size", ALL)
 def test_recipe_survives_json(target, size):
-    saved = json.loads(json.dumps(dataclasses.asdict(recipe(target, size))))
-    assert type(recipe(target, size))(**saved) == recipe(target, size)
+    saved = json.loads(json.dumps(recipe(target, size).values()))
+    assert recipe(target, size).with_values(saved) == recipe(target, size)
 
 
 # The run's files.

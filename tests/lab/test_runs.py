@@ -21,18 +21,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tests.tiny import RUN, call, write_corpus
 
 import lab.checkpoints
 import lab.learner
 import lab.run
-import train
+import lab.training
 from benchmarks import kills
+from lab.fields import InputError
+from lab.run import Run, load, save
 from lab.tasks.corpus import from_vocabulary
 from lab.tasks.generation import generate
-from lab.tasks.language_model import LSTM
-from lab.recipe import InputError
-from lab.run import Run, load, save
+from lab.tasks.language_model import LanguageModel
+from tests.tiny import RUN, call, write_corpus
 
 
 @pytest.fixture(scope="session")
@@ -123,7 +123,7 @@ def test_generate(place):
 
 def test_a_prompt_is_read(randomise):
     """What follows is likely after the end of a sentence and the prompt."""
-    recipe = LSTM(units=6, batch_size=2, steps=5, epochs=1, learning_rate=1.0)
+    recipe = LanguageModel(units=6, batch_size=2, steps=5, epochs=1, learning_rate=1.0)
     corpus = from_vocabulary(["<eos>", *"abcdef"], "word")
     model = randomise(recipe.build(corpus))
     for weight in model.trainable_variables:
@@ -488,18 +488,18 @@ class Kill(BaseException):
 def test_killed_at_any_renaming_of_arrays(place, monkeypatch):
     """Whichever file is in its place by then, also where an epoch without a new best came before."""
     losses = [5.0, 6.0, 4.0]
-    one_epoch, mean_loss, replace = train.one_epoch, train.mean_loss, os.replace
+    epoch, mean_loss, replace = lab.training.Training.epoch, lab.training.mean_loss, os.replace
 
-    def with_loss(recipe, data, learner, progress, *rest):
-        number = progress.epoch
+    def with_loss(self, *rest):
+        number = self.progress.epoch
         monkeypatch.setattr(
-            train,
+            lab.training,
             "mean_loss",
-            lambda *given: losses[number] if given[3] == "valid" else mean_loss(*given),
+            lambda *given: losses[number] if given[2] == "valid" else mean_loss(*given),
         )
-        one_epoch(recipe, data, learner, progress, *rest)
+        epoch(self, *rest)
 
-    monkeypatch.setattr(train, "one_epoch", with_loss)
+    monkeypatch.setattr(lab.training.Training, "epoch", with_loss)
     line = f"{RUN} --epochs {len(losses)} --save_seconds 0"
     assert call(f"{line} --out whole")[0] == 0
     assert load(place / "whole" / "best.npz")[1]["epoch"] == 3
@@ -600,9 +600,7 @@ def history_of(folder):
 
 def test_every_epoch_begins_with_the_text(place, monkeypatch):
     begun, before = [], lab.learner.Learner.start
-    monkeypatch.setattr(
-        lab.learner.Learner, "start", lambda self: (begun.append(1), before(self))
-    )
+    monkeypatch.setattr(lab.learner.Learner, "start", lambda self: (begun.append(1), before(self)))
     assert call(f"{RUN} --out new")[0] == 0
     assert len(begun) == 3  # when it is made, and for two epochs
 
