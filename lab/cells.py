@@ -79,9 +79,9 @@ class Argument(NamedTuple):
 
 
 @functools.cache
-def arguments(name: str) -> dict[str, Argument]:
+def arguments(name: str | None) -> dict[str, Argument]:
     """What a class of the table takes besides units, cell and seed, and what its bases take."""
-    node = definition(name)
+    node = definition(name) if name else None
     if node is None:
         return {}
     inits = [each for each in node.body if isinstance(each, ast.FunctionDef)]
@@ -138,7 +138,7 @@ def hint_of(name: str, default: Any) -> Hint:
             return Numbers
         case str():
             return str | None
-    return bool | Number | str | None
+    return bool | int | float | str | None
 
 
 def check_arguments(kind: str, name: str | None, given: dict[str, Any]) -> dict[str, Any]:

@@ -67,14 +67,19 @@ Numbers = Annotated[list, Series()]
 Seed = Annotated[int, Allowed("a whole number from 0 to 4294967295", 0, 2**32 - 1)]
 
 
+WORDS: dict[Hint, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    types.NoneType: "none",
+}
+
+
 def describe(hint: Hint) -> str:
     """A type in words, for a message."""
-    if hint is bool:
-        return "true or false"
-    if hint is types.NoneType:
-        return "none"
-    if hint is str:
-        return "a text"
+    if hint in WORDS:
+        return WORDS[hint]
     if typing.get_origin(hint) is Literal:
         return " or ".join(typing.get_args(hint))
     if typing.get_origin(hint) is Annotated:

@@ -15,10 +15,7 @@ def check_fits(recipe: Recipe[Any], data: Any, *batches: Batches) -> None:
 
     batches: the datasets that it will predict.
     """
-    import keras
-
-    with keras.StatelessScope(initialize_variables=False):
-        model = recipe.build(data)
+    model = recipe.outline(data)
     weights = sum(math.prod(weight.shape) for weight in model.weights)
     predictions = max((each.element_spec[1].shape.num_elements() for each in batches), default=0)
     # At the least: weights, gradients and Adam's two averages; logits, chances and their gradient.

@@ -16,7 +16,8 @@ from tfcells import numpy as networks
 PRECISIONS = "float32", "float64"
 OPTIMIZERS = {"sgd": networks.SGD, "adam": networks.Adam}
 HEEDED = """
-    cell cell.forget_bias epochs patience batch_size learning_rate steps_per_epoch optimizer decay decay_after warm_up
+    cell cell.forget_bias
+    epochs patience batch_size learning_rate steps_per_epoch optimizer decay decay_after warm_up
     anneal clip_norm shards level units layers steps embedding_units unigram_start init_scale loss
     evaluation_batch_size evaluation_steps
     count features data_seed train_examples valid_examples test_examples
@@ -24,18 +25,24 @@ HEEDED = """
 """The fields that may have any value; the others must keep their defaults."""
 
 
-def check(recipe: Recipe[Any], precision: str) -> None:
-    """Refuse, by name, what these networks can't do."""
+def network_of(recipe: Recipe[Any], data: Any, precision: str) -> tuple[Any, Any]:
+    """The recipe's network and loss; an InputError that names what these networks can't do."""
     if precision not in PRECISIONS:
         raise InputError(
             f"--precision={precision}: must be {' or '.join(PRECISIONS)} with --engine numpy"
         )
+    pair = recipe.in_numpy(data, precision)
+    if pair is None:
+        raise InputError(
+            f"--engine numpy: must be graph or eager or xla for cell={recipe.cell} of this target; "
+            "the networks in NumPy are of LSTMCell, for the targets lstm and numbers"
+        )
     for name, value in recipe.values().items():
         default = getattr(type(recipe), name, None)
         if name not in HEEDED and value != default:
-            raise InputError(
-                f"{name}={value!r}: must be {str(default).lower()} with --engine numpy"
-            )
+            text = str(default).lower()
+            raise InputError(f"{name}={value!r}: must be {text} with --engine numpy")
+    return pair
 
 
 class NumPyLearner:
@@ -47,14 +54,7 @@ class NumPyLearner:
     """
 
     def __init__(self, recipe: Recipe[Any], data: Any, seed: int, precision: str) -> None:
-        pair = recipe.in_numpy(data, precision)
-        if pair is None:
-            raise InputError(
-                f"--engine numpy: must be graph or eager or xla for a cell={recipe.cell} of this "
-                "target; the networks in NumPy are of LSTMCell, for the targets lstm and numbers"
-            )
-        check(recipe, precision)
-        self.network, self.loss = pair
+        self.network, self.loss = network_of(recipe, data, precision)
         keras.utils.set_random_seed(seed)
         keras.config.set_dtype_policy(precision)
         self.recipe = recipe

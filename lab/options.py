@@ -9,7 +9,8 @@ import shlex
 import sys
 from typing import Any, Literal, TypedDict, get_type_hints
 
-from lab.cells import TABLE
+from lab.cells import REQUIRED, TABLE
+from lab.cells import arguments as arguments_of
 from lab.fields import (
     Count,
     Hint,
@@ -137,14 +138,20 @@ def add_fields(
     )
     group = parser.add_argument_group("fields of the recipe", text)
     own, values = (fields(shown), shown.values()) if shown else (hints, {})
+    for kind in KINDS:
+        for key, argument in arguments_of(values.get(kind)).items():
+            if argument.default is not REQUIRED:
+                values.setdefault(f"{kind}.{key}", argument.default)
     for name in names:
         flags = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
-        help = argparse.SUPPRESS
+        text = argparse.SUPPRESS
         if name in own:
-            help = describe(own[name]).replace("%", "%%")
+            text = describe(own[name])
             if name in values:
-                help += f"; {values[name]} by default".lower().replace("%", "%%")
-        group.add_argument(*flags, dest=f"field {name}", metavar="VALUE", help=help)
+                value = values[name]
+                text += f"; {str(value).lower() if value in (None, True, False) else value} by default"
+            text = text.replace("%", "%%")
+        group.add_argument(*flags, dest=f"field {name}", metavar="VALUE", help=text)
     return names
 
 

@@ -105,7 +105,7 @@ class Recipe(Task[D]):
         hints = fields(type(self))
         classes = {kind: checked(kind, hints[kind], values.get(kind)) for kind in KINDS}
         known = known_fields(type(self), classes)
-        return self.of({full_name(name, known): value for name, value in values.items()})
+        return self.of({full_name(n, known, classes): v for n, v in values.items()})
 
     def replace(self, **texts: str) -> typing.Self:
         """This recipe with some fields read from text, as a command line gives them.
@@ -118,7 +118,7 @@ class Recipe(Task[D]):
         values = {name: value for name, value in values.items() if name in known}
         for name, text in texts.items():
             if name not in KINDS:
-                full = full_name(name, known)
+                full = full_name(name, known, values)
                 values[full] = read(name, known[full], text)
         return self.of(values)
 
@@ -154,9 +154,13 @@ class Recipe(Task[D]):
         return self.wrapped(make_cell(self.cell, self.units, self.cell_arguments, **more))
 
     def wrapped(self, cell: Any) -> Any:
-        return (
-            make("wrapper", self.wrapper, cell, **self.wrapper_arguments) if self.wrapper else cell
-        )
+        """A cell inside the recipe's wrapper, if there is one."""
+        if not self.wrapper:
+            return cell
+        wrapped = make("wrapper", self.wrapper, cell, **self.wrapper_arguments)
+        if getattr(wrapped, "attends", False) and not getattr(cell, "attends", False):
+            raise InputError(f"wrapper={self.wrapper}: must not read a memory, as there is none here")
+        return wrapped
 
     def taken(self, batches: Batches) -> Batches:
         """An epoch's batches, or the first ``steps_per_epoch`` of them."""
@@ -173,11 +177,21 @@ class Recipe(Task[D]):
 
     def parameters(self, data: D | None = None) -> int:
         """The number of trainable scalars, tied ones once, counted without making any."""
+        model = self.outline(self.recall(None) if data is None else data)
+        return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+    def outline(self, data: D) -> Model:
+        """The network, its weights without values; an InputError where the layers don't fit together."""
         import keras
 
-        with keras.StatelessScope(initialize_variables=False):
-            model = self.build(self.recall(None) if data is None else data)
-        return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+        try:
+            with keras.StatelessScope(initialize_variables=False):
+                return self.build(data)
+        except InputError:
+            raise
+        except ValueError as error:
+            reason = next(line for line in str(error).splitlines() if line)
+            raise InputError(f"cell={self.cell}, wrapper={self.wrapper}: {reason}") from error
 
     def in_numpy(self, data: D, dtype: str) -> tuple[Any, Any] | None:
         return None
@@ -231,12 +245,17 @@ def known_fields(recipe: type[Recipe], classes: dict[str, Any]) -> dict[str, Hin
     return found
 
 
-def full_name(name: str, known: dict[str, Hint]) -> str:
+def full_name(name: str, known: dict[str, Hint], classes: dict[str, Any]) -> str:
     """A field's name, which may be given without "cell." before it where nothing else has that name."""
     for full in (name, f"cell.{name}", RENAMED.get(name)):
         if full in known:
             return full
-    raise InputError(f"no field {name!r} here{nearest(name, known)}")
+    kind = name.partition(".")[0] if name.startswith(tuple(f"{kind}." for kind in KINDS)) else ""
+    near = [each for each in known if each.startswith(f"{kind}." if kind else "")]
+    raise InputError(
+        f"no field {name!r} with {kind or 'cell'}={classes.get(kind or 'cell')}"
+        f"{nearest(name, near) if near else ''}"
+    )
 
 
 def differences(one: Recipe, other: Recipe) -> list[str]:

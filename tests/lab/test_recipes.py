@@ -405,7 +405,7 @@ def test_good_values_are_read_by_their_type():
 
 
 def test_unknown_field_names_the_nearest():
-    with pytest.raises(InputError, match="no field 'unit' here; did you mean units"):
+    with pytest.raises(InputError, match="no field 'unit' with cell=LSTMCell; did you mean units"):
         TINY.replace(unit="3")
 
 
