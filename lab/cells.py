@@ -15,6 +15,7 @@ from lab.fields import (
     Number,
     Numbers,
     Rate,
+    Rule,
     Whole,
     checked,
     nearest,
@@ -49,7 +50,7 @@ def load_rows() -> ModuleType:
 TABLE: dict[str, Any] = {row.name: row for row in load_rows().ROWS}
 
 
-class Names:
+class Names(Rule):
     """The names of one kind of the table, written in any case, a cell's with or without "Cell"."""
 
     def __init__(self, kind: str):
@@ -58,10 +59,10 @@ class Names:
         short = {name.lower().removesuffix("cell"): name for name in self.names}
         self.found = short | {name.lower(): name for name in self.names}
 
-    def admits(self, value: object, kind: type) -> bool:
+    def admits(self, value: Any, kind: type) -> bool:
         return isinstance(value, str) and value.lower() in self.found
 
-    def normal(self, value: str) -> str:
+    def normal(self, value: Any, kind: type) -> Any:
         return self.found[value.lower()]
 
 

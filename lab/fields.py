@@ -3,12 +3,13 @@
 A type is all of a field's check: ``Rate`` is a number in [0, 1), and 1.7 is refused by name.
 """
 
+import dataclasses
 import difflib
 import math
 import types
 import typing
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal
 
 from data import CorpusError
 
@@ -23,33 +24,45 @@ BAD_INPUT = InputError, CorpusError, OSError
 """What a mistake of the user, or a failure of a disk, raises."""
 
 
-class Allowed(NamedTuple):
+class Rule:
+    """What an `Annotated` type admits besides its kind, and in which form a field keeps it."""
+
+    words: str
+    names: Sequence[str] = ()
+
+    def admits(self, value: Any, kind: type) -> bool:
+        raise NotImplementedError
+
+    def normal(self, value: Any, kind: type) -> Any:
+        return value
+
+
+@dataclasses.dataclass(frozen=True)
+class Allowed(Rule):
     """The numbers a field may hold: in words, and as the bounds of ``low <= value <= high``."""
 
     words: str
     low: float
     high: float
 
-    def admits(self, value: object, kind: type) -> bool:
-        if type(value) is int or (type(value) is float and kind is float):
-            return self.low <= value <= self.high
-        return False
+    def admits(self, value: Any, kind: type) -> bool:
+        return type(value) in (int, kind) and self.low <= value <= self.high
+
+    def normal(self, value: Any, kind: type) -> Any:
+        return kind(value)  # Keras takes no learning rate of 1
 
 
-class Series:
+class Series(Rule):
     """A list of whole numbers above 0, written 1,2,4."""
 
     words = "whole numbers above 0 with commas between them"
 
-    def admits(self, value: object, kind: type) -> bool:
-        return (
-            isinstance(value, list | tuple)
-            and bool(value)
-            and all(type(number) is int and number > 0 for number in value)
-        )
+    def admits(self, value: Any, kind: type) -> bool:
+        whole = isinstance(value, list | tuple) and all(type(n) is int and n > 0 for n in value)
+        return whole and len(value) > 0
 
-    def normal(self, value: Any) -> list[int]:
-        return list(value)
+    def normal(self, value: Any, kind: type) -> Any:
+        return kind(value)
 
 
 LARGEST, BELOW_ONE = 1_000_000, math.nextafter(1, 0)
@@ -84,8 +97,8 @@ def describe(hint: Hint) -> str:
         return " or ".join(typing.get_args(hint))
     if typing.get_origin(hint) is Annotated:
         return str(hint.__metadata__[0].words)
-    if is_union(hint):
-        return " or ".join(describe(option) for option in typing.get_args(hint))
+    if len(options := options_of(hint)) > 1:
+        return " or ".join(map(describe, options))
     return f"a {(typing.get_origin(hint) or hint).__name__}"
 
 
@@ -95,49 +108,40 @@ def holds(hint: Hint, value: object) -> bool:
         return isinstance(value, str) and value in typing.get_args(hint)
     if typing.get_origin(hint) is Annotated:
         return bool(hint.__metadata__[0].admits(value, hint.__origin__))
-    if is_union(hint):
-        return any(holds(option, value) for option in typing.get_args(hint))
+    if len(options := options_of(hint)) > 1:
+        return any(holds(option, value) for option in options)
     return type(value) is (typing.get_origin(hint) or hint)
 
 
 def normal(hint: Hint, value: Any) -> Any:
-    """The form in which a field keeps a value: 1.0 for 1 where it holds a float, a full name, a list."""
-    for option in typing.get_args(hint) if is_union(hint) else [hint]:
+    """The form in which a field of the type keeps a value that it holds."""
+    for option in options_of(hint):
         if typing.get_origin(option) is Annotated and holds(option, value):
-            rule = option.__metadata__[0]
-            if hasattr(rule, "normal"):
-                return rule.normal(value)
-            if option.__origin__ is float:
-                return float(value)  # Keras takes no learning rate of 1
+            return option.__metadata__[0].normal(value, option.__origin__)
     return value
 
 
-def is_union(hint: Hint) -> bool:
-    return typing.get_origin(hint) in (types.UnionType, typing.Union)
+def options_of(hint: Hint) -> tuple[Hint, ...]:
+    """The types of a union; a type by itself otherwise."""
+    union = typing.get_origin(hint) in (types.UnionType, typing.Union)
+    return typing.get_args(hint) if union else (hint,)
 
 
 def checked(name: str, hint: Hint, value: Any, text: str | None = None) -> Any:
     """The value in its field's form, or an InputError that names the field and what it may hold."""
     if holds(hint, value):
         return normal(hint, value)
-    options = typing.get_args(hint) if is_union(hint) else [hint]
-    rules = [rule for option in options for rule in getattr(option, "__metadata__", ())]
-    names = next((rule.names for rule in rules if hasattr(rule, "names")), None)
+    rules = [rule for each in options_of(hint) for rule in getattr(each, "__metadata__", ())]
+    names = [name for rule in rules for name in rule.names]
     near = nearest(str(value), names) if names else ""
-    raise InputError(
-        f"{name}={repr(value) if text is None else text}: must be {describe(hint)}{near}"
-    )
+    shown = repr(value) if text is None else text
+    raise InputError(f"{name}={shown}: must be {describe(hint)}{near}")
 
 
 def read(name: str, hint: Hint, text: str) -> Any:
     """The value that a text stands for."""
-    for convert in (
-        {"none": None, "true": True, "false": False}.__getitem__,
-        int,
-        float,
-        series,
-        str,
-    ):
+    words = {"none": None, "true": True, "false": False}
+    for convert in (words.__getitem__, int, float, series, str):
         try:
             value: Any = convert(text)
         except (KeyError, ValueError):

@@ -149,7 +149,9 @@ def add_fields(
             text = describe(own[name])
             if name in values:
                 value = values[name]
-                text += f"; {str(value).lower() if value in (None, True, False) else value} by default"
+                text += (
+                    f"; {str(value).lower() if value in (None, True, False) else value} by default"
+                )
             text = text.replace("%", "%%")
         group.add_argument(*flags, dest=f"field {name}", metavar="VALUE", help=text)
     return names

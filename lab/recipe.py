@@ -27,7 +27,6 @@ from lab.task import Batches, D, Model, Task, Tensor
 RENAMED = {"signal_units": "cell.embedding_units"}
 """The names that fields had in version 0.1, which flags and old runs may still use."""
 
-
 KINDS = "cell", "wrapper"
 """The fields that name a class of the table; the class's arguments are in KIND_arguments."""
 
@@ -159,7 +158,9 @@ class Recipe(Task[D]):
             return cell
         wrapped = make("wrapper", self.wrapper, cell, **self.wrapper_arguments)
         if getattr(wrapped, "attends", False) and not getattr(cell, "attends", False):
-            raise InputError(f"wrapper={self.wrapper}: must not read a memory, as there is none here")
+            raise InputError(
+                f"wrapper={self.wrapper}: must not read a memory, as there is none here"
+            )
         return wrapped
 
     def taken(self, batches: Batches) -> Batches:

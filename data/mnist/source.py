@@ -12,7 +12,11 @@ FILES = {"train": "train", "test": "t10k"}
 
 
 def read_folder(folder):
-    """What the IDX files of a folder hold, or None if there are none."""
+    """The training and test digits of a folder's IDX files, or None if there are none.
+
+    Returns (images, labels) of either; images within [0, 1]. A folder with test digits alone is split:
+    nine tenths are for training. Raises CorpusError if a file is damaged or not MNIST's.
+    """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise data.CorpusError(f"--data_dir {folder}: no folder")

@@ -24,7 +24,7 @@ class Digits(SequenceTask):
     `--corpus mnist`: the IDX files of `--data_dir`, else what Keras downloads. Where there are only
     the 10,000 digits of MNIST's test, the first 9,000 are trained on, and tested on the others.
     `--corpus digits`: the 8 x 8 digits of scikit-learn, every tenth for the test. `--corpus auto`: the
-    first of these that can be had. The last ``valid_examples`` of training are for validation. An epoch
+    first of these that is available. The last ``valid_examples`` of training are for validation. An epoch
     is ``train_examples`` digits, drawn without putting back until there is none left. Each is moved by
     up to ``shift`` hundredths of its size along both sides.
     """

@@ -1,4 +1,4 @@
-"""Waves: predict the next sample, then go on alone."""
+"""Waves: predict the next sample, then continue alone."""
 
 import math
 from dataclasses import dataclass

@@ -72,7 +72,7 @@ class Transducer(SequenceTask):
     def answers(self, model: Model, x: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
         """The likeliest answers of a beam search, (rows, steps), and their alignments.
 
-        A beam that has come to its end goes on with NOTHING, at no cost.
+        A beam that has ended continues with NOTHING, at no cost.
         """
         import tensorflow as tf
 

@@ -37,7 +37,7 @@ class Waveform(SequenceTask):
     batch_size: Count = 1
 
     name, unit, speed_name = "waveform", "chunks", "chunks_per_second"
-    score_name = "normalised_mse"
+    score_name = "normalised_mse"  # as the runs of version 0.1 spell it
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -108,7 +108,7 @@ class Waveform(SequenceTask):
         axes = figure.add_subplot(xlabel="sample", ylabel="signal")
         axes.plot(truth, color="0.6", linewidth=3, label="truth")
         axes.plot(found, color="black", linewidth=1, label="output")
-        axes.set_title(f"{self.layers} x {self.units} {self.cell}: normalised MSE {error:.2g}")
+        axes.set_title(f"{self.layers} x {self.units} {self.cell}: normalized MSE {error:.2g}")
         axes.legend()
         return figure
 

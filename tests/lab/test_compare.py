@@ -52,3 +52,14 @@ def test_bad_runs_are_refused_by_name(place, monkeypatch, arguments, culprit):
     code, out, err = run(*arguments, "--out", "no.png")
     assert code == 2 and culprit in err and not out
     assert not (place / "no.png").exists()
+
+
+def test_the_old_name_says_that_it_goes(place, monkeypatch):
+    from recipes import compare
+
+    monkeypatch.chdir(place)
+    with pytest.warns(
+        DeprecationWarning, match="will go in version 0.4: use python train.py compare"
+    ):
+        assert compare.main(["one", "two", "--out", "old.png"]) == 0
+    assert (place / "old.png").exists()

@@ -173,6 +173,58 @@ def test_bad_use_is_refused(place, line, message, monkeypatch):
     refused(line, message)
 
 
+def test_any_cell_is_a_language_model(place):
+    """By name, wrapped, with the units of a budget; and the run is used, and resumed, as any other."""
+    line = f"{RUN.replace('--units 3 ', '')} --cell Gru --cell.reset_after false --budget 1K"
+    line += " --wrapper zoneout --wrapper.rate 0.1 --forget_bias 3"
+    refused(f"{line} --out gru", "no field 'forget_bias' with cell=GRUCell")
+    line = line.removesuffix(" --forget_bias 3")
+    code, out, err = call(f"{line} --out gru")
+    assert code == 0, err
+    result = result_of(place / "gru")
+    recipe = json.loads((place / "gru" / "recipe.json").read_text())["recipe"]
+    assert 900 < result["parameters"] <= 1000 and recipe["units"] > 3
+    assert recipe["cell"] == "GRUCell" and recipe["cell.reset_after"] is False
+    assert (recipe["wrapper"], recipe["wrapper.rate"]) == ("Zoneout", 0.1)
+    assert json.loads(call("evaluate gru")[1])["test_perplexity"] == result["test_perplexity"]
+    assert call("generate gru --words 3")[0] == 0
+    (place / "gru" / "result.json").unlink()
+    code, out, err = call(f"{line} --resume --out gru")
+    assert code == 0, err
+    refused(f"{line.replace('1K', '2K')} --resume --out gru", "units=")
+    refused(
+        f"{line} --cell.reset_after true --resume --out gru", "cell.reset_after=True (was False)"
+    )
+
+
+def test_runs_of_version_0_1_are_used_and_resumed(place):
+    """Their recipe.json has the cell's arguments among the fields, and no cell."""
+    line = (
+        RUN.replace("lstm", "hypernets") + " --hyper_units 3 --signal_units 2 --embedding_units 3"
+    )
+    assert call(f"{line} --out new")[0] == 0
+    result = result_of(place / "new")
+    run = Run(place / "new")
+    about = json.loads((run.folder / "recipe.json").read_text())
+    recipe = {k.removeprefix("cell."): v for k, v in about["recipe"].items() if "." not in k}
+    own = {k.removeprefix("cell."): v for k, v in about["recipe"].items() if "cell." in k}
+    own["signal_units"] = own.pop("embedding_units")
+    for name in ("cell", "wrapper", "init_biases"):
+        del recipe[name]
+    about["recipe"] = recipe | own
+    (run.folder / "recipe.json").write_text(json.dumps(about))
+    for path in (run.checkpoint, run.best):
+        arrays, facts = load(path)
+        save(path, arrays, facts | {"about": about})
+    assert json.loads(call("evaluate new")[1])["test_perplexity"] == result["test_perplexity"]
+    assert call("generate new --words 3")[0] == 0
+    (run.folder / "result.json").unlink()
+    code, out, err = call(f"{line} --resume --out new")
+    assert code == 0, err
+    assert result_of(run.folder)["test_perplexity"] == result["test_perplexity"]
+    refused("hypernets --signal_units 3 --resume --out new", "cell.embedding_units=3 (was 2)")
+
+
 # What a run leaves.
 
 

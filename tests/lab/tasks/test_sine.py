@@ -1,0 +1,19 @@
+"""Waves that a network continues alone."""
+
+import numpy as np
+
+from tests.tiny import recipe
+
+
+def test_a_wave_goes_on_alone():
+    """With a model that adds a constant, what it makes is a line."""
+    task = recipe("sine")
+    model = lambda given: [given[0] + 0.5]  # noqa: E731
+    task_alone = type(task).alone
+    found = task_alone(Standing(), model, np.zeros((2, 4, 1), "float32"), 3)
+    np.testing.assert_allclose(found[..., 0], [[0.5, 1.0, 1.5]] * 2)
+
+
+class Standing:
+    def initial_state(self, model, batch_size):
+        return []

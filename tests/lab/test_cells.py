@@ -1,0 +1,55 @@
+"""The table of cells and wrappers, and their arguments, as they are read without Keras."""
+
+import inspect
+
+import pytest
+
+import tfcells
+from lab.cells import EXPORTED, REQUIRED, TABLE, CellName, WrapperName, arguments
+from lab.fields import InputError, read
+
+SHARED = inspect.signature(tfcells.cells.base.GatedCell).parameters  # what no recipe names
+
+
+def class_of(name):
+    return getattr(tfcells, EXPORTED.get(name, name))
+
+
+def test_the_table_has_the_librarys_cells_and_wrappers():
+    cells, wrappers = (hint.__metadata__[0].names for hint in (CellName, WrapperName))
+    assert cells == sorted(tfcells.CELLS)
+    assert all(issubclass(class_of(name), tfcells.Wrapper) for name in wrappers)
+    assert not set(EXPORTED) - set(TABLE)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_arguments_are_those_of_the_signature(name):
+    """Of the class and of the bases that its **kwargs go to."""
+    found, wanted = arguments(name), {}
+    for base in reversed(class_of(name).__mro__):
+        if base in (tfcells.Cell, tfcells.Wrapper) or not issubclass(base, tfcells.Cell):
+            continue
+        if base.__name__ in ("KernelCell", "GatedCell"):
+            continue
+        signature = inspect.signature(base.__init__).parameters.values()
+        wanted |= {p.name: p.default for p in signature if p.kind is p.POSITIONAL_OR_KEYWORD}
+    for skipped in ("self", "units", "cell", "seed"):
+        wanted.pop(skipped, None)
+    assert found.keys() == wanted.keys()
+    for key, argument in found.items():
+        required = wanted[key] is inspect.Parameter.empty
+        assert argument.default is REQUIRED if required else argument.default == wanted[key]
+
+
+@pytest.mark.parametrize("text", ["LSTMCell", "lstmcell", "lstm", "LSTM", "Lstm"])
+def test_a_cell_is_named_in_any_case_with_or_without_cell(text):
+    assert read("cell", CellName, text) == "LSTMCell"
+    assert read("wrapper", WrapperName | None, "ZONEOUT") == "Zoneout"
+    assert read("wrapper", WrapperName | None, "none") is None
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(
+        InputError, match="cell=GRUCel: must be the name of a cell; did you mean GRUC"
+    ):
+        read("cell", CellName, "GRUCel")

@@ -1,0 +1,31 @@
+"""The table of targets: what --list says without counting, and without Keras."""
+
+import subprocess
+import sys
+
+import pytest
+
+from recipes import TARGETS
+
+SIZES = [(target, size) for target, sizes in TARGETS.items() for size in sizes]
+
+
+@pytest.mark.parametrize("target, size", SIZES)
+def test_the_table_has_the_number_of_parameters(target, size):
+    entry = TARGETS[target][size]
+    assert entry.parameters == entry.recipe.parameters()
+
+
+def test_the_list_imports_neither_keras_nor_tensorflow():
+    code = """if True:
+        import sys, train
+        assert train.main(["--list"]) == 0
+        assert train.main(["rhn", "--cell", "nonsense"]) == 2
+        assert train.main(["rhn", "--cell.depth", "0"]) == 2
+        assert train.main(["rhn", "--budget", "many"]) == 2
+        assert not {"keras", "tensorflow", "tfcells"} & set(sys.modules), "imported"
+    """
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    for name in ("lstm  ", "GRUCell ", "Zoneout ", "4,651,600"):
+        assert name in run.stdout
