@@ -90,8 +90,9 @@ def arguments(name: str | None) -> dict[str, Argument]:
     found: dict[str, Argument] = {}
     if init is None or init.args.kwarg:
         for base in node.bases:
-            if isinstance(base, ast.Name) and base.id not in BASES:
-                found |= arguments(base.id)
+            inherited = ast.unparse(base).rpartition(".")[2]
+            if inherited not in BASES:
+                found |= arguments(inherited)
     if init is not None:
         given, optional = init.args.args, init.args.defaults
         defaults = [None] * (len(given) - len(optional)) + optional + init.args.kw_defaults
@@ -104,9 +105,11 @@ def arguments(name: str | None) -> dict[str, Argument]:
 
 @functools.cache
 def definition(name: str) -> ast.ClassDef | None:
-    """Where the library defines a class."""
+    """Where the library defines a class: in the module that the table names, as a rule."""
+    module = TABLE[name].module.replace(".", "/") + ".py" if name in TABLE else ""
     name = EXPORTED.get(name, name)
-    for path in sorted(library().rglob("*.py")):
+    paths = sorted(library().rglob("*.py"), key=lambda path: not path.as_posix().endswith(module))
+    for path in paths:
         text = path.read_text(encoding="utf-8")
         if f"class {name}(" in text:
             for node in ast.parse(text).body:

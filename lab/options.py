@@ -130,7 +130,8 @@ def add_fields(
     dotted = [name for name in given if name.startswith(tuple(f"{kind}." for kind in KINDS))]
     names = list(dict.fromkeys([*hints, *(name.replace("-", "_") for name in dotted)]))
     short = [name.removeprefix("cell.") for name in hints if name.startswith("cell.")]
-    names += [name for name in [*dict.fromkeys(short), *RENAMED] if name not in names]
+    taken = {*names, *vars(parser.parse_args([]))}
+    names += [name for name in [*dict.fromkeys(short), *RENAMED] if name not in taken]
 
     shown = recipe_of(arguments, targets)
     text = (

@@ -16,7 +16,7 @@ from tests.tiny import TINY, random_corpus, recipe
 def test_the_largest_network_within_the_budget(cell):
     one, corpus = dataclasses.replace(TINY, cell=cell), random_corpus()
     least = dataclasses.replace(one, units=1).parameters(corpus)
-    for budget in (least, 30_000):
+    for budget in (least, least + 30_000):
         units = fitted(one, corpus, budget).units
         assert dataclasses.replace(one, units=units).parameters(corpus) <= budget
         assert dataclasses.replace(one, units=units + 1).parameters(corpus) > budget

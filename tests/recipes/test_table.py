@@ -1,5 +1,6 @@
 """The table of targets: what --list says without counting, and without Keras."""
 
+import pathlib
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 
 from recipes import TARGETS
 
+ROOT = pathlib.Path(__file__).parents[2]
 SIZES = [(target, size) for target, sizes in TARGETS.items() for size in sizes]
 
 
@@ -25,7 +27,8 @@ def test_the_list_imports_neither_keras_nor_tensorflow():
         assert train.main(["rhn", "--budget", "many"]) == 2
         assert not {"keras", "tensorflow", "tfcells"} & set(sys.modules), "imported"
     """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
     for name in ("lstm  ", "GRUCell ", "Zoneout ", "4,651,600"):
         assert name in run.stdout

@@ -32,3 +32,25 @@ def test_waveform_begins_anew_and_carries_its_state():
     np.testing.assert_allclose((first + second) / 2, whole, rtol=1e-4)
     fresh, _ = task.losses(model, x2, y2, noise)
     assert abs(float(fresh[0] - second[0])) > 1e-6
+
+
+def test_noise_acts_in_training_alone(randomise):
+    wrapper = {"wrapper": "recurrentdropout", "wrapper.rate": 0.5}
+    task = recipe("waveform", units=3, samples=40, steps=20, train_examples=2, **wrapper)
+    data = task.load("auto", None)
+    model, (x, y) = randomise(task.build(data)), next(iter(task.batches(data)))
+    state = task.initial_state(model, 1)
+    still, again, noisy = (
+        float(task.losses(model, x, y, state, training=training)[0][0])
+        for training in (False, False, True)
+    )
+    assert still == again != noisy
+
+
+def test_the_forget_bias_is_that_of_cells_that_have_one():
+    assert recipe("waveform").make_cell().forget_bias == 5
+    assert recipe("waveform", forget_bias=2).make_cell().forget_bias == 2
+    assert (
+        recipe("waveform", cell="hyperlstm", **{"cell.forget_bias": 3}).make_cell().forget_bias == 3
+    )
+    assert recipe("waveform", cell="gru").make_cell().units == 15
