@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from lab.task import Task
 from recipes import TARGETS
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -32,3 +33,12 @@ def test_the_list_imports_neither_keras_nor_tensorflow():
     assert run.returncode == 0, run.stderr
     for name in ("lstm  ", "GRUCell ", "Zoneout ", "4,651,600"):
         assert name in run.stdout
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_task_has_all_of_the_protocol(target):
+    """A protocol's own functions return None."""
+    kind = type(next(iter(TARGETS[target].values())).recipe)
+    members = [name for name in vars(Task) if not name.startswith("_")]
+    assert len(members) > 20
+    assert not [name for name in members if getattr(kind, name) is getattr(Task, name)]
