@@ -22,7 +22,7 @@ from lab.fields import (
 )
 
 EXPORTED: dict[str, str] = {"VariationalDropout": "Variational"}
-"""What `tfcells` calls a class of the table, where it is not the table's name."""
+"""The names in `tfcells` of classes that have another name in the table."""
 
 BASES = {"Cell", "KernelCell", "GatedCell", "Wrapper"}
 """Their arguments (initializers, regularizers, ...) are no fields of a recipe."""
@@ -81,7 +81,7 @@ class Argument(NamedTuple):
 
 @functools.cache
 def arguments(name: str | None) -> dict[str, Argument]:
-    """What a class of the table takes besides units, cell and seed, and what its bases take."""
+    """The arguments of a class of the table, but for units, cell and seed, and those of its bases."""
     node = definition(name) if name else None
     if node is None:
         return {}
@@ -173,7 +173,7 @@ def make(kind: str, name: str, *values: Any, **given: Any) -> Any:
 
 
 def make_cell(name: str, units: int, given: dict[str, Any], **more: Any) -> Any:
-    """A cell of so many units. given: its own arguments; more: what every cell takes."""
+    """A cell. given: its own arguments; more: arguments that every cell takes."""
     if name == "ClockworkRNNCell" and "periods" not in given:
         fit = [n for n in range(1, len(PERIODS) + 1) if units % n == 0]
         given = {"periods": PERIODS[: max(fit)]} | given

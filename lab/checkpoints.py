@@ -1,4 +1,4 @@
-"""What a run keeps of a learner and its progress, and how they are put back where they were."""
+"""Checkpoints: a learner and its progress, kept in a run's folder and restored from it."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""What a learner scores on a split; what a run's best weights score, and generate."""
+"""The mean loss of a split; the scores of a run's best weights, and the text they generate."""
 
 import argparse
 import math

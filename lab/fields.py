@@ -21,11 +21,11 @@ class InputError(ValueError):
 
 
 BAD_INPUT = InputError, CorpusError, OSError
-"""What a mistake of the user, or a failure of a disk, raises."""
+"""The exceptions that a mistake of the user, or a failure of a disk, raises."""
 
 
 class Rule:
-    """What an `Annotated` type admits besides its kind, and in which form a field keeps it."""
+    """The check of an `Annotated` type, and the form in which a field keeps a value."""
 
     words: str
     names: Sequence[str] = ()

@@ -40,7 +40,7 @@ DESCRIPTION = """Train a recurrent network, or use one.
 
 
 class Settings(TypedDict):
-    """What recipe.json holds besides the recipe."""
+    """The part of recipe.json that is not the recipe."""
 
     target: str
     size: str

@@ -87,7 +87,7 @@ class Recipe(Task[D]):
             object.__setattr__(self, f"{kind}_arguments", given)
 
     def values(self) -> dict[str, Any]:
-        """What the fields hold, by the names of their flags: {"units": 3, "cell.depth": 2}."""
+        """The values of the fields by the names of their flags: {"units": 3, "cell.depth": 2}."""
         found = {name: getattr(self, name) for name in fields(type(self))}
         for kind in KINDS:
             given = getattr(self, f"{kind}_arguments")
@@ -149,7 +149,7 @@ class Recipe(Task[D]):
     # What tasks share.
 
     def make_cell(self, **more: Any) -> Any:
-        """A layer's cell, inside the recipe's wrapper. more: what every cell takes, initializers say."""
+        """A layer's cell, inside the recipe's wrapper. more: arguments that every cell takes, such as initializers."""
         return self.wrapped(make_cell(self.cell, self.units, self.cell_arguments, **more))
 
     def wrapped(self, cell: Any) -> Any:

@@ -84,7 +84,7 @@ class Run:
         return cls(ROOT / f"{stem}-{max(found)}")
 
     def read(self, name: str) -> Any:
-        """What a JSON file of the run says."""
+        """The content of one of the run's JSON files."""
         path = self.folder / name
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
@@ -99,7 +99,7 @@ class Run:
         return value
 
     def about(self) -> dict[str, Any]:
-        """What recipe.json says."""
+        """The content of recipe.json."""
         about = self.read("recipe.json")
         if not isinstance(about, dict):
             raise InputError(f"{self.folder / 'recipe.json'}: damaged (not an object)")
@@ -254,7 +254,7 @@ def load(path: Path) -> tuple[Arrays, dict[str, Any]]:
 def load_newest(
     path: Path, say: Callable[[str], None], set_aside: bool = False
 ) -> tuple[Arrays, dict[str, Any]]:
-    """What `load` returns, or the one before if that is damaged or missing; `say` is told so.
+    """Load a file, or the one before it if that is damaged or missing; `say` is told so.
 
     set_aside: rename a damaged file, so that the next `save` won't put it in the good one's place.
     """

@@ -1,4 +1,4 @@
-"""What training asks of a task, as a type."""
+"""The methods that training needs of a task, as a type."""
 
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
@@ -19,7 +19,7 @@ class Task(Protocol[D]):
 
     @property
     def unit(self) -> str:
-        """What a prediction is made of, in the plural: "words"."""
+        """The parts of a batch that are predicted, in the plural: "words"."""
 
     @property
     def speed_name(self) -> str:
@@ -41,7 +41,7 @@ class Task(Protocol[D]):
         """A checksum of the data."""
 
     def files(self, data: D) -> dict[str, object]:
-        """What a run's folder keeps of the data, as JSON by file name."""
+        """The facts about the data that a run's folder keeps, as JSON by file name."""
 
     def recall(self, read: Callable[[str], Any] | None) -> D:
         """The data without their examples, from those files; without any, at their usual size."""
@@ -69,7 +69,7 @@ class Task(Protocol[D]):
         """The loss of each prediction, and the state after them."""
 
     def objective(self, losses: Tensor, penalties: Tensor = 0.0) -> Tensor:
-        """What the optimizer minimizes. penalties: the sum of the model's own losses."""
+        """The scalar that the optimizer minimizes. penalties: the sum of the model's own losses."""
 
     # Results.
 
@@ -77,13 +77,13 @@ class Task(Protocol[D]):
         """A mean loss as the papers report it."""
 
     def measures(self, model: Model, data: D, split: str) -> dict[str, float]:
-        """What else tells of success."""
+        """Measures of success besides the loss, by name."""
 
     def reached(self, facts: dict[str, Any]) -> bool:
-        """Whether the measures of an epoch are all that is wanted, so that training ends."""
+        """Whether the measures of an epoch reach the goal, so that training ends."""
 
     def results(self, train: float, valid: float, test: float) -> dict[str, object]:
-        """What result.json says of the task. train, valid, test: mean losses."""
+        """The entries of result.json that depend on the task. train, valid, test: mean losses."""
 
     def portable(self, model: Model, data: D) -> Model:
         """A copy that maps inputs to outputs and can be saved."""

@@ -1,4 +1,4 @@
-"""What ``train.py`` can train: the targets, each with its sizes, the default one first."""
+"""The targets of ``train.py``, each with its sizes, the default one first."""
 
 from lab.recipe import Targets
 from recipes import classics, penn_treebank

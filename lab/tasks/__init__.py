@@ -1,1 +1,1 @@
-"""What can be trained, one file a task."""
+"""The tasks, one file each."""

@@ -259,7 +259,7 @@ class LanguageModel(Recipe[Corpus]):
         return math.exp(loss) if loss < 709 else math.inf
 
     def results(self, train: float, valid: float, test: float) -> dict[str, object]:
-        """What result.json says of the task, from the losses of a prediction."""
+        """Perplexities; of characters the bits per character, too."""
         results: dict[str, object] = {
             "level": self.level,
             "train_perplexity": self.score(train),

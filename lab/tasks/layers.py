@@ -11,7 +11,8 @@ def recurrent(
 ) -> Tensor:
     """Layers of these cells, one after the other: the outputs of all steps.
 
-    drop: acts on each layer's input. The cells are made as they are asked for, in between.
+    cells: may be a generator, so that each draws its seeds when its turn comes. drop: acts on each
+    layer's input.
     """
     import tfcells
 
@@ -26,7 +27,7 @@ def carried(
     drop: Callable[[Tensor], Tensor] = lambda x: x,
     restart: float = 0.0,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """The same with states that go in and come out: outputs, the states before and after.
+    """Layers that take and return their states: the outputs, the states before and after.
 
     restart: the share of rows whose states are set to zero.
     """

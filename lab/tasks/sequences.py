@@ -63,7 +63,7 @@ class SequenceTask(Recipe[Examples]):
             )
 
     def examples(self, rng: Rng, count: int, split: str) -> Arrays:
-        """So many pairs (x, y) as two arrays."""
+        """`count` pairs (x, y) as two arrays."""
         raise NotImplementedError
 
     def network(self, features: tuple[int, ...], targets: tuple[int, ...]) -> Model:
