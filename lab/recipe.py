@@ -149,7 +149,7 @@ class Recipe(Task[D]):
     # What tasks share.
 
     def make_cell(self, **more: Any) -> Any:
-        """A layer's cell, inside the recipe's wrapper. more: arguments that every cell takes, such as initializers."""
+        """A layer's cell in the recipe's wrapper. more: arguments of every cell, such as initializers."""
         return self.wrapped(make_cell(self.cell, self.units, self.cell_arguments, **more))
 
     def wrapped(self, cell: Any) -> Any:
