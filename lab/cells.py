@@ -3,7 +3,9 @@
 import ast
 import functools
 import importlib.util
+import inspect
 import pathlib
+import re
 from types import ModuleType
 from typing import Annotated, Any, NamedTuple
 
@@ -25,7 +27,10 @@ EXPORTED: dict[str, str] = {"VariationalDropout": "Variational"}
 """The names in `tfcells` of classes that have another name in the table."""
 
 BASES = {"Cell", "KernelCell", "GatedCell", "Wrapper"}
-"""Their arguments (initializers, regularizers, ...) are no fields of a recipe."""
+"""Their arguments are no fields of a recipe."""
+
+SHARED = re.compile("(kernel|recurrent|bias)_(initializer|regularizer|constraint)|use_bias")
+"""Arguments that are no fields either, where a cell lists them itself."""
 
 PERIODS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Of a Clockwork RNN that is given none: as many as divide the units."""
@@ -70,6 +75,7 @@ CellName = Annotated[str, Names("cell")]
 WrapperName = Annotated[str, Names("wrapper")]
 
 REQUIRED = object()
+FILLED = "self", "units", "cell", "seed"  # by the recipe, or by Keras
 
 
 class Argument(NamedTuple):
@@ -97,7 +103,7 @@ def arguments(name: str | None) -> dict[str, Argument]:
         given, optional = init.args.args, init.args.defaults
         defaults = [None] * (len(given) - len(optional)) + optional + init.args.kw_defaults
         for argument, default in zip(given + init.args.kwonlyargs, defaults, strict=True):
-            if argument.arg not in ("self", "units", "cell", "seed"):
+            if argument.arg not in FILLED and not SHARED.fullmatch(argument.arg):
                 value = REQUIRED if default is None else literal(default)
                 found[argument.arg] = Argument(hint_of(argument.arg, value), value)
     return found
@@ -127,7 +133,7 @@ def literal(node: ast.expr) -> Any:
 
 def hint_of(name: str, default: Any) -> Hint:
     """The type of an argument's values, from its name and default; the class itself checks the rest."""
-    if name == "depth":
+    if name in ("depth", "rounds", "inner_steps"):  # so many products one after the other
         return Few
     if name == "rate" or name.endswith("_rate"):
         return Rate
@@ -173,8 +179,13 @@ def make(kind: str, name: str, *values: Any, **given: Any) -> Any:
 
 
 def make_cell(name: str, units: int, given: dict[str, Any], **more: Any) -> Any:
-    """A cell. given: its own arguments; more: arguments that every cell takes."""
+    """A cell. given: its own arguments; more: initializers, for a cell that has such weights."""
+    import tfcells
+
     if name == "ClockworkRNNCell" and "periods" not in given:
         fit = [n for n in range(1, len(PERIODS) + 1) if units % n == 0]
         given = {"periods": PERIODS[: max(fit)]} | given
+    mro = getattr(tfcells, EXPORTED.get(name, name)).__mro__
+    taken = {each for base in mro for each in inspect.signature(base.__init__).parameters}
+    more = {each: value for each, value in more.items() if each in taken}
     return make("cell", name, units, **given, **more)

@@ -42,6 +42,7 @@ class Learner:
         self.recipe = recipe
         self.model = recipe.build(data)
         self.weights = self.model.trainable_variables
+        self.idle: list[str] = []  # the weights without a gradient
         self.optimizer = OPTIMIZERS[recipe.optimizer](
             recipe.learning_rate, weight_decay=recipe.weight_decay or None
         )
@@ -67,6 +68,8 @@ class Learner:
         """One step of the optimizer; the sum of the losses, and the norm of the gradient."""
         self.optimizer.learning_rate.assign(rate)
         loss, norm, self.state = self.training_step(x, y, self.state)
+        if self.idle:  # raised here, as what is raised in a graph comes out as another exception
+            raise InputError(f"{', '.join(self.idle)}: no loss of this task depends on it")
         return float(loss), float(norm)
 
     def training_step(
@@ -83,7 +86,10 @@ class Learner:
                 objective += self.recipe.objective(loss, sum(self.model.losses)) * share
                 losses.append(tf.reduce_sum(loss))
                 states.append(end)
-        gradients = [self.summed(g) for g in tape.gradient(objective, self.weights)]
+        gradients = tape.gradient(objective, self.weights)
+        pairs = list(zip(self.weights, gradients, strict=True))
+        self.idle = [weight.path for weight, gradient in pairs if gradient is None]
+        gradients = [self.summed(tf.zeros_like(w) if g is None else g) for w, g in pairs]
         norm = tf.linalg.global_norm(gradients)
         self.update(gradients, norm)
         return tf.add_n(losses), norm, joined(states)

@@ -5,7 +5,17 @@ import inspect
 import pytest
 
 import tfcells
-from lab.cells import BASES, EXPORTED, REQUIRED, TABLE, CellName, WrapperName, arguments
+from lab.cells import (
+    BASES,
+    EXPORTED,
+    FILLED,
+    REQUIRED,
+    SHARED,
+    TABLE,
+    CellName,
+    WrapperName,
+    arguments,
+)
 from lab.fields import InputError, read
 
 
@@ -33,8 +43,7 @@ def test_arguments_are_those_of_the_signature(name):
             continue
         signature = inspect.signature(base.__init__).parameters.values()
         wanted |= {p.name: p.default for p in signature if p.kind is p.POSITIONAL_OR_KEYWORD}
-    for skipped in ("self", "units", "cell", "seed"):
-        wanted.pop(skipped, None)
+    wanted = {k: v for k, v in wanted.items() if k not in FILLED and not SHARED.fullmatch(k)}
     assert found.keys() == wanted.keys()
     for key, argument in found.items():
         required = wanted[key] is inspect.Parameter.empty

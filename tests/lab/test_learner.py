@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tfcells
+from lab.fields import InputError
 from lab.learner import NOT_DECAYED
 from lab.run import load, save
 from tests.tiny import TINY, learner, random_corpus
@@ -116,3 +117,12 @@ def test_learner_goes_on_where_its_arrays_were_taken(corpus, tmp_path):
     assert [other.train(x, y, 0.1) for x, y in batches[3:]] == expected
     for name, array in one.arrays().items():
         np.testing.assert_array_equal(other.arrays()[name], array)
+
+
+def test_a_weight_that_no_loss_depends_on_is_named(corpus):
+    one = learner(TINY, corpus)
+    one.weights = [*one.weights, keras.Variable([1.0], name="idle")]
+    one.optimizer = keras.optimizers.SGD()
+    one.optimizer.build(one.weights)
+    with pytest.raises(InputError, match="idle: no loss of this task depends on it"):
+        one.train(*next(iter(TINY.batches(corpus))), rate=1.0)
