@@ -1,6 +1,7 @@
 """The table of cells and wrappers, and their arguments, as they are read without Keras."""
 
 import inspect
+import itertools
 
 import pytest
 
@@ -34,14 +35,9 @@ def test_the_table_has_the_librarys_cells_and_wrappers():
 def test_arguments_are_those_of_the_signature(name):
     """Of the class and of the bases that its **kwargs go to."""
     found, wanted = arguments(name), {}
-    for base in reversed(class_of(name).__mro__):
-        if (
-            base.__name__ in BASES
-            or "__init__" not in vars(base)
-            or not issubclass(base, tfcells.Cell)
-        ):
-            continue
-        signature = inspect.signature(base.__init__).parameters.values()
+    kinds = itertools.takewhile(lambda kind: kind.__name__ not in BASES, class_of(name).__mro__)
+    for kind in reversed([kind for kind in kinds if "__init__" in vars(kind)]):
+        signature = inspect.signature(kind.__init__).parameters.values()
         wanted |= {p.name: p.default for p in signature if p.kind is p.POSITIONAL_OR_KEYWORD}
     wanted = {k: v for k, v in wanted.items() if k not in FILLED and not SHARED.fullmatch(k)}
     assert found.keys() == wanted.keys()
