@@ -143,7 +143,9 @@ def test_any_cell_has_its_network(target):
         model = task.build(task.recall(None))
         layers = [layer for layer in model._flatten_layers() if isinstance(layer, tfcells.RNN)]
         for layer in layers:
-            inner = getattr(layer.cell, "cell", layer.cell)
+            inner = layer.cell
+            while type(inner).__name__ != cell and hasattr(inner, "cell"):
+                inner = inner.cell
             assert type(inner).__name__ == cell and inner.units == task.units
         assert layers
 
