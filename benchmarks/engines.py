@@ -13,7 +13,8 @@ import time
 import numpy as np
 
 from benchmarks import report
-from recipes.options import parse, settle
+from lab.options import parse, settle
+from recipes import TARGETS
 
 ENGINES = "numpy", "eager", "graph", "xla"
 EXACT, CLOSE, MANY = 50, 20, 200  # steps: in float64, in float32, of the mean
@@ -64,14 +65,14 @@ def given(name: str, description: str, line: str, arguments: list[str]):
     parser.add_argument("--data_dir", default=None, help="a folder with Penn Treebank")
     parser.add_argument("--line", default=line, help=f"what train.py would be given; {line}")
     options = parser.parse_args(arguments)
-    recipe, settings, _ = settle(*parse(options.line.split()))
+    recipe, settings, _ = settle(*parse(options.line.split(), TARGETS), TARGETS)
     data = recipe.load(settings["corpus"], options.data_dir or settings["data_dir"])
     return options.line, recipe, settings, data
 
 
 def train(recipe, data, settings: dict, steps: int) -> tuple[np.ndarray, float]:
     """The mean loss of each of the first steps, and the words per second."""
-    from recipes.learner import make_learner
+    from lab.learner import make_learner
 
     learner = make_learner(recipe, data, settings)
     batches = recipe.batches(data)

@@ -21,7 +21,7 @@ import time
 import numpy as np
 
 from benchmarks import report
-from recipes.run import load, load_newest
+from lab.run import load, load_newest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 EPOCHS = 4

@@ -1,7 +1,7 @@
 """Whole training steps of Zaremba's language models: words/s of train.py, of Keras's fit, of PyTorch.
 
 Embedding, two layers, softmax over 10,000 words, gradients clipped by their norm over all weights, SGD;
-dropout as the recipe has it. Ours goes through `recipes.learner.Learner.train`, batch by batch, as in
+dropout as the recipe has it. Ours goes through `lab.learner.Learner.train`, batch by batch, as in
 train.py. One step without dropout is compared first: its loss and what it does to every weight.
 """
 
@@ -14,9 +14,9 @@ import tensorflow as tf
 from benchmarks import charts, report, rounds
 from benchmarks.limits import Limit, Product, products_of
 from benchmarks.peers import keras_model, notes, torch
-from recipes.corpus import Corpus
-from recipes.learner import Learner
-from recipes.memory import keep_memory
+from lab.learner import Learner
+from lab.memory import keep_memory
+from lab.tasks.corpus import Corpus
 from recipes.penn_treebank import TARGETS
 
 WORDS = 10_000
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
     tables = {"Language models: whole training steps": rows, "Goals": goals}
     remarks = [
         *notes(),
-        "The C library was told to keep freed memory (recipes/memory.py), as train.py does: for all "
+        "The C library was told to keep freed memory (lab/memory.py), as train.py does: for all "
         "contenders, since they share the process.",
         f"Random text of {options.words:,} words. The limit has the products of layers and softmax "
         "alone, of whole batches.",

@@ -7,7 +7,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import matplotlib.figure  # noqa: E402, F401
 
-import recipes.learner  # noqa: E402, F401
-import train  # noqa: E402
+import lab.learner  # noqa: E402, F401
+import lab.progress  # noqa: E402
+import train  # noqa: E402, F401
 
-train.tqdm.get_lock()  # a semaphore: each process that is killed would leave its own behind
+lab.progress.tqdm.get_lock()  # a semaphore: each process that is killed would leave its own behind

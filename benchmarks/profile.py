@@ -16,7 +16,7 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from benchmarks import report
 from benchmarks.language_model import STEPS, WORDS, Ours, random_corpus
-from recipes.memory import keep_memory
+from lab.memory import keep_memory
 from recipes.penn_treebank import TARGETS
 
 SIZES = "medium", "small"

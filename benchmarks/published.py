@@ -9,8 +9,10 @@ import pathlib
 import sys
 
 from benchmarks import report
-from recipes import BAD_INPUT, compare
-from recipes.run import Run
+from lab import compare
+from lab.fields import BAD_INPUT
+from lab.run import Run
+from recipes import TARGETS
 
 PUBLISHED = {  # training and validation perplexity by epoch; the last: test
     # github.com/tensorlayer, a log of its example; five epochs at rate 1, as TensorFlow had it at first
@@ -59,7 +61,7 @@ def main(arguments: list[str]) -> int:
 
 def ours(folder: pathlib.Path) -> tuple[str, tuple]:
     """A run by its engine's name: perplexities of training and validation by epoch, and test."""
-    result, history = Run(folder).read("result.json"), compare.story(Run(folder))["history"]
+    result, history = Run(folder).read("result.json"), compare.story(Run(folder), TARGETS)["history"]
     epochs = [(epoch["train_perplexity"], epoch["valid_perplexity"]) for epoch in history]
     return f"ours, {result['metrics']['engine']}", (epochs, result["test_perplexity"])
 
@@ -81,7 +83,7 @@ def draw(curves: dict):
 
 
 def as_story(name: str, epochs: list, test: float) -> dict:
-    """A curve as `recipes.compare` tells of a run."""
+    """A curve as `lab.compare` tells of a run."""
     history = [
         {"epoch": number, "train_perplexity": train, "valid_perplexity": valid}
         for number, (train, valid) in enumerate(epochs, 1)

@@ -6,7 +6,7 @@ import pathlib
 import platform
 import sys
 
-from recipes.run import write_json, write_text
+from lab.run import write_json, write_text
 
 RESULTS = pathlib.Path(__file__).with_name("results")
 PACKAGES = ("tensorflow", "keras", "numpy", "torch")

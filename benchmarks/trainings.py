@@ -6,17 +6,17 @@ what was stopped is gone on with. What is missing is said.
 """
 
 import argparse
-import dataclasses
 import json
 import pathlib
 import subprocess
 import sys
 
 from benchmarks import report
-from recipes.compare import draw, story, write
-from recipes.options import parse, recall, settle
-from recipes.recipe import InputError
-from recipes.run import ROOT, Run
+from lab.compare import draw, story, write
+from lab.fields import InputError
+from lab.options import parse, recall, settle
+from lab.run import ROOT, Run
+from recipes import TARGETS
 
 
 def tied(**changed) -> str:
@@ -136,17 +136,17 @@ def train(line: str, data_dir: str | None):
 
 def find(line: str) -> dict | None:
     """What there is to say of a run that is finished: of its folder, or as a report has it."""
-    options, overrides = parse(line.split())
+    options, overrides = parse(line.split(), TARGETS)
     try:
-        recipe = settle(options, overrides)[0]
+        recipe = settle(options, overrides, TARGETS)[0]
     except InputError as error:
         print(f"{line}: {error}", file=sys.stderr)
         return None
     run = Run(folder_of(line))
-    if (run.folder / "result.json").exists() and recall(run)[0] == recipe:
-        return story(run) | {"line": line, "recipe": dataclasses.asdict(recipe)}
+    if (run.folder / "result.json").exists() and recall(run, TARGETS)[0] == recipe:
+        return story(run, TARGETS) | {"line": line, "recipe": recipe.values()}
     for path in (report.RESULTS / f"{name}.json" for name in RUNS):
         for told in json.loads(path.read_text())["runs"] if path.exists() else ():
-            if told["line"] == line and type(recipe)(**told["recipe"]) == recipe:
+            if told["line"] == line and recipe.with_values(told["recipe"]) == recipe:
                 return told
     return None

@@ -22,16 +22,9 @@ class CorpusError(ValueError):
 def find_files(folder):
     """The three files of a corpus in a folder, under either name.
 
-    Args:
-        folder: A path. Looked at are the folder itself and, as in Mikolov's archive,
-            `simple-examples/data/` and `data/` within.
-
-    Returns:
-        A dict split -> `pathlib.Path`, in the order of `FILES`; empty if the folder holds no such
-        file at all.
-
-    Raises:
-        CorpusError: The folder does not exist, or holds some of the files only.
+    They may be in the folder itself or, as in Mikolov's archive, in `simple-examples/data/` or `data/`.
+    Returns a dict split -> `pathlib.Path`, in the order of `FILES`, empty if there is no such file.
+    Raises CorpusError if the folder does not exist, or holds some of the files only.
     """
     name = os.path.expanduser(folder)  # pathlib's raises for an unknown user
     folder = pathlib.Path(name)
@@ -59,8 +52,7 @@ def read_file(path):
 def to_lines(content, origin):
     """The lines of a text without their ends, from its bytes.
 
-    Raises:
-        CorpusError: The text is not UTF-8, or holds nothing but white space; it names `origin`.
+    Raises CorpusError, which names `origin`, if the text is not UTF-8 or only white space.
     """
     try:
         text = content.decode("utf-8")

@@ -26,7 +26,7 @@ if "google.colab" in sys.modules:
     url = "https://github.com/tfcells/tfcells"
     if not os.path.isdir("tfcells"):
         subprocess.run(["git", "clone", "-q", url], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "tfcells"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "tfcells[lab]"], check=True)
     sys.path.insert(0, "tfcells")
 
 # %%
@@ -42,7 +42,7 @@ STEPS = 600 if FULL else 60
 # The language reference that comes with Python, as a stream of word indices.
 
 # %%
-from recipes.corpus import load_corpus
+from lab.tasks.corpus import load_corpus
 
 corpus = load_corpus("pydoc")
 words = corpus.vocabulary

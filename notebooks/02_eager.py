@@ -26,7 +26,7 @@ if "google.colab" in sys.modules:
     url = "https://github.com/tfcells/tfcells"
     if not os.path.isdir("tfcells"):
         subprocess.run(["git", "clone", "-q", url], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "tfcells"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "tfcells[lab]"], check=True)
     sys.path.insert(0, "tfcells")
 
 # %%
@@ -37,7 +37,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 
-from recipes.corpus import load_corpus
+from lab.tasks.corpus import load_corpus
 
 FULL = os.environ.get("TFCELLS_NOTEBOOKS", "full") == "full"
 STEPS = 300 if FULL else 30

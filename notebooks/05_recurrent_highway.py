@@ -26,7 +26,7 @@ if "google.colab" in sys.modules:
     url = "https://github.com/tfcells/tfcells"
     if not os.path.isdir("tfcells"):
         subprocess.run(["git", "clone", "-q", url], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "tfcells"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "tfcells[lab]"], check=True)
     sys.path.insert(0, "tfcells")
 
 # %%
@@ -37,7 +37,7 @@ import numpy as np
 from keras import ops
 
 import tfcells
-from recipes.corpus import load_corpus, windows
+from lab.tasks.corpus import load_corpus, windows
 
 FULL = os.environ.get("TFCELLS_NOTEBOOKS", "full") == "full"
 DEPTHS, EPOCHS, BUDGET, WIDTH = ((1, 2, 3, 5), 12, 150_000, 96) if FULL else ((1, 2), 1, 4_000, 12)

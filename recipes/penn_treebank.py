@@ -1,20 +1,16 @@
 """The language models by target and size, each beside the score it has to reach."""
 
-from recipes.language_model import (
-    LSTM,
-    HighwayStateGate,
-    HyperNetworks,
-    LayerNormLSTM,
-    RecurrentHighwayNetwork,
-)
-from recipes.recipe import Size
+from typing import Any
+
+from lab.recipe import Size, Targets
+from lab.tasks.language_model import LanguageModel
 
 ZAREMBA = "Zaremba et al. 2014, arXiv 1409.2329"
 ZILLY = "Zilly et al. 2017, arXiv 1607.03474"
 SHOHAM = "Shoham & Permuter 2018, arXiv 1805.09238"
 HA = "Ha et al. 2017, arXiv 1609.09106"
 
-SMALL = {
+SMALL: dict[str, Any] = {
     # Ours: at most the 4,651,600 parameters of the small LSTM, at most an hour on two cores: so the
     # wider networks have fewer epochs.
     "embedding_units": 200,
@@ -34,13 +30,13 @@ SMALL = {
     "output_dropout": 0.25,
 }
 
-NORMALISED = SMALL | {
-    # Where c is normalised on its way out its size is free, and grows with the length of the text: a
-    # network that never begins anew can't do it any more (benchmarks/NOTES.md).
+NORMALIZED = SMALL | {
+    # Where c is normalized on its way out its size is free, and grows with the length of the text: a
+    # network whose state never restarts fails in time (benchmarks/NOTES.md).
     "restart": 0.02,
 }
 
-PTB_SOTA = {
+PTB_SOTA: dict[str, Any] = {
     # Of the official code, github.com/jzilly/RecurrentHighwayNetworks, where epoch i, from 0, has
     # 0.2 / 1.02 ** max(i - 19, 0). H's bias is drawn like the weights.
     "units": 830,
@@ -58,15 +54,20 @@ PTB_SOTA = {
     "input_dropout": 0.75,
     "state_dropout": 0.25,
     "output_dropout": 0.75,
+    "init_biases": True,
 }
 
-TARGETS = {
+LSTM: dict[str, Any] = {"cell": "LSTMCell", "cell_arguments": {"forget_bias": 0.0}}
+HYPER_LSTM = {"embedding_units": 4, "layer_norm": True, "forget_bias": 1.0}
+
+TARGETS: Targets = {
     # The learning rate is 1 for the first 4, 6 and 14 epochs, as the text of the paper says and as
     # TensorFlow's ptb_word_lm.py counts them. As there, the cells' biases start at zero, and the
     # softmax's like the weights. Dropout is 1 - keep_prob.
     "lstm": {
         "small": Size(
-            LSTM(
+            LanguageModel(
+                **LSTM,
                 units=200,
                 layers=2,
                 steps=20,
@@ -77,15 +78,16 @@ TARGETS = {
                 decay_after=4,
                 clip_norm=5.0,
                 init_scale=0.1,
-                forget_bias=0.0,
             ),
+            4_651_600,
             paper=ZAREMBA,
             source="table 1, non-regularized; TensorFlow's ptb_word_lm.py: 121.39 / 115.91",
             published="120.7 / 114.5",
             own="119.3 / 115.1",
         ),
         "medium": Size(
-            LSTM(
+            LanguageModel(
+                **LSTM,
                 units=650,
                 layers=2,
                 steps=35,
@@ -96,15 +98,16 @@ TARGETS = {
                 decay_after=6,
                 clip_norm=5.0,
                 init_scale=0.05,
-                forget_bias=0.0,
                 dropout=0.5,
             ),
+            19_775_200,
             paper=ZAREMBA,
             source="table 1, medium; TensorFlow's ptb_word_lm.py: 86.16 / 82.07",
             published="86.2 / 82.7",
         ),
         "large": Size(
-            LSTM(
+            LanguageModel(
+                **LSTM,
                 units=1500,
                 layers=2,
                 steps=35,
@@ -116,15 +119,22 @@ TARGETS = {
                 clip_norm=10.0,
                 shards=1,  # each would read all 36 MB of each recurrent kernel at every step
                 init_scale=0.04,
-                forget_bias=0.0,
                 dropout=0.65,
             ),
+            66_022_000,
             paper=ZAREMBA,
             source="table 1, large; TensorFlow's ptb_word_lm.py: 82.62 / 78.29",
             published="82.2 / 78.4",
         ),
         "tied": Size(
-            LSTM(units=656, recurrent_dropout=0.1, **SMALL | {"epochs": 9}),
+            LanguageModel(
+                cell="LSTMCell",
+                cell_arguments={"forget_bias": 1.0},
+                units=656,
+                recurrent_dropout=0.1,
+                **SMALL | {"epochs": 9},
+            ),
+            4_390_168,
             paper="Inan et al. 2017, arXiv 1611.01462",
             source="not theirs but ours; the score is of their small VD-LSTM with tied embeddings",
             published="89.9 / 85.1",
@@ -133,7 +143,13 @@ TARGETS = {
     },
     "lnlstm": {
         "small": Size(
-            LayerNormLSTM(units=656, **NORMALISED | {"epochs": 8}),
+            LanguageModel(
+                cell="LayerNormLSTMCell",
+                cell_arguments={"forget_bias": 1.0},
+                units=656,
+                **NORMALIZED | {"epochs": 8},
+            ),
+            4_396_728,
             paper="Ba et al. 2016, arXiv 1607.06450",
             source="ours; the paper has no language model of Penn Treebank",
             own="91.4 / 84.9",
@@ -141,18 +157,26 @@ TARGETS = {
     },
     "rhn": {
         "small": Size(
-            RecurrentHighwayNetwork(units=448, depth=4, **SMALL),
+            LanguageModel(
+                cell="RHNCell",
+                cell_arguments={"depth": 4, "transform_bias": -2.0},
+                units=448,
+                init_biases=True,
+                **SMALL,
+            ),
+            3_888_216,
             paper=ZILLY,
             source="ours; the paper's smallest has 23 million parameters",
             own="87.9 / 82.3",
         ),
         "paper": Size(
-            RecurrentHighwayNetwork(
-                depth=10,
-                transform_bias=-2.0,
+            LanguageModel(
+                cell="RHNCell",
+                cell_arguments={"depth": 10, "transform_bias": -2.0},
                 weight_decay=1e-7,
                 **PTB_SOTA,
             ),
+            23_482_400,
             paper=ZILLY,
             source="table 1, variational RHN + WT; rhn_train.py's ptb_sota",
             published="67.9 / 65.4",
@@ -160,39 +184,51 @@ TARGETS = {
     },
     "hsg": {
         "small": Size(
-            HighwayStateGate(units=448, depth=4, **SMALL),
+            LanguageModel(
+                cell="HighwayStateGateRHNCell",
+                cell_arguments={"depth": 4, "transform_bias": -2.0, "gate_bias": -2.0},
+                units=448,
+                init_biases=True,
+                **SMALL,
+            ),
+            4_290_072,
             paper=SHOHAM,
             source="ours; the paper's models are larger",
         ),
         # Depth 40 and the biases of the only published code, github.com/asahi417/LSTMCell; the rest
         # as rhn's. The paper's own scores could not be verified.
         "paper": Size(
-            HighwayStateGate(
-                depth=40,
-                transform_bias=-2.5,
-                gate_bias=-2.5,
+            LanguageModel(
+                cell="HighwayStateGateRHNCell",
+                cell_arguments={"depth": 40, "transform_bias": -2.5, "gate_bias": -2.5},
                 weight_decay=1e-9,
                 **PTB_SOTA,
             ),
+            66_244_830,
             paper=SHOHAM,
             source="asahi417/LSTMCell's hsg; no verified score",
         ),
     },
     "hypernets": {
         "small": Size(
-            HyperNetworks(units=448, hyper_units=64, layer_norm=True, **NORMALISED),
+            LanguageModel(
+                cell="HyperLSTMCell",
+                cell_arguments=HYPER_LSTM | {"hyper_units": 64},
+                units=448,
+                **NORMALIZED,
+            ),
+            3_475_064,
             paper=HA,
             source="ours; the paper has characters alone",
             own="91.1 / 84.9",
         ),
         # Layer-norm HyperLSTM; inputs are one-hot characters: so the paper's parameters add up.
         "paper": Size(
-            HyperNetworks(
+            LanguageModel(
+                cell="HyperLSTMCell",
+                cell_arguments=HYPER_LSTM | {"hyper_units": 128},
                 level="char",
                 units=1000,
-                hyper_units=128,
-                signal_units=4,
-                layer_norm=True,
                 one_hot=True,
                 steps=100,
                 batch_size=128,
@@ -205,6 +241,7 @@ TARGETS = {
                 recurrent_dropout=0.1,
                 evaluation_batch_size=64,
             ),
+            4_923_154,
             paper=HA,
             source="table 1, Layer Norm HyperLSTM; bits per character",
             published="1.281 / 1.250",

@@ -7,7 +7,6 @@ import types
 import keras
 import numpy as np
 import pytest
-import tiny
 
 from benchmarks import __main__ as benchmarks
 from benchmarks import (
@@ -22,6 +21,7 @@ from benchmarks import (
     rounds,
     trainings,
 )
+from tests import tiny
 
 QUICK = "--rounds 2 --seconds 0.001 --units 10"
 LINES = [

@@ -11,11 +11,11 @@ import keras
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from tiny import RUN, call, write_corpus
 
+from lab.recipe import fields
+from lab.run import load, save
 from recipes import TARGETS
-from recipes.recipe import fields
-from recipes.run import load, save
+from tests.tiny import RUN, call, write_corpus
 
 SETTINGS = {
     "deadline": None,

@@ -1,12 +1,18 @@
-"""train.py in this process, on a tiny text."""
+"""Tiny recipes and data, and train.py in this process."""
 
 import contextlib
+import gzip
 import io
 import pathlib
 import random
 import signal
 
+import numpy as np
+
 import train
+from lab.tasks.corpus import Corpus
+from lab.tasks.language_model import LanguageModel
+from recipes import TARGETS
 
 RUN = (
     "lstm --corpus text --layers 1 --units 3 --batch_size 2 --steps 4 --epochs 2 --engine eager "
@@ -14,6 +20,7 @@ RUN = (
     "--learning_rate 0.01"
 )
 PATIENCE = 120  # seconds
+TINY = LanguageModel(units=6, batch_size=2, steps=5, epochs=1, learning_rate=1.0)
 
 
 def write_corpus(folder: pathlib.Path, letters="abcdefgh", seed=0):
@@ -48,3 +55,34 @@ def out_of_patience(*_):
 
 class Hangs(BaseException):
     """What train.py can't take for an error of its user's."""
+
+
+def random_corpus():
+    """A corpus of seven random words."""
+    random = np.random.default_rng(0)
+    streams = [random.integers(0, 7, n, dtype=np.int32) for n in (101, 30, 30)]
+    return Corpus("random", "word", ("<eos>", *"abcdef"), *streams)
+
+
+def learner(recipe, corpus):
+    from lab.learner import Learner
+
+    return Learner(recipe, corpus, seed=1, engine="graph", precision="float32")
+
+
+def idx(array):
+    head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    return head + array.astype("u1").tobytes()
+
+
+def write_mnist(folder, images, labels, stem="t10k"):
+    folder.mkdir(exist_ok=True)
+    (folder / f"{stem}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
+    (folder / f"{stem}-labels-idx1-ubyte").write_bytes(idx(labels))
+
+
+def recipe(target, **values):
+    """The recipe of a target's default size, with some fields changed."""
+    return next(iter(TARGETS[target].values())).recipe.replace(
+        **{name: str(value) for name, value in values.items()}
+    )

@@ -36,7 +36,7 @@ class File(NamedTuple):
     name: str
 
     def verify(self, content, origin):
-        """Returns `content`, the bytes of this file, or raises CorpusError with their `origin`."""
+        """`content`, if it is the bytes of this file; else CorpusError with their `origin`."""
         if len(content) != self.size:
             fault = f"{len(content):,} bytes instead of {self.size:,}"
         elif (sha256 := hashlib.sha256(content).hexdigest()) != self.sha256:
@@ -60,11 +60,8 @@ FILES = _read_checksums()
 def read_folder(folder):
     """The text of Penn Treebank from a folder that may hold it.
 
-    Returns:
-        A dict split -> list of lines; empty if `data.find_files` finds none of the files.
-
-    Raises:
-        CorpusError: The folder does not exist, or a file is missing or not Penn Treebank's.
+    Returns a dict split -> list of lines; empty if `data.find_files` finds none of the files. Raises
+    CorpusError if the folder does not exist, or a file is missing or not Penn Treebank's.
     """
     texts = {}
     for split, path in data.find_files(folder).items():
@@ -82,18 +79,14 @@ def read_cache(folder):
 
 
 def download(folder, timeout=5.0):
-    """Downloads the three files into a folder: from the original archive, else from the mirror.
+    """Download the three files into a folder: from the original archive, else from the mirror.
 
     All are fetched and verified before the first is written, each under a temporary name first;
-    so the folder holds whole and right files or, after a failure, what it held before.
+    so the folder holds whole and right files or, after a failure, what it held before. The folder is
+    made if needed. A server that is silent for `timeout` seconds is given up.
 
-    Args:
-        folder: The path to write to; made if needed.
-        timeout: Seconds of silence, at any stage, after which a server is given up.
-
-    Raises:
-        CorpusError: Neither source gave the right files; it says what each gave.
-        OSError: The folder can't be written.
+    Raises CorpusError if neither source has the right files, and says what each has; OSError if the
+    folder can't be written.
     """
     faults = []
     for fetch in (_fetch_archive, _fetch_mirror):
@@ -127,12 +120,8 @@ def read_archive(archive):
     Only regular members with exactly the right name are read, and no more of them than their
     known size, so no archive can write, lead out of its folder, or fill the memory.
 
-    Args:
-        archive: The bytes of the archive.
-
-    Raises:
-        CorpusError: A member is missing or not Penn Treebank's.
-        tarfile.TarError, zlib.error, EOFError, OSError: The bytes are no whole archive.
+    archive: its bytes. Raises CorpusError if a member is missing or not Penn Treebank's;
+    tarfile.TarError, zlib.error, EOFError or OSError if the bytes are no whole archive.
     """
     wanted = {f"{ARCHIVE_FOLDER}/{file.name}": split for split, file in FILES.items()}
     contents = {}
@@ -153,8 +142,7 @@ def _fetch(url, timeout, limit):
     A thread reads, so that a name server that keeps silent is given up in time as well: the
     time-out of a socket does not cover it.
 
-    Raises:
-        OSError: The server can't be reached, or kept silent for `timeout` seconds.
+    Raises OSError if the server can't be reached, or is silent for `timeout` seconds.
     """
     chunks = queue.SimpleQueue()
 
@@ -185,7 +173,7 @@ def _fetch(url, timeout, limit):
 
 
 def _write(path, content):
-    """Writes a file whole or not at all."""
+    """Write a file whole or not at all."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -1,6 +1,6 @@
-"""Prepares `pydoc_data.topics`, the texts of `help("TOPIC")`, the way Mikolov prepared PTB.
+"""Prepare `pydoc_data.topics`, the texts of `help("TOPIC")`, the way Mikolov prepared PTB.
 
-Every CPython ships them, so this corpus needs neither network nor licence. It is small, and differs
+Every CPython ships them, so this corpus needs neither network nor license. It is small, and differs
 a little from one version of Python to the next: perplexities compare only within a version.
 
 - Prose only: a paragraph, or an item of a list, that begins with a capital letter and ends with a
@@ -39,8 +39,7 @@ _WORD = re.compile(rf"n't|{_CLITIC}|\w+(?:[./-]\w+)*|[$%&]", re.ASCII)
 def topics():
     """The texts, as a dict topic -> str.
 
-    Raises:
-        data.CorpusError: This Python ships without them.
+    Raises CorpusError if this Python ships without them.
     """
     try:
         from pydoc_data import topics as module
@@ -82,14 +81,8 @@ def _words(sentence):
 def prepare(texts):
     """The corpus of some topics.
 
-    Args:
-        texts: A dict topic -> str, such as `topics()`.
-
-    Returns:
-        A dict split -> list of lines, the topics of a split in alphabetical order.
-
-    Raises:
-        data.CorpusError: A split is empty.
+    texts: a dict topic -> str, such as `topics()`. Returns a dict split -> list of lines, the topics of
+    a split in alphabetical order. Raises CorpusError if a split is empty.
     """
     kept, seen = {}, set()
     for topic in sorted(texts, key=lambda topic: (len(texts[topic]), topic)):

@@ -35,7 +35,7 @@ def draw(rng):
 
 
 def draw_different(rng, count, exclude=()):
-    """So many different strings, none of them in `exclude`, in the order in which they came."""
+    """`count` different strings, none of them in `exclude`, in the order of drawing."""
     seen, found = set(exclude), []
     while len(found) < count:
         string = draw(rng)
@@ -48,8 +48,7 @@ def draw_different(rng, count, exclude=()):
 def legal(string):
     """For each symbol of a string but the last, the symbols that may come next.
 
-    Raises:
-        ValueError: The string is not one of the grammar.
+    Raises ValueError if the string is not one of the grammar.
 
     >>> legal("BPBPTVVEPE")
     ['TP', 'B', 'TP', 'TV', 'TV', 'PV', 'E', 'P', 'E']

@@ -13,16 +13,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import RUN, call, write_corpus
 
 import tfcells.from_scratch
+from lab.learner import make_learner
+from lab.numpy_learner import HEEDED, NumPyLearner
+from lab.recipe import fields
+from lab.run import load
+from lab.tasks.corpus import Corpus
+from lab.tasks.language_model import LanguageModel as Recipe
 from recipes import TARGETS
-from recipes.corpus import Corpus
-from recipes.language_model import LSTM as Recipe
-from recipes.learner import make_learner
-from recipes.numpy_learner import HEEDED, NumPyLearner
-from recipes.recipe import fields
-from recipes.run import load
+from tests.tiny import RUN, call, write_corpus
 from tfcells.from_scratch import (
     LSTM,
     SGD,
@@ -411,7 +411,7 @@ SMALL = Recipe(
     learning_rate=1.0,
     clip_norm=2.0,
     init_scale=0.3,
-    forget_bias=0.5,
+    cell_arguments={"forget_bias": 0.5},
 )
 
 
@@ -510,7 +510,7 @@ def test_numbers_are_learnt_as_by_keras(learner):
 
 def test_heeded_fields_are_fields():
     numbers = TARGETS["numbers"]["ten"].recipe
-    assert set(HEEDED) < fields(Recipe).keys() | fields(numbers).keys()
+    assert set(HEEDED) < fields(SMALL).keys() | fields(numbers).keys()
 
 
 ENGINE = f"{RUN} --dropout 0 --layers 2 --engine numpy"

@@ -1,0 +1,1 @@
+"""MNIST from a folder of its IDX files; `source` reads them."""

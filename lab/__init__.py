@@ -1,0 +1,1 @@
+"""The lab: how a network is trained, evaluated and compared."""

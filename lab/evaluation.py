@@ -1,0 +1,90 @@
+"""The mean loss of a split; the scores of a run's best weights, and the text they generate."""
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from lab.checkpoints import Best, NotFinite, find_best
+from lab.fields import InputError
+from lab.options import Settings, recall
+from lab.progress import bar
+from lab.recipe import Recipe, Targets
+from lab.run import Run
+from lab.task import Batches
+
+if TYPE_CHECKING:
+    from lab.learner import AnyLearner
+
+
+def mean_loss(
+    learner: "AnyLearner", data: Any, split: str, check: Callable[[], None] = lambda: None
+) -> float:
+    """The loss of a prediction, averaged over a split; `check` is called now and then."""
+    recipe = learner.recipe
+    batches = recipe.evaluation(data, split)
+    size = recipe.predictions(batches)
+    total, predictions = 0.0, 0
+    with bar(split, recipe.unit, len(batches) * size) as shown:
+        for loss, number in learner.evaluate(batches):
+            total += loss
+            predictions += number
+            shown.update(size)
+            check()
+    return total / predictions
+
+
+def evaluate(options: argparse.Namespace, targets: Targets) -> dict[str, Any]:
+    """The scores of a run's best weights on its own corpus, or another in its vocabulary."""
+    run = Run(options.run)
+    recipe, settings = recall(run, targets)
+    best, own = find_best(run), options.corpus is None
+    corpus = settings["corpus"] if own else options.corpus
+    known = recipe.recall(run.read)
+    data = recipe.load(corpus, options.data_dir or settings["data_dir"], known)
+    if own:
+        check_data(run, recipe, data)
+    learner = learned(recipe, settings, known, best, *splits(recipe, data))
+    valid, test = (mean_loss(learner, data, split) for split in ("valid", "test"))
+    if not math.isfinite(recipe.score(valid) + recipe.score(test)):
+        raise NotFinite(f"{recipe.score_name} {recipe.score(valid)}, on test {recipe.score(test)}")
+    scores = recipe.results(0.0, valid, test)
+    scores = {name: value for name, value in scores.items() if not name.startswith("train_")}
+    scores |= recipe.measures(learner.model, data, "test")
+    return {"run": str(run.folder), "corpus": data.name, "epoch": best.epoch, **scores}
+
+
+def generate(options: argparse.Namespace, targets: Targets) -> str:
+    """Text that a run's best weights generate."""
+    run = Run(options.run)
+    recipe, settings = recall(run, targets)
+    best, known = find_best(run), recipe.recall(run.read)
+    prompt = recipe.prompt(known, options.prompt)
+    learner = learned(recipe, settings, known, best)
+    seed = settings["seed"] if options.seed is None else options.seed
+    return recipe.sample(learner.model, known, options.words, seed, options.temperature, prompt)
+
+
+def learned(
+    recipe: Recipe[Any], settings: Settings, data: Any, best: Best, *batches: Batches
+) -> "AnyLearner":
+    """A learner with a run's best weights, to predict such batches."""
+    # Keras and TensorFlow are imported here, where the input is known to be good.
+    from lab.learner import make_learner
+    from lab.memory import check_fits
+
+    check_fits(recipe, data, *batches)
+    learner = make_learner(recipe, data, settings)
+    best.give(learner)
+    return learner
+
+
+def check_data(run: Run, recipe: Recipe[Any], data: Any, name: str = "") -> None:
+    """Refuse data that a run was not begun with."""
+    if run.about().get("data_sha256") != recipe.fingerprint(data):
+        raise InputError(f"{name}{run.folder} was begun with another corpus than {data.name}")
+
+
+def splits(recipe: Recipe[Any], data: Any) -> list[Batches]:
+    """The batches of validation and test."""
+    return [recipe.evaluation(data, split) for split in ("valid", "test")]

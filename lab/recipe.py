@@ -1,0 +1,276 @@
+"""A recipe: a frozen dataclass whose types say what each field may hold.
+
+Neither Keras nor TensorFlow is imported where a recipe is read, so a mistake on the command line is
+answered at once.
+"""
+
+import dataclasses
+import math
+import typing
+from typing import Any, Literal, NamedTuple
+
+from lab.cells import CellName, WrapperName, arguments, check_arguments, make, make_cell
+from lab.fields import (
+    Count,
+    Few,
+    Hint,
+    InputError,
+    NonNegative,
+    Positive,
+    Whole,
+    checked,
+    nearest,
+    read,
+)
+from lab.task import Batches, D, Model, Task, Tensor
+
+RENAMED = {"signal_units": "cell.embedding_units"}
+"""The names that fields had in version 0.1, which flags and old runs may still use."""
+
+KINDS = "cell", "wrapper"
+"""The fields that name a class of the table; the class's arguments are in KIND_arguments."""
+
+FIXED = "cell", "init_biases"
+"""The fields that a target had fixed in version 0.1: its runs do not name them."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe(Task[D]):
+    """The network's cell and how to train it: each task extends this.
+
+    The network has ``layers`` layers of ``units`` units of any ``cell``, whose own arguments are fields
+    too: ``cell.depth``. A ``wrapper`` goes around each layer's cell, with arguments such as
+    ``wrapper.rate``.
+
+    The learning rate of an epoch (counted from 1) is
+
+        learning_rate * decay ** max(epoch - decay_after, 0)
+
+    which is Zaremba's schedule. It rises linearly to that during the first ``warm_up`` epochs, and
+    falls to zero at the end of the last, along a line or half a cosine, if ``anneal`` says so.
+    The gradient of the objective is clipped at ``clip_norm``, by its norm over all weights.
+    Every step subtracts rate * weight_decay * w from each weight w, but from biases, gains and shifts
+    only with ``decay_all``. With ``patience``, training ends after so many epochs in a row without a
+    new best on validation; the learning rate falls as if it went on to the last of ``epochs``.
+
+    A batch is split into ``shards`` that are worked on at once: two cores are busier with half a batch
+    each than with one together. Only rounding and random numbers depend on it.
+    """
+
+    cell: CellName = "LSTMCell"
+    cell_arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+    wrapper: WrapperName | None = None
+    wrapper_arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+    units: Count
+    layers: Few = 1
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    patience: Count | None = None
+    steps_per_epoch: Count | None = None
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    decay: Positive = 1.0
+    decay_after: Whole = 0
+    warm_up: NonNegative = 0.0
+    anneal: Literal["none", "linear", "cosine"] = "none"
+    clip_norm: Positive | None = None
+    weight_decay: NonNegative = 0.0
+    decay_all: bool = False
+    shards: Count = 2
+
+    def __post_init__(self) -> None:
+        for name, hint in fields(type(self)).items():
+            object.__setattr__(self, name, checked(name, hint, getattr(self, name)))
+        for kind in KINDS:
+            given = getattr(self, f"{kind}_arguments")
+            given = check_arguments(kind, getattr(self, kind), given)
+            object.__setattr__(self, f"{kind}_arguments", given)
+
+    def values(self) -> dict[str, Any]:
+        """The values of the fields by the names of their flags: {"units": 3, "cell.depth": 2}."""
+        found = {name: getattr(self, name) for name in fields(type(self))}
+        for kind in KINDS:
+            given = getattr(self, f"{kind}_arguments")
+            found |= {f"{kind}.{name}": value for name, value in given.items()}
+        return found
+
+    def with_values(self, values: dict[str, Any]) -> typing.Self:
+        """A recipe of the same task with these values alone, by the names of their flags.
+
+        Values of version 0.1 lack what their target fixed: here it comes from this recipe.
+        """
+        if "cell" not in values:
+            values = {n: v for n, v in self.values().items() if n in FIXED} | values
+        hints = fields(type(self))
+        classes = {kind: checked(kind, hints[kind], values.get(kind)) for kind in KINDS}
+        known = known_fields(type(self), classes)
+        return self.of({full_name(n, known, classes): v for n, v in values.items()})
+
+    def replace(self, **texts: str) -> typing.Self:
+        """This recipe with some fields read from text, as a command line gives them.
+
+        A new cell gets those of the old one's arguments that it has, too.
+        """
+        values, hints = self.values(), fields(type(self))
+        values |= {kind: read(kind, hints[kind], texts[kind]) for kind in KINDS if kind in texts}
+        known = known_fields(type(self), values)
+        values = {name: value for name, value in values.items() if name in known}
+        for name, text in texts.items():
+            if name not in KINDS:
+                full = full_name(name, known, values)
+                values[full] = read(name, known[full], text)
+        return self.of(values)
+
+    def of(self, values: dict[str, Any]) -> typing.Self:
+        """A recipe of the same task with these values, by their full names."""
+        plain = {name: value for name, value in values.items() if "." not in name}
+        for kind in KINDS:
+            plain[f"{kind}_arguments"] = {
+                name.removeprefix(f"{kind}."): value
+                for name, value in values.items()
+                if name.startswith(f"{kind}.")
+            }
+        return type(self)(**plain)
+
+    def rate(self, epoch: int, step: int, steps: int) -> float:
+        """The learning rate of a step; both counted from 0, of so many steps an epoch."""
+        done = epoch + step / steps
+        rate = self.learning_rate * self.decay ** max(epoch + 1 - self.decay_after, 0)
+        if done < self.warm_up:
+            return rate * (done + 1 / steps) / (self.warm_up + 1 / steps)
+        left = (self.epochs - done) / max(self.epochs - self.warm_up, 1 / steps)
+        match self.anneal:
+            case "linear":
+                return rate * left
+            case "cosine":
+                return rate * (1 - math.cos(math.pi * left)) / 2
+        return rate
+
+    # What tasks share.
+
+    def make_cell(self, **more: Any) -> Any:
+        """A layer's cell in the recipe's wrapper. more: arguments of every cell, such as initializers."""
+        return self.wrapped(make_cell(self.cell, self.units, self.cell_arguments, **more))
+
+    def wrapped(self, cell: Any) -> Any:
+        """A cell inside the recipe's wrapper, if there is one."""
+        if not self.wrapper:
+            return cell
+        wrapped = make("wrapper", self.wrapper, cell, **self.wrapper_arguments)
+        if getattr(wrapped, "attends", False) and not getattr(cell, "attends", False):
+            raise InputError(
+                f"wrapper={self.wrapper}: must not read a memory, as there is none here"
+            )
+        return wrapped
+
+    def taken(self, batches: Batches) -> Batches:
+        """An epoch's batches, or the first ``steps_per_epoch`` of them."""
+        return batches.take(self.steps_per_epoch) if self.steps_per_epoch else batches
+
+    def initial_state(self, model: Model, batch_size: int) -> list[Tensor]:
+        """The state before the first step of all layers, if the model takes it and gives it."""
+        import keras
+
+        layers = [layer for layer in model.layers if isinstance(layer, keras.layers.RNN)]
+        wanted = model.outputs[1:]
+        state = [s for layer in layers if wanted for s in layer.get_initial_state(batch_size)]
+        return [keras.ops.cast(s, end.dtype) for s, end in zip(state, wanted, strict=True)]
+
+    def parameters(self, data: D | None = None) -> int:
+        """The number of trainable scalars, tied ones once, counted without making any."""
+        model = self.outline(self.recall(None) if data is None else data)
+        return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+    def outline(self, data: D) -> Model:
+        """The network, its weights without values; an InputError where the layers don't fit together."""
+        import keras
+
+        try:
+            with keras.StatelessScope(initialize_variables=False):
+                return self.build(data)
+        except InputError:
+            raise
+        except ValueError as error:
+            reason = next(line for line in str(error).splitlines() if line)
+            raise InputError(f"cell={self.cell}, wrapper={self.wrapper}: {reason}") from error
+
+    def in_numpy(self, data: D, dtype: str) -> tuple[Any, Any] | None:
+        return None
+
+    def score(self, loss: float) -> float:
+        return loss
+
+    def measures(self, model: Model, data: D, split: str) -> dict[str, float]:
+        return {}
+
+    def reached(self, facts: dict[str, Any]) -> bool:
+        return False
+
+
+class Size(NamedTuple):
+    """A recipe beside its number of parameters and the score it has to reach.
+
+    source: of the published score. published, own: validation / test.
+    """
+
+    recipe: Recipe
+    parameters: int
+    paper: str
+    source: str
+    published: str = ""
+    own: str = ""
+
+
+Targets = dict[str, dict[str, Size]]
+"""The sizes of every target by name, the default one first."""
+
+
+def fields(recipe: Any) -> dict[str, Hint]:
+    """The names of a recipe's fields, its cell's and wrapper's arguments too, each with its type.
+
+    Of a class, those that do not depend on the cell.
+    """
+    kind = recipe if isinstance(recipe, type) else type(recipe)
+    hints = typing.get_type_hints(kind, include_extras=True)
+    names = [each.name for each in dataclasses.fields(kind)]
+    found = {name: hints[name] for name in names if not name.endswith("_arguments")}
+    return found if recipe is kind else known_fields(kind, recipe.values())
+
+
+def known_fields(recipe: type[Recipe], classes: dict[str, Any]) -> dict[str, Hint]:
+    """The fields of a recipe with that cell and wrapper."""
+    found = fields(recipe)
+    for kind in KINDS:
+        if name := classes.get(kind):
+            found |= {f"{kind}.{key}": each.hint for key, each in arguments(name).items()}
+    return found
+
+
+def full_name(name: str, known: dict[str, Hint], classes: dict[str, Any]) -> str:
+    """A field's name, which may be given without "cell." before it where nothing else has that name."""
+    for full in (name, f"cell.{name}", RENAMED.get(name)):
+        if full in known:
+            return full
+    kind = name.partition(".")[0] if name.startswith(tuple(f"{kind}." for kind in KINDS)) else ""
+    near = [each for each in known if each.startswith(f"{kind}." if kind else "")]
+    raise InputError(
+        f"no field {name!r} with {kind or 'cell'}={classes.get(kind or 'cell')}"
+        f"{nearest(name, near) if near else ''}"
+    )
+
+
+def differences(one: Recipe, other: Recipe) -> list[str]:
+    """The fields in which two recipes differ, as 'units=200 (was 100)'."""
+    return differing(one.values(), other.values())
+
+
+def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """The entries in which one dict differs from another, of dicts within too."""
+    found = []
+    for name in one | other:
+        value, before = one.get(name), other.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            found += differing(value, before)
+        elif value != before:
+            found.append(f"{name}={value!r} (was {before!r})")
+    return found

@@ -1,0 +1,77 @@
+"""The adding problem: the sum of two marked numbers of many (Hochreiter & Schmidhuber, 1997)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lab.fields import Count, InputError
+from lab.task import Model, Tensor
+from lab.tasks.sequences import Arrays, Examples, Figure, Rng, SequenceTask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adding(SequenceTask):
+    """The sum of the two numbers, of many in [0, 1], that are marked (Hochreiter & Schmidhuber, 1997).
+
+    In training sequences have half of ``steps`` to ``steps`` steps, in validation and test ``steps``;
+    one marker is in either half. To answer 1 always has the squared error 0.1667 (0.1767 in some papers).
+    ``at_double`` is the squared error at twice the steps.
+    """
+
+    steps: Count = 200
+    fresh = True
+
+    name, unit, speed_name, score_name = "add", "sequences", "sequences_per_second", "squared_error"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.steps < 2:
+            raise InputError(f"steps={self.steps}: must be at least 2, one for either number")
+
+    def examples(self, rng: Rng, count: int, split: str) -> Arrays:
+        return self.draw(
+            rng, count, self.steps // 2 if split == "train" else self.steps, self.steps
+        )
+
+    def draw(self, rng: Rng, count: int, shortest: int, longest: int) -> Arrays:
+        """x: numbers, markers, and 1 as long as the sequence lasts; y: the sum."""
+        lengths = rng.integers(max(shortest, 2), longest + 1, count)
+        x = np.zeros((count, longest, 3), "float32")
+        x[..., 0] = rng.uniform(0, 1, (count, longest))
+        first = rng.integers(0, lengths // 2)
+        second = rng.integers(lengths // 2, lengths)
+        rows = np.arange(count)
+        x[rows, first, 1] = x[rows, second, 1] = 1
+        x[..., 2] = 1
+        x[np.arange(longest) >= lengths[:, None]] = 0
+        return x, (x[..., 0] * x[..., 1]).sum(1)
+
+    def network(self, features: tuple[int, ...], targets: tuple[int, ...]) -> Model:
+        import keras
+
+        x = keras.Input((None, 3), name="numbers_and_markers")
+        y = self.recurrent(keras.layers.Masking()(x))[:, -1]
+        return keras.Model(x, keras.layers.Dense(1, name="output")(y)[:, 0])
+
+    def losses(
+        self, model: Model, x: Tensor, y: Tensor, state: list[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        import tensorflow as tf
+
+        return tf.square(tf.cast(model(x, training=training), y.dtype) - y), state
+
+    def measures(self, model: Model, data: Examples, split: str) -> dict[str, float]:
+        x, y = self.draw(self.rng(7), self.evaluation_batch_size, 2 * self.steps, 2 * self.steps)
+        return {"at_double": float(np.mean((self.predict(model, x) - y) ** 2))}
+
+    def figure(self, model: Model, data: Examples) -> Figure:
+        from matplotlib.figure import Figure
+
+        x, y = data.test
+        found = self.predict(model, x)
+        figure = Figure(figsize=(4, 4), layout="constrained")
+        axes = figure.add_subplot(xlabel="sum", ylabel="answer", aspect="equal")
+        axes.plot([0, 2], [0, 2], color="0.7")
+        axes.plot(y, found, "k.", markersize=3)
+        axes.set_title(f"{self.steps} steps: squared error {np.mean((found - y) ** 2):.2g}")
+        return figure

@@ -1,0 +1,254 @@
+"""Corpora as streams of token indices, and the windows that training and evaluation take of them.
+
+Neither TensorFlow nor TFDS is imported before it is needed.
+"""
+
+import collections
+import dataclasses
+import os
+import pathlib
+import sys
+from typing import Any
+
+import numpy as np
+
+import data
+from data import CorpusError
+from data.ptb import source as ptb
+from data.pydoc import source as pydoc
+from lab.task import Batches
+from lab.tasks.batches import in_order
+
+Tokens = dict[str, list[str]]  # by split
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Corpus:
+    """A text as three streams of token indices, each line ended by `<eos>`.
+
+    Attributes:
+        name: "ptb", "pydoc", or the name of the folder it was read from.
+        level: "word" or "char".
+        vocabulary: index -> token; the tokens of the training stream alone, by falling count, then
+            alphabetically.
+        train, valid, test: int32 arrays of shape (tokens,).
+    """
+
+    name: str
+    level: str
+    vocabulary: tuple[str, ...]
+    train: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+
+    @property
+    def eos(self) -> int:
+        """The index of `<eos>`."""
+        return self.vocabulary.index(data.EOS)
+
+    def encode(self, prompt: str) -> list[int]:
+        """The indices of a text's tokens, without an `<eos>` at its end; `<unk>` for unknown ones.
+
+        Raises CorpusError if a token is not in the vocabulary, and neither is `<unk>`.
+        """
+        lines = prompt.split("\n")
+        tokens = [token for line in lines for token in data.split_line(line, self.level)]
+        return encode("prompt", "given", tokens[:-1], self.vocabulary).tolist()
+
+
+def from_vocabulary(vocabulary: Any, level: str) -> Corpus:
+    """A corpus without text: training has each token once, the rest is empty.
+
+    Raises CorpusError if it is not a list of different words, or characters, with `<eos>` among them.
+    """
+    if not (
+        isinstance(vocabulary, list)
+        and all(isinstance(token, str) and token for token in vocabulary)
+        and len(set(vocabulary)) == len(vocabulary)
+        and data.EOS in vocabulary
+    ):
+        raise CorpusError(f"vocabulary: not a list of different tokens with {data.EOS} among them")
+    none = np.zeros(0, np.int32)
+    train = np.arange(len(vocabulary), dtype=np.int32)
+    return Corpus("none", level, tuple(vocabulary), train, none, none)
+
+
+def load_corpus(
+    corpus: str = "auto",
+    data_dir: str | None = None,
+    level: str = "word",
+    vocabulary: tuple[str, ...] | None = None,
+) -> Corpus:
+    """Find and read a corpus.
+
+    corpus: "ptb": Penn Treebank, from `data_dir`, else from the TFDS cache, else by download into
+    that cache; "pydoc": the language reference that comes with Python; "auto": "ptb" if it can be
+    had, else one line on standard error and "pydoc"; a path: a folder that holds train.txt, valid.txt
+    and test.txt, or ptb.train.txt ...: any text, one sentence a line, words between white space.
+    data_dir: a folder that may hold the three files of Penn Treebank. They are verified.
+    level: "word" or "char".
+    vocabulary: the tokens by index; those of the training text if not given.
+
+    Raises CorpusError if the corpus can't be had; if a file is missing, empty, damaged or not UTF-8;
+    if a token is not in the vocabulary, and neither is `<unk>`; if `data_dir` does not exist, or holds
+    files that are not Penn Treebank's. Nothing has been written then.
+    """
+    if level not in data.LEVELS:
+        raise CorpusError(f"level {level!r}: neither 'word' nor 'char'")
+    name, tokens = read(corpus, data_dir, level)
+    if vocabulary is None:
+        counts = collections.Counter(tokens["train"])
+        vocabulary = tuple(sorted(counts, key=lambda token: (-counts[token], token)))
+    streams = (encode(f"corpus {name}", split, part, vocabulary) for split, part in tokens.items())
+    return Corpus(name, level, vocabulary, *streams)
+
+
+def read(corpus: str, data_dir: str | None, level: str) -> tuple[str, Tokens]:
+    """The name of a corpus, and a dict split -> tokens."""
+    if corpus == "pydoc":
+        return "pydoc", split(pydoc.prepare(pydoc.topics()), level)
+    if corpus in ("auto", "ptb"):
+        return read_ptb(data_dir, level, or_pydoc=corpus == "auto")
+    return read_folder(corpus, level)
+
+
+def read_ptb(data_dir: str | None, level: str, or_pydoc: bool) -> tuple[str, Tokens]:
+    """Penn Treebank, or pydoc where that will do."""
+    reasons = []
+    if data_dir is not None:
+        if texts := ptb.read_folder(data_dir):
+            return "ptb", split(texts, level)
+        reasons.append(f"not in {data_dir}")
+    cache = pathlib.Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+    downloads = cache / "downloads" / "ptb"  # where the builder keeps them, too
+    if texts := ptb.read_cache(downloads):
+        return "ptb", split(texts, level)
+    if (cache / "ptb" / level).is_dir() and (tokens := read_tfds(cache, level)):
+        return "ptb", tokens
+    reasons.append(f"not in the TFDS cache {cache}")
+    try:
+        ptb.download(downloads)
+    except (CorpusError, OSError) as error:
+        reasons.append(f"not by download ({error})")
+    else:
+        return "ptb", split(ptb.read_folder(downloads), level)
+    reason = " ".join(f"No Penn Treebank: {', '.join(reasons)}.".split())
+    if not or_pydoc:
+        raise CorpusError(reason)
+    print(
+        f"{reason} Training on pydoc instead: its perplexities are not Penn Treebank's.",
+        file=sys.stderr,
+    )
+    return read("pydoc", data_dir, level)
+
+
+def read_tfds(cache: pathlib.Path, level: str) -> Tokens:
+    """split -> tokens of Penn Treebank as TFDS prepared it, or {} if it is not in its cache."""
+    import tensorflow as tf
+
+    from data import builder
+    from data.ptb.ptb_dataset_builder import Builder
+
+    prepared = Builder(config=level, data_dir=cache)
+    if not prepared.is_prepared():
+        return {}
+    try:
+        return {split: builder.read_tokens(prepared, split) for split in data.FILES}
+    except tf.errors.OpError as error:
+        raise CorpusError(f"{prepared.data_dir}: damaged: {error.message}") from error
+
+
+def read_folder(folder: str, level: str) -> tuple[str, Tokens]:
+    path = pathlib.Path(os.path.expanduser(folder))
+    if not folder or not path.is_dir():
+        raise CorpusError(f"corpus {str(folder)!r}: neither auto, ptb, pydoc nor a folder")
+    paths = data.find_files(path)
+    if not paths:
+        raise CorpusError(f"{folder}: holds neither {', '.join(data.FILES.values())} nor ptb.*.txt")
+    texts = {split: data.to_lines(data.read_file(path), path) for split, path in paths.items()}
+    name = path.resolve().name
+    return (str(path) if name in ("ptb", "pydoc") else name), split(texts, level)
+
+
+def split(texts: dict[str, list[str]], level: str) -> Tokens:
+    return {
+        split: [token for line in lines for token in data.split_line(line, level)]
+        for split, lines in texts.items()
+    }
+
+
+def encode(origin: str, split: str, tokens: list[str], vocabulary: tuple[str, ...]) -> np.ndarray:
+    """The indices of tokens in a vocabulary, that of `<unk>` for what it does not hold."""
+    index = {token: number for number, token in enumerate(vocabulary)}
+    if unknown := set(tokens) - index.keys():
+        if data.UNK not in index:
+            first = next(token for token in tokens if token in unknown)
+            raise CorpusError(
+                f"{origin}: {first!r} of the {split} text is not in the vocabulary, and that has no "
+                f"{data.UNK}"
+            )
+        index |= dict.fromkeys(unknown, index[data.UNK])
+    return np.fromiter(map(index.__getitem__, tokens), np.int32, len(tokens))
+
+
+def windows(tokens: np.ndarray, batch_size: int, steps: int) -> Batches:
+    """Cut a stream into the windows of truncated backpropagation, as Zaremba et al. do.
+
+    The stream becomes `batch_size` contiguous rows of n = len(tokens) // batch_size tokens, the
+    rest dropped. Window k holds the columns from k * steps on as inputs, and each one's successor
+    as target. So row r of window k + 1 continues row r of window k, and state can be carried over.
+
+    Returns a `tf.data.Dataset` of (n - 1) // steps pairs (inputs, targets), int32, each of shape
+    (batch_size, steps), in order. `.skip(k)` costs next to nothing. Raises CorpusError if the stream
+    is too short for one window.
+    """
+    check_positive(batch_size=batch_size, steps=steps)
+    row = len(tokens) // batch_size
+    count = (row - 1) // steps
+    if count < 1:
+        raise CorpusError(
+            f"{len(tokens):,} tokens are too few for one window of batch_size {batch_size} and "
+            f"steps {steps}: that takes {batch_size * (steps + 1):,}"
+        )
+    rows = np.reshape(tokens[: batch_size * row], (batch_size, row))
+    return in_order(*(columns(rows[:, k : k + count * steps], steps) for k in (0, 1)))
+
+
+def evaluation_windows(tokens: np.ndarray, batch_size: int, steps: int, first: int) -> Batches:
+    """Cut a stream into windows that predict each of its tokens exactly once.
+
+    The stream, as targets, becomes `batch_size` contiguous rows, all of the same length but for the
+    last ones. The input of a token is its predecessor in the stream, at the start of a row too;
+    `first`, `Corpus.eos` as a rule, is that of the stream's first token. The ends of the rows are
+    padded, with weight 0, to whole windows; only padding follows padding.
+
+    Returns a `tf.data.Dataset` of triples (inputs, targets, weights), int32, int32 and float32, each of
+    shape (batch_size, steps), or with as many columns as there are if that is less. The weights sum to
+    len(tokens). Raises CorpusError if the stream is empty.
+    """
+    check_positive(batch_size=batch_size, steps=steps)
+    if not len(tokens):
+        raise CorpusError(f"no token for windows of batch_size {batch_size} and steps {steps}")
+    row = -(-len(tokens) // batch_size)
+    steps = min(steps, row)
+    width = -(-row // steps) * steps
+
+    def cut(stream: np.ndarray) -> np.ndarray:
+        rows = np.zeros(batch_size * row, stream.dtype)
+        rows[: len(stream)] = stream
+        return columns(np.pad(rows.reshape(batch_size, row), ((0, 0), (0, width - row))), steps)
+
+    targets = np.asarray(tokens, np.int32)
+    inputs = np.concatenate([np.array([first], np.int32), targets[:-1]])
+    return in_order(cut(inputs), cut(targets), cut(np.ones(len(targets), np.float32)))
+
+
+def check_positive(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise CorpusError(f"{name} {size}: less than 1")
+
+
+def columns(rows: np.ndarray, steps: int) -> np.ndarray:
+    """(rows, windows * steps) -> (windows, rows, steps)."""
+    return rows.reshape(len(rows), -1, steps).swapaxes(0, 1)

@@ -1,0 +1,310 @@
+"""Language models: predict the next word, or character, of a text.
+
+Keras and TensorFlow are imported where they are used: reading a recipe, or refusing one, needs
+neither.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from data import EOS
+from lab.cells import make, make_cell
+from lab.fields import Count, InputError, NonNegative, Positive, Rate
+from lab.recipe import Recipe
+from lab.run import Run, write_text
+from lab.task import Batches, Model, Tensor
+from lab.tasks.corpus import Corpus, evaluation_windows, from_vocabulary, load_corpus, windows
+from lab.tasks.generation import generate, written
+from lab.tasks.layers import carried, recurrent
+
+SAMPLE_WORDS = 50
+PENN_TREEBANK = {"word": 10_000, "char": 50}
+"""The sizes of Penn Treebank's vocabularies, by which the parameters of a recipe are counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModel(Recipe[Corpus]):
+    """Embedding, recurrent layers, softmax.
+
+    The training text is cut into ``batch_size`` rows, and those into windows of ``steps``; state is
+    carried from window to window and starts at zero in each epoch. The loss is summed over time and
+    averaged over the batch, as in Zaremba's code and those after it, to which their learning rates and
+    clipping norms refer. With ``loss="mean"`` it is averaged over time, too.
+
+    Dropout comes in two kinds. ``dropout`` is Zaremba's: new noise at each step, before each layer
+    and after the last. The others keep one mask for a window: ``word_dropout`` drops words out of
+    the vocabulary, ``input_dropout`` acts on the inputs of each layer, ``state_dropout`` on what
+    its kernels read of the state (one mask a gate with ``untied_masks``), ``output_dropout`` on the
+    outputs of the last. In the cells: ``recurrent_dropout``, new noise at each step on the update of the
+    memory (Semeniuta et al., 1603.05118); ``zoneout`` of every state (Krueger et al., 1606.01305);
+    ``weight_drop`` on the recurrent kernels (Merity et al., 1708.02182). On the last layer's outputs:
+    ``activation_penalty`` and ``temporal_penalty``, AR and TAR (Merity et al., 1708.01009), added to
+    the mean loss of a prediction; both after ``output_dropout``, unlike the authors' TAR.
+
+    ``restart`` is the share of a batch's rows that begin a window with the zero state.
+
+    ``embedding_units`` is the width of the embedding, if not ``units``; a linear map leads back to
+    it before a tied softmax. ``one_hot`` replaces the embedding by one-hot vectors. ``init_scale`` draws
+    weights uniformly within plus and minus that, the cells' biases too with ``init_biases``; without it,
+    Keras's own initializers do. ``unigram_start`` starts the softmax's bias at the logarithms of the
+    words' frequencies, which Adam takes long to find: it moves rare words as fast as frequent ones.
+    """
+
+    level: Literal["word", "char"] = "word"
+    steps: Count = 35
+    embedding_units: Count | None = None
+    one_hot: bool = False
+    tied: bool = False
+    unigram_start: bool = False
+    init_scale: Positive | None = None
+    init_biases: bool = False
+    dropout: Rate = 0.0
+    word_dropout: Rate = 0.0
+    input_dropout: Rate = 0.0
+    state_dropout: Rate = 0.0
+    output_dropout: Rate = 0.0
+    untied_masks: bool = False
+    recurrent_dropout: Rate = 0.0
+    zoneout: Rate = 0.0
+    weight_drop: Rate = 0.0
+    activation_penalty: NonNegative = 0.0
+    temporal_penalty: NonNegative = 0.0
+    restart: Rate = 0.0
+    loss: Literal["sum", "mean"] = "sum"
+    evaluation_batch_size: Count = 20
+    evaluation_steps: Count = 100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.one_hot and (self.tied or self.embedding_units):
+            raise InputError("one_hot=True: must be false with tied or embedding_units")
+        if self.untied_masks and not self.state_dropout:
+            raise InputError("untied_masks=True: must be false without state_dropout")
+
+    def regularized_cell(self, top: bool) -> Any:
+        """A layer's cell with the dropout that acts inside it. top: whether it is the last layer's."""
+        names = ["kernel_initializer", "recurrent_initializer"]
+        names += ["bias_initializer"] if self.init_biases else []
+        cell = make_cell(self.cell, self.units, self.cell_arguments, **self.initializers(*names))
+        for wrapper, rate in (
+            ("RecurrentDropout", self.recurrent_dropout),
+            ("Zoneout", self.zoneout),
+            ("WeightDrop", self.weight_drop),
+        ):
+            if rate:
+                cell = make("wrapper", wrapper, cell, rate)
+        rates = self.input_dropout, self.state_dropout, self.output_dropout if top else 0.0
+        if any(rates):
+            cell = make("wrapper", "VariationalDropout", cell, *rates, self.untied_masks)
+        return self.wrapped(cell)
+
+    def penalized(self, outputs: Tensor) -> Tensor:
+        """The last layer's outputs, with their penalties among the model's losses."""
+        import keras
+
+        import tfcells
+
+        for rate, penalty in (
+            (self.activation_penalty, tfcells.ActivationRegularizer),
+            (self.temporal_penalty, tfcells.TemporalActivationRegularizer),
+        ):
+            if rate:
+                outputs = keras.layers.Identity(activity_regularizer=penalty(rate))(outputs)
+        return outputs
+
+    def initializers(self, *names: str) -> dict[str, Any]:
+        """The initializers of those names that the recipe prescribes."""
+        import keras
+
+        if self.init_scale is None:
+            return {}
+        scale = self.init_scale
+        return {name: keras.initializers.RandomUniform(-scale, scale) for name in names}
+
+    def network(self, vocabulary_size: int, with_state: bool = True) -> Model:
+        """A model [tokens, *state] -> [logits, *state], or, without state, tokens -> logits.
+
+        Any batch size and any number of steps will do; tokens: (batch, steps).
+        """
+        import keras
+
+        import tfcells
+
+        def drop(x: Tensor) -> Tensor:
+            return keras.layers.Dropout(self.dropout)(x) if self.dropout else x
+
+        tokens = keras.Input((None,), dtype="int32", name="tokens")
+        embedding = self.embedding(vocabulary_size)
+        x = embedding(tokens)
+        if self.word_dropout:
+            x = tfcells.WordDropout(vocabulary_size, self.word_dropout)([tokens, x])
+        cells = (self.regularized_cell(n == self.layers) for n in range(1, self.layers + 1))
+        before: list[Tensor] = []
+        after: list[Tensor] = []
+        if with_state:
+            x, before, after = carried(x, cells, drop, self.restart)
+            x = self.penalized(x)  # a model that is saved needs no penalties
+        else:
+            x = recurrent(x, cells, drop)
+        if self.tied:
+            logits = self.tied_logits(drop(x), embedding)
+        else:
+            start = self.initializers("kernel_initializer")
+            output = tfcells.Dense(vocabulary_size, use_bias=False, name="output", **start)
+            logits = output(drop(x))
+        bias = tfcells.Bias(name="output_bias", **self.initializers("initializer"))
+        logits = bias(logits)
+        return keras.Model(
+            [tokens, *before] if before else tokens, [logits, *after] if after else logits
+        )
+
+    def embedding(self, vocabulary_size: int) -> Any:
+        """The first layer."""
+        import keras
+
+        if self.one_hot:
+            return keras.layers.Embedding(
+                vocabulary_size, vocabulary_size, "identity", trainable=False, name="one_hot"
+            )
+        return keras.layers.ReversibleEmbedding(
+            vocabulary_size,
+            self.embedding_units or self.units,
+            name="embedding",
+            **self.initializers("embeddings_initializer"),
+        )
+
+    def tied_logits(self, x: Tensor, embedding: Any) -> Tensor:
+        """x by the embedding's matrix, after a map to its width where it has another."""
+        import keras
+
+        if embedding.output_dim != self.units:
+            start = self.initializers("kernel_initializer")
+            x = keras.layers.Dense(embedding.output_dim, name="projection", **start)(x)
+        return embedding(x, reverse=True)
+
+    score_name, speed_name = "perplexity", "words_per_second"
+
+    @property
+    def unit(self) -> str:
+        return {"word": "words", "char": "characters"}[self.level]
+
+    def load(self, corpus: str, data_dir: str | None, like: Corpus | None = None) -> Corpus:
+        if like:
+            return load_corpus(corpus, data_dir, self.level, like.vocabulary)
+        data = load_corpus(corpus, data_dir, self.level)
+        steps = len(windows(data.train, self.batch_size, self.steps))  # raises if there is not one
+        if self.steps_per_epoch and self.steps_per_epoch > steps:
+            raise InputError(
+                f"steps_per_epoch={self.steps_per_epoch}: this text has only {steps} steps"
+            )
+        return data
+
+    def files(self, data: Corpus) -> dict[str, object]:
+        return {"vocabulary.json": data.vocabulary}
+
+    def recall(self, read: Callable[[str], Any] | None) -> Corpus:
+        if read is None:
+            words = [EOS, *map(str, range(1, PENN_TREEBANK[self.level]))]
+            return from_vocabulary(words, self.level)
+        return from_vocabulary(read("vocabulary.json"), self.level)
+
+    def fingerprint(self, data: Corpus) -> str:
+        digest = hashlib.sha256(json.dumps(data.vocabulary).encode())
+        for stream in (data.train, data.valid, data.test):
+            digest.update(stream.astype("<i4").tobytes())
+        return digest.hexdigest()
+
+    def build(self, data: Corpus) -> Model:
+        import numpy as np
+
+        model = self.network(len(data.vocabulary))
+        if self.unigram_start:
+            counts = np.bincount(data.train, minlength=len(data.vocabulary))
+            model.get_layer("output_bias").bias.assign(np.log(counts / counts.sum()))
+        return model
+
+    def prompt(self, data: Corpus, text: str) -> Sequence[int]:
+        return data.encode(text)
+
+    def batches(self, data: Corpus, epoch: int = 0) -> Batches:
+        return self.taken(windows(data.train, self.batch_size, self.steps))
+
+    def evaluation(self, data: Corpus, split: str) -> Batches:
+        """Validation in rows, to be quick; the test text as the one stream it is."""
+        rows = self.evaluation_batch_size if split == "valid" else 1
+        return evaluation_windows(getattr(data, split), rows, self.evaluation_steps, data.eos)
+
+    def losses(
+        self, model: Model, x: Tensor, y: Tensor, state: list[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        from lab.tasks.cross_entropy import cross_entropy
+
+        logits, *state = model([x, *state], training=training)
+        return cross_entropy(y, logits), state
+
+    def objective(self, losses: Tensor, penalties: Tensor = 0.0) -> Tensor:
+        import tensorflow as tf
+
+        mean = tf.reduce_mean(losses) + tf.cast(penalties, losses.dtype)
+        return mean if self.loss == "mean" else mean * losses.shape[1]
+
+    def predictions(self, batches: Batches) -> int:
+        return batches.element_spec[1].shape.num_elements()
+
+    def score(self, loss: float) -> float:
+        return math.exp(loss) if loss < 709 else math.inf
+
+    def results(self, train: float, valid: float, test: float) -> dict[str, object]:
+        """Perplexities; of characters the bits per character, too."""
+        results: dict[str, object] = {
+            "level": self.level,
+            "train_perplexity": self.score(train),
+            "valid_perplexity": self.score(valid),
+            "test_perplexity": self.score(test),
+        }
+        if self.level == "char":
+            results["bits_per_character"] = test / math.log(2)
+        return results
+
+    def portable(self, model: Model, data: Corpus) -> Model:
+        """A model tokens -> logits with the same weights, of Keras's and tfcells's layers alone."""
+        copy = self.network(len(data.vocabulary), with_state=False)
+        for new, old in zip(copy.trainable_variables, model.trainable_variables, strict=True):
+            new.assign(old)
+        return copy
+
+    def illustrate(self, model: Model, data: Corpus, run: Run, seed: int) -> str:
+        sample = self.sample(model, data, SAMPLE_WORDS, seed)
+        write_text(run.folder / "sample.txt", sample)
+        return f"a sample:\n{sample}"
+
+    def sample(
+        self,
+        model: Model,
+        data: Corpus,
+        words: int,
+        seed: int,
+        temperature: float = 1.0,
+        prompt: Sequence[int] = (),
+    ) -> str:
+        """A prompt and so many words of generated text, a sentence a line."""
+        tokens = generate(model, data, self.initial_state(model, 1), seed, temperature, prompt)
+        return written(tokens, words, data, prompt, "" if self.level == "char" else " ")
+
+    def in_numpy(self, data: Corpus, dtype: str) -> tuple[Any, Any] | None:
+        from tfcells import from_scratch as networks
+
+        if self.cell != "LSTMCell":
+            return None
+        words, units = len(data.vocabulary), self.units
+        widths = [self.embedding_units or units, *[units] * self.layers]
+        network = networks.Network(
+            networks.Embedding(words, widths[0], dtype=dtype),
+            *(networks.LSTM(width, units, dtype=dtype) for width in widths[:-1]),
+            networks.Dense(units, words, dtype=dtype),
+        )
+        return network, networks.SoftmaxCrossEntropy()

@@ -1,0 +1,54 @@
+"""The recurrent layers that every task's network has."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from lab.task import Tensor
+
+
+def recurrent(
+    x: Tensor, cells: Iterable[Any], drop: Callable[[Tensor], Tensor] = lambda x: x
+) -> Tensor:
+    """Layers of these cells, one after the other: the outputs of all steps.
+
+    cells: may be a generator, so that each draws its seeds when its turn comes. drop: acts on each
+    layer's input.
+    """
+    import tfcells
+
+    for number, cell in enumerate(cells, 1):
+        x = tfcells.RNN(cell, return_sequences=True, name=f"layer_{number}")(drop(x))
+    return x
+
+
+def carried(
+    x: Tensor,
+    cells: Iterable[Any],
+    drop: Callable[[Tensor], Tensor] = lambda x: x,
+    restart: float = 0.0,
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Layers that take and return their states: the outputs, the states before and after.
+
+    restart: the share of rows whose states are set to zero.
+    """
+    import keras
+
+    import tfcells
+
+    before: list[Tensor] = []
+    after: list[Tensor] = []
+    floats = keras.config.dtype_policy().variable_dtype
+    for number, cell in enumerate(cells, 1):
+        start = [
+            keras.Input(
+                size if isinstance(size, tuple) else (size,), name=f"{name}_{number}", dtype=floats
+            )
+            for name, size in zip(cell.states, cell.state_size, strict=True)
+        ]
+        before += start
+        layer = tfcells.RNN(cell, return_sequences=True, return_state=True, name=f"layer_{number}")
+        if restart:
+            start = tfcells.Restart(restart, name=f"restart_{number}")(start)
+        x, *end = layer(drop(x), initial_state=start)
+        after += end
+    return x, before, after

@@ -1,0 +1,97 @@
+"""The smallest example: one layer learns a list of numbers by heart."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lab.fields import Count
+from lab.task import Model, Tensor
+from lab.tasks.sequences import Arrays, Examples, Figure, Rng, SequenceTask
+
+GOAL = 1e-6  # a squared error
+LEAD = 5  # steps before the first number: after one step an LSTM's output is within tanh(1) = 0.76
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers(SequenceTask):
+    """The first hidden unit is to equal ``count`` numbers from [-1, 1], one after the other.
+
+    The inputs, ``features`` numbers at each step, are random too, and begin five steps earlier; an epoch
+    is ``train_examples`` steps of the optimiser on that one sequence. Training stops when the squared
+    error is below 1e-6.
+    """
+
+    count: Count = 10
+    features: Count = 50
+    batch_size: Count = 1
+    valid_examples: Count = 1
+    test_examples: Count = 1
+
+    name, unit, speed_name, score_name = "numbers", "steps", "steps_per_second", "squared_error"
+
+    def examples(self, rng: Rng, count: int, split: str) -> Arrays:
+        rng = self.rng()  # one list for all splits
+        x = rng.uniform(-1, 1, (1, LEAD + self.count, self.features)).astype("float32")
+        y = rng.uniform(-1, 1, (1, self.count)).astype("float32")
+        return np.repeat(x, count, 0), np.repeat(y, count, 0)
+
+    def network(self, features: tuple[int, ...], targets: tuple[int, ...]) -> Model:
+        import keras
+
+        x = keras.Input((None, self.features), name="random")
+        return keras.Model(x, self.recurrent(x)[:, LEAD:, 0])
+
+    def in_numpy(self, data: Examples, dtype: str) -> tuple[Any, Any] | None:
+        from tfcells import from_scratch as networks
+
+        if self.cell != "LSTMCell":
+            return None
+        widths = [self.features, *[self.units] * self.layers]
+        layers = (networks.LSTM(width, self.units, dtype=dtype) for width in widths[:-1])
+        return networks.Network(*layers), FirstUnit(networks.SquaredError())
+
+    def losses(
+        self, model: Model, x: Tensor, y: Tensor, state: list[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        import tensorflow as tf
+
+        found = tf.cast(model(x, training=training), y.dtype)
+        return tf.reduce_mean(tf.square(found - y), 1), state
+
+    def measures(self, model: Model, data: Examples, split: str) -> dict[str, float]:
+        x, y = getattr(data, split)
+        return {"error": float(np.mean((self.predict(model, x) - y) ** 2))}
+
+    def reached(self, facts: dict[str, Any]) -> bool:
+        return bool(facts["error"] < GOAL)
+
+    def figure(self, model: Model, data: Examples) -> Figure:
+        from matplotlib.figure import Figure
+
+        x, y = data.test
+        figure = Figure(figsize=(5, 3), layout="constrained")
+        axes = figure.add_subplot(xlabel="step", ylabel="number")
+        axes.plot(y[0], "o", markersize=9, color="0.7", label="to be learned")
+        axes.plot(self.predict(model, x)[0], "k+", label="first hidden unit")
+        axes.legend()
+        return figure
+
+
+class FirstUnit:
+    """The mean of (y - target)² over the numbers, y being a network's first unit after the lead."""
+
+    def __init__(self, squared_error: Any):
+        self.squared_error = squared_error  # half of it
+
+    def forward(self, y: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """The losses, (batch,); y: (batch, steps, units); targets: (batch, numbers)."""
+        self.like = y
+        losses: np.ndarray = self.squared_error.forward(y[:, LEAD:, :1], targets[..., None])
+        return 2 * losses.mean(axis=1)
+
+    def backward(self, d: float) -> np.ndarray:
+        """The gradient for y, from that for the losses."""
+        dy = np.zeros_like(self.like)
+        dy[:, LEAD:, :1] = self.squared_error.backward(2 * d / (dy.shape[1] - LEAD))
+        return dy

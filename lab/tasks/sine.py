@@ -1,0 +1,107 @@
+"""Waves: predict the next sample, then continue alone."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from lab.fields import Count, InputError
+from lab.task import Model, Tensor
+from lab.tasks.sequences import Arrays, Examples, Figure, Rng, SequenceTask
+
+PERIOD = 25  # samples
+HEARD, ALONE = 100, 200  # samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sine(SequenceTask):
+    """sin(a), or sin(a) + sin(sqrt(2) a) / 2, for a = 2 pi t / 25, from any t on.
+
+    Each step reads a sample and predicts the next one. ``one_step`` is the squared error of that over
+    the squared error of persistence (that nothing changes), after the first period; ``alone`` the
+    squared error, over the variance of the wave, of 200 samples that the network generates from its own
+    outputs after 100 samples of the wave.
+    """
+
+    wave: Literal["sine", "sum"] = "sine"
+    steps: Count = 125
+    fresh = True
+
+    name, unit, speed_name = "sine", "sequences", "sequences_per_second"
+    score_name = "squared_error"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.steps <= PERIOD:
+            raise InputError(f"steps={self.steps}: must be more than a period, {PERIOD}")
+
+    def at(self, t: np.ndarray) -> np.ndarray:
+        """The wave at those samples."""
+        a = 2 * math.pi * t / PERIOD
+        f = np.sin(a) if self.wave == "sine" else np.sin(a) + np.sin(math.sqrt(2) * a) / 2
+        return f.astype("float32")
+
+    def draw(self, rng: Rng, count: int, samples: int) -> np.ndarray:
+        return self.at(rng.uniform(0, 10_000, (count, 1)) + np.arange(samples))[..., None]
+
+    def examples(self, rng: Rng, count: int, split: str) -> Arrays:
+        f = self.draw(rng, count, self.steps + 1)
+        return f[:, :-1], f[:, 1:]
+
+    def network(self, features: tuple[int, ...], targets: tuple[int, ...]) -> Model:
+        import keras
+
+        x = keras.Input((None, 1), name="samples")
+        y, before, after = self.carried(x)
+        return keras.Model([x, *before], [keras.layers.Dense(1, name="output")(y), *after])
+
+    def losses(
+        self, model: Model, x: Tensor, y: Tensor, state: list[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        import tensorflow as tf
+
+        found, *state = model([x, *self.initial_state(model, len(x))], training=training)
+        return tf.reduce_mean(tf.square(tf.cast(found, y.dtype) - y), [1, 2]), state
+
+    def alone(self, model: Model, heard: np.ndarray, samples: int) -> np.ndarray:
+        """The network's own continuation of the start of some waves."""
+        import tensorflow as tf
+
+        @tf.function
+        def listen(x: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+            y, *state = model([x, *state])
+            return y[:, -1:], state
+
+        y, state = listen(tf.constant(heard), self.initial_state(model, len(heard)))
+        made = [y]
+        for _ in range(samples - 1):
+            y, state = listen(y, state)
+            made.append(y)
+        return np.concatenate([np.asarray(y) for y in made], 1)
+
+    def measures(self, model: Model, data: Examples, split: str) -> dict[str, float]:
+        import tensorflow as tf
+
+        x, y = getattr(data, split)
+        found = np.asarray(model([tf.constant(x), *self.initial_state(model, len(x))])[0])
+        error, still = ((part - y)[:, PERIOD:] ** 2 for part in (found, x))
+        wave = self.draw(self.rng(9), min(len(x), 50), HEARD + ALONE)
+        alone = self.alone(model, wave[:, :HEARD], ALONE) - wave[:, HEARD:]
+        return {
+            "one_step": float(error.mean() / still.mean()),
+            "alone": float((alone**2).mean() / wave.var()),
+        }
+
+    def figure(self, model: Model, data: Examples) -> Figure:
+        from matplotlib.figure import Figure
+
+        wave = self.draw(self.rng(8), 1, HEARD + ALONE)
+        made = self.alone(model, wave[:, :HEARD], ALONE)[0, :, 0]
+        figure = Figure(figsize=(8, 3), layout="constrained")
+        axes = figure.add_subplot(xlabel="sample", ylabel="wave")
+        axes.plot(wave[0, :, 0], color="0.7", linewidth=3, label="truth")
+        axes.plot(range(HEARD, HEARD + ALONE), made, "k", linewidth=1, label="the network, alone")
+        axes.axvline(HEARD, color="black", linestyle=":")
+        axes.legend(loc="lower left")
+        return figure

@@ -1,0 +1,194 @@
+"""Sequence to sequence: copy, reverse and sort."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from lab.cells import make_cell
+from lab.fields import Count, InputError
+from lab.task import Model, Tensor
+from lab.tasks.sequences import Arrays, Examples, Figure, Rng, SequenceTask
+
+NOTHING = 0  # padding, and what the decoder reads first; the end of a target is symbols + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transducer(SequenceTask):
+    """An encoder, and a decoder that attends to what it has read.
+
+    Targets are symbols from 1 on, then their end, then padding. In training the decoder reads the right
+    answer so far; else its own, the likeliest of ``beam`` that it follows at once.
+    """
+
+    symbols: Count
+    shortest: Count
+    longest: Count
+    embedding_units: Count = 64
+    attention_units: Count = 64
+    beam: Count = 1
+    fresh = True
+
+    unit, speed_name, score_name = "sequences", "sequences_per_second", "cross_entropy"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shortest > self.longest:
+            raise InputError(f"shortest={self.shortest}: must be at most longest, {self.longest}")
+
+    def encoder(self) -> Model:
+        """A model from x to [memory, its mask]."""
+        raise NotImplementedError
+
+    def network(self, features: tuple[int, ...], targets: tuple[int, ...]) -> Model:
+        import keras
+
+        import tfcells
+
+        encoder = self.encoder()
+        so_far = keras.Input((None,), dtype="int32", name="answer_so_far")
+        memory, mask = encoder(encoder.input)
+        bare = make_cell(self.cell, self.units, self.cell_arguments)
+        cell = self.wrapped(tfcells.Attention(bare, self.attention_units, memory.shape[-1]))
+        decoder = tfcells.RNN(cell, return_sequences=True, return_state=True, name="decoder")
+        size = self.symbols + 2
+        embedded = keras.layers.Embedding(size, self.embedding_units, name="embedding")(so_far)
+        y, *_ = decoder(embedded, memory=memory, memory_mask=mask)
+        logits = keras.layers.Dense(size, name="output")(y)
+        return keras.Model([encoder.input, so_far], logits)
+
+    def losses(
+        self, model: Model, x: Tensor, y: Tensor, state: list[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        import tensorflow as tf
+
+        so_far = tf.pad(y[:, :-1], [[0, 0], [1, 0]])
+        logits = tf.cast(model([x, so_far], training=training), "float32")
+        each = tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
+        known = tf.cast(y != NOTHING, each.dtype)
+        return tf.reduce_sum(each * known, 1) / tf.reduce_sum(known, 1), state
+
+    def answers(self, model: Model, x: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """The likeliest answers of a beam search, (rows, steps), and their alignments.
+
+        A beam that has ended continues with NOTHING, at no cost.
+        """
+        import tensorflow as tf
+
+        rows, beam, size = len(x), self.beam, self.symbols + 2
+        memory, mask = (tf.repeat(part, beam, 0) for part in model.get_layer("encoder")(x))
+        embed, decoder, output = map(model.get_layer, ("embedding", "decoder", "output"))
+
+        @tf.function
+        def step(symbols: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+            y, *state = decoder(
+                embed(symbols[:, None]), initial_state=state, memory=memory, memory_mask=mask
+            )
+            return tf.nn.log_softmax(tf.cast(output(y)[:, 0], "float32")), state
+
+        state = decoder.get_initial_state(rows * beam)
+        found = np.zeros((rows * beam, steps), "int32")
+        before = np.zeros((rows * beam, steps, state[0].shape[-1]), "float32")
+        score = np.where(np.arange(rows * beam) % beam == 0, 0, -np.inf)  # all begin alike
+        symbols, ended = np.zeros(rows * beam, "int32"), np.zeros(rows * beam, bool)
+        for t in range(steps):
+            before[:, t] = state[0]
+            chances, state = step(tf.constant(symbols), state)
+            chances = np.where(ended[:, None], -np.inf, np.asarray(chances, "float64"))
+            chances[ended, NOTHING] = 0
+            total = (score[:, None] + chances).reshape(rows, beam * size)
+            best = np.argsort(-total, axis=1, kind="stable")[:, :beam]
+            score = np.take_along_axis(total, best, 1).ravel()
+            origin = (np.arange(rows)[:, None] * beam + best // size).ravel()
+            symbols = (best % size).ravel().astype("int32")
+            found, before = found[origin], before[origin]
+            state = [tf.gather(value, origin) for value in state]
+            found[:, t] = symbols
+            ended = ended[origin] | (symbols == self.symbols + 1)
+        first = slice(None, None, beam)
+        attention = decoder.cell.cell if self.wrapper else decoder.cell
+        alignment = attention.alignment(before[first], memory[first], mask[first])
+        return found[first], np.asarray(alignment)
+
+    def right(self, model: Model, x: np.ndarray, y: np.ndarray) -> float:
+        """The share of rows that are right up to their ends."""
+        size = self.evaluation_batch_size
+        parts = [
+            self.answers(model, x[n : n + size], y.shape[1])[0] for n in range(0, len(x), size)
+        ]
+        return float(np.mean(np.all((np.concatenate(parts) == y) | (y == NOTHING), axis=1)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transduction(Transducer):
+    """Copies, reverses or sorts; the encoder reads in both directions.
+
+    Sequences of ``shortest`` to ``longest`` symbols, new ones each epoch. ``right`` is the share of
+    whole sequences that come out right, ``right_at_double`` the same for sequences of twice the longest
+    length, which training never sees.
+    """
+
+    kind: Literal["copy", "reverse", "sort"] = "copy"
+    symbols: Count = 20
+    shortest: Count = 5
+    longest: Count = 15
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.kind
+
+    def examples(self, rng: Rng, count: int, split: str) -> Arrays:
+        return self.draw(rng, count, self.shortest, self.longest)
+
+    def draw(self, rng: Rng, count: int, shortest: int, longest: int) -> Arrays:
+        lengths = rng.integers(shortest, longest + 1, count)
+        x = rng.integers(1, self.symbols + 1, (count, longest)).astype("int32")
+        x[np.arange(longest) >= lengths[:, None]] = NOTHING
+        y = np.zeros((count, longest + 1), "int32")
+        for row, length in enumerate(lengths):
+            y[row, :length] = GOALS[self.kind](x[row, :length])
+            y[row, length] = self.symbols + 1
+        return x, y
+
+    def encoder(self) -> Model:
+        import keras
+
+        import tfcells
+
+        x = keras.Input((None,), dtype="int32", name="symbols")
+        mask = keras.ops.not_equal(x, NOTHING)
+        memory = keras.layers.Embedding(self.symbols + 1, self.embedding_units)(x)
+        for _ in range(self.layers):
+            layer = tfcells.RNN(self.make_cell(), return_sequences=True)
+            memory = keras.layers.Bidirectional(layer)(memory, mask=mask)
+        return keras.Model(x, [memory, mask], name="encoder")
+
+    def measures(self, model: Model, data: Examples, split: str) -> dict[str, float]:
+        double = self.draw(self.rng(7), 250, 2 * self.longest, 2 * self.longest)
+        return {
+            "right": self.right(model, *getattr(data, split)),
+            "right_at_double": self.right(model, *double),
+        }
+
+    def figure(self, model: Model, data: Examples) -> Figure:
+        from matplotlib.figure import Figure
+
+        x, y = (array[:1] for array in data.test)
+        length = int((x[0] != NOTHING).sum())
+        found, alignment = self.answers(model, x, length + 1)
+        figure = Figure(figsize=(5, 4.5), layout="constrained")
+        axes = figure.add_subplot(xlabel="read", ylabel="answered", title=self.kind)
+        image = axes.imshow(alignment[0, :, :length], cmap="Greys", vmin=0, vmax=1)
+        axes.set_xticks(range(length), x[0, :length])
+        end = self.symbols + 1
+        axes.set_yticks(range(length + 1), ["end" if s == end else s for s in found[0]])
+        figure.colorbar(image, label="attention")
+        return figure
+
+
+GOALS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "copy": lambda x: x,
+    "reverse": lambda x: x[::-1],
+    "sort": np.sort,
+}

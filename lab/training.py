@@ -1,0 +1,255 @@
+"""Training: from a recipe to a run's folder, epoch by epoch."""
+
+import argparse
+import dataclasses
+import functools
+import json
+import math
+import platform
+import statistics
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lab.budget import fitted
+from lab.checkpoints import NotFinite, best_weights, keep, keep_best, restore
+from lab.evaluation import check_data, mean_loss, splits
+from lab.fields import InputError
+from lab.options import Settings, check_unchanged, continuation
+from lab.progress import Progress, bar
+from lab.recipe import Recipe, differences
+from lab.run import Run, digest, replacing, write_json
+from lab.signals import Interrupted, Signals
+
+if TYPE_CHECKING:
+    from lab.learner import AnyLearner
+
+WARM_UP_STEPS = 20  # the first steps don't count when the speed is measured
+DIGITS = ".5g"  # of a score
+
+
+def train(
+    recipe: Recipe[Any],
+    settings: Settings,
+    run: Run | None,
+    options: argparse.Namespace,
+    arguments: list[str],
+) -> int:
+    """Train to the end, or until something stops it; the exit code.
+
+    run: the one to continue; else a new one is made, in the folder `options.out` if it is named.
+    arguments: the command line, to say how to continue.
+    """
+    with Signals() as signals:
+        data = recipe.load(settings["corpus"], settings["data_dir"])
+        if run:
+            check_data(run, recipe, data, "--resume: ")
+
+        # Keras and TensorFlow are imported here, where the input is known to be good.
+        import tensorflow as tf
+
+        from lab.learner import make_learner
+        from lab.memory import check_fits
+
+        if options.budget:
+            fit = fitted(recipe, data, options.budget)
+            if run:
+                check_unchanged(run, differences(fit, recipe))
+            recipe = fit
+        check_fits(recipe, data, recipe.batches(data), *splits(recipe, data))
+        learner = make_learner(recipe, data, settings)
+        if not run:
+            if settings["corpus"] == "auto":
+                settings["corpus"] = data.name  # from now on
+            run = begin(recipe, settings, data, learner, options.out)
+        on = f"to go on: {continuation(arguments, run.folder)}"
+        with run.locked():
+            progress = restore(recipe, data, run, learner)
+            training = Training(recipe, data, settings, learner, run, progress, signals)
+            if progress.done(recipe) and (run.folder / "result.json").exists():
+                print(strict(run, "result.json"))
+                print(f"train.py: {run.folder} was finished already", file=sys.stderr)
+                return 0
+            try:
+                signals.check()
+                while not progress.done(recipe):
+                    training.epoch(options.save_seconds)
+                result = training.finish()
+            except Interrupted:
+                run.say(f"stopped; {on}")
+                return 128 + (signals.received or 0)
+            except NotFinite as error:
+                run.say(f"stopped: {error}; the last good checkpoint is {run.checkpoint}")
+                return 3
+            except (OSError, MemoryError, tf.errors.ResourceExhaustedError) as error:
+                reason = getattr(error, "message", str(error)).partition("\n")[0]
+                raise InputError(f"{reason}; the last checkpoint is whole; {on}") from error
+    print(json.dumps(result, allow_nan=False))
+    return 0
+
+
+def begin(
+    recipe: Recipe[Any], settings: Settings, data: Any, learner: "AnyLearner", out: Any
+) -> Run:
+    """A new run, with a first checkpoint."""
+    files = recipe.files(data)
+    about = {
+        **settings,
+        "recipe": recipe.values(),
+        "data_sha256": recipe.fingerprint(data),
+        "files_sha256": {name: digest(value) for name, value in files.items()},
+    }
+    stem = f"{settings['target']}-{settings['size']}"
+    first = functools.partial(keep, learner=learner, progress=Progress())
+    return Run.create(out, stem, {"recipe.json": about} | files, first)
+
+
+@dataclasses.dataclass
+class Training:
+    """A run at work: all that goes through training together."""
+
+    recipe: Recipe[Any]
+    data: Any
+    settings: Settings
+    learner: "AnyLearner"
+    run: Run
+    progress: Progress
+    signals: Signals
+
+    def epoch(self, save_seconds: float) -> None:
+        """Do what is left of an epoch: train, validate, keep the best weights and a checkpoint."""
+        recipe, learner, progress, run = self.recipe, self.learner, self.progress, self.run
+        number = progress.epoch + 1
+        name = f"epoch {number}/{recipe.epochs}"
+        batches = recipe.batches(self.data, progress.epoch)
+        steps, size = len(batches), recipe.predictions(batches)
+        if progress.step == 0:
+            learner.start()
+        try:
+            self.steps(name, batches, save_seconds)
+            valid_loss = mean_loss(learner, self.data, "valid", self.signals.check)
+        except Interrupted:
+            keep(run, learner, progress)
+            raise
+
+        train_loss = progress.loss / size / steps
+        train_score, valid_score = recipe.score(train_loss), recipe.score(valid_loss)
+        if not math.isfinite(train_score + valid_score):
+            raise NotFinite(
+                f"{name}: {recipe.score_name} {train_score}, on validation {valid_score}"
+            )
+        measures = recipe.measures(learner.model, self.data, "valid")
+        better = progress.best_loss is None or valid_loss < progress.best_loss
+        if better or recipe.reached(measures):
+            progress.best_loss, progress.best_epoch = valid_loss, number
+        facts = {
+            f"train_{recipe.score_name}": train_score,
+            f"valid_{recipe.score_name}": valid_score,
+            **measures,
+            "learning_rate": recipe.rate(progress.epoch, steps - 1, steps),
+            recipe.speed_name: size / statistics.median(progress.step_seconds[-steps:]),
+            "seconds": time.monotonic() - progress.began,
+        }
+        progress.history.append({"epoch": number, "train_loss": train_loss, **facts})
+        progress.epoch, progress.step, progress.loss = number, 0, 0.0
+        run.record(number, facts)
+        run.say(
+            f"{name}: train {train_score:{DIGITS}}, valid {valid_score:{DIGITS}}, "
+            + "".join(f"{measure} {value:.4g}, " for measure, value in measures.items())
+            + f"rate {facts['learning_rate']:.4g}, {facts[recipe.speed_name]:,.0f} {recipe.unit}/s, "
+            f"{facts['seconds']:,.0f} s"
+        )
+        keep(run, learner, progress)
+        if progress.best_epoch == number:
+            keep_best(run, learner, progress)
+
+    def steps(self, name: str, batches: Any, save_seconds: float) -> None:
+        """Train on the batches of an epoch that are left, with a checkpoint now and then."""
+        recipe, learner, progress, saved = (
+            self.recipe,
+            self.learner,
+            self.progress,
+            time.monotonic(),
+        )
+        steps, size = len(batches), recipe.predictions(batches)
+        with bar(name, recipe.unit, steps * size, progress.step * size) as shown:
+            for x, y in batches.skip(progress.step):
+                started = time.perf_counter()
+                loss, norm = learner.train(x, y, recipe.rate(progress.epoch, progress.step, steps))
+                progress.step_seconds.append(time.perf_counter() - started)
+                progress.step += 1
+                if not math.isfinite(loss + norm):
+                    raise NotFinite(
+                        f"{name}, step {progress.step}: the loss is {loss / size}, the norm of its "
+                        f"gradient {norm}"
+                    )
+                progress.loss += loss
+                mean = progress.loss / size / progress.step
+                shown.set_postfix({recipe.score_name: f"{recipe.score(mean):.2f}"}, refresh=False)
+                shown.update(size)
+                self.signals.check()
+                if time.monotonic() > saved + save_seconds:
+                    keep(self.run, learner, progress)
+                    saved = time.monotonic()
+
+    def finish(self) -> dict[str, Any]:
+        """Test the best weights, and write all results."""
+        import keras
+        import tensorflow as tf
+
+        import tfcells
+
+        recipe, learner, progress, run = self.recipe, self.learner, self.progress, self.run
+        settings, data = self.settings, self.data
+        if progress.best_epoch != progress.epoch:
+            learner.restore_weights(best_weights(run, learner, progress))
+        test_loss = mean_loss(learner, data, "test", self.signals.check)
+        if not math.isfinite(recipe.score(test_loss)):
+            raise NotFinite(f"{recipe.score_name} on test is {recipe.score(test_loss)}")
+        times = progress.step_seconds[WARM_UP_STEPS:] or progress.step_seconds
+        size = recipe.predictions(recipe.batches(data))
+        train_loss = progress.history[progress.best_epoch - 1]["train_loss"]
+        assert progress.best_loss is not None
+        result = {
+            "target": settings["target"],
+            "size": settings["size"],
+            "corpus": data.name,
+            **recipe.results(train_loss, progress.best_loss, test_loss),
+            "parameters": learner.parameters(),
+            "epochs": progress.epoch,
+            recipe.speed_name: size / statistics.median(times),
+            "seconds": time.monotonic() - progress.began,
+            "seed": settings["seed"],
+            "versions": {
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+                "tfcells": tfcells.__version__,
+            },
+            "metrics": {
+                "best_epoch": progress.best_epoch,
+                "engine": settings["engine"],
+                "precision": settings["precision"],
+                **recipe.measures(learner.model, data, "test"),
+            },
+        }
+        run.draw(progress.history, recipe.score_name)
+        with replacing(run.folder / "model.keras") as path:
+            recipe.portable(learner.model, data).save(path)
+        shown = recipe.illustrate(learner.model, data, run, settings["seed"])
+        run.say(
+            f"test {recipe.score(test_loss):{DIGITS}}; {shown}\nAll results are in {run.folder}."
+        )
+        write_json(run.folder / "result.json", result)
+        return result
+
+
+def strict(run: Run, name: str) -> str:
+    """One of the run's files as a line of strict JSON."""
+    try:
+        return json.dumps(run.read(name), allow_nan=False)
+    except ValueError as error:
+        raise InputError(f"{run.folder / name}: damaged ({error})") from error

@@ -1,0 +1,333 @@
+"""Corpora of every origin, what is refused, and the windows. No test reaches the network."""
+
+import math
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+import data
+from data.ptb import source
+from data.ptb.ptb_dataset_builder import Builder
+from lab.tasks.corpus import CorpusError, evaluation_windows, load_corpus, windows
+
+ROOT = pathlib.Path(data.__file__).parents[1]
+DUMMY = ROOT / "data" / "ptb" / "dummy_data"
+PTB = pathlib.Path(os.environ.get("TFCELLS_PTB", ROOT.parent / "shared" / "ptb"))
+needs_ptb = pytest.mark.skipif(
+    not (PTB / "ptb.train.txt").is_file(),
+    reason=f"Penn Treebank, which may not be distributed, is not in {PTB} (set TFCELLS_PTB)",
+)
+
+TEXT = {"train": b"a b <unk>\nb c b\n", "valid": b"c a d\n", "test": b" b \n"}
+
+
+def write(folder, prefix="", **texts):
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, text in (TEXT | texts).items():
+        if text is not None:
+            (folder / f"{prefix}{split}.txt").write_bytes(text)
+    return folder
+
+
+def contents(folder):
+    return {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """An empty TFDS cache, and no network."""
+
+    def fetch(url, timeout, limit):
+        raise OSError(f"{url}: no\nnetwork")
+
+    monkeypatch.setattr(source, "_fetch", fetch)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def dummy(monkeypatch):
+    """The dummy data counts as Penn Treebank."""
+    files = {}
+    for split, file in source.FILES.items():
+        content = (DUMMY / file.name).read_bytes()
+        sha256 = source.hashlib.sha256(content).hexdigest()
+        files[split] = file._replace(size=len(content), sha256=sha256)
+    monkeypatch.setattr(source, "FILES", files)
+
+
+def same(one, other):
+    return one.vocabulary == other.vocabulary and all(
+        np.array_equal(getattr(one, name), getattr(other, name))
+        for name in ("train", "valid", "test")
+    )
+
+
+# ------------------------------------------------------------------------------- folders
+
+
+@pytest.mark.parametrize("prefix", ["", "ptb."])
+def test_folder_by_words(tmp_path, prefix):
+    corpus = load_corpus(write(tmp_path / "mine", prefix))
+    assert (corpus.name, corpus.level) == ("mine", "word")
+    assert corpus.vocabulary == ("b", "<eos>", "<unk>", "a", "c")  # by count, then alphabet
+    assert corpus.eos == 1
+    assert corpus.train.tolist() == [3, 0, 2, 1, 0, 4, 0, 1]
+    assert corpus.valid.tolist() == [4, 3, 2, 1]  # d is unknown
+    assert corpus.test.tolist() == [0, 1]
+    assert {stream.dtype for stream in (corpus.train, corpus.valid, corpus.test)} == {
+        np.dtype(np.int32)
+    }
+
+
+def test_folder_by_characters(tmp_path):
+    folder = write(tmp_path, train="  é a\r\n\n a é".encode(), valid=b"a", test="é \n".encode())
+    corpus = load_corpus(str(folder), level="char")
+    assert corpus.vocabulary == ("<eos>", " ", "a", "é")
+    assert corpus.train.tolist() == [3, 1, 2, 0, 0, 2, 1, 3, 0]  # an empty line is an <eos>
+    assert corpus.valid.tolist() == [2, 0]
+    assert corpus.test.tolist() == [3, 0]
+
+
+def test_unknown_token_is_named_where_train_has_no_unk(tmp_path):
+    folder = write(tmp_path / "mine", train=b"a b\n", valid=b"a b\n", test=b"a what ever\n")
+    with pytest.raises(CorpusError, match="corpus mine: 'what' of the test text"):
+        load_corpus(folder)
+    with pytest.raises(CorpusError, match="corpus mine: 'w' of the test text"):
+        load_corpus(folder, level="char")
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ({"valid": None}, r"missing: \S*valid\.txt$"),
+        ({"train": None, "test": None}, r"missing: \S*train\.txt, \S*test\.txt$"),
+        ({"train": None, "valid": None, "test": None}, "holds neither train.txt, valid.txt, test"),
+        ({"test": b""}, r"test\.txt: empty"),
+        ({"valid": b" \n\n"}, r"valid\.txt: empty"),
+        ({"train": b"ab\xff"}, r"train\.txt: not UTF-8: byte 0xff at 2"),
+        ({"train": "ü".encode("utf-16")}, r"train\.txt: not UTF-8"),
+    ],
+)
+def test_bad_folder(tmp_path, texts, message):
+    folder = write(tmp_path / "mine", **texts)
+    before = contents(tmp_path)
+    with pytest.raises(CorpusError, match=message):
+        load_corpus(folder)
+    assert contents(tmp_path) == before
+
+
+def test_bad_arguments(tmp_path):
+    with pytest.raises(CorpusError, match="'pbt': neither auto, ptb, pydoc nor a folder"):
+        load_corpus("pbt")
+    with pytest.raises(CorpusError, match="level 'letter'"):
+        load_corpus("pydoc", level="letter")
+    for corpus in ("auto", "ptb"):
+        with pytest.raises(CorpusError, match="nowhere: no such folder"):
+            load_corpus(corpus, data_dir=tmp_path / "nowhere")
+
+
+# -------------------------------------------------------------------- Penn Treebank and auto
+
+
+@needs_ptb
+@pytest.mark.parametrize(
+    ("level", "tokens", "vocabulary"),
+    [("word", [929_589, 73_760, 82_430], 10_000), ("char", [5_017_482, 393_042, 442_423], 50)],
+)
+def test_penn_treebank(level, tokens, vocabulary):
+    corpus = load_corpus("ptb", data_dir=PTB, level=level)
+    assert corpus.name == "ptb"
+    assert [len(corpus.train), len(corpus.valid), len(corpus.test)] == tokens
+    assert len(corpus.vocabulary) == vocabulary
+    counts = np.bincount(corpus.train)
+    assert len(counts) == vocabulary and np.all(np.diff(counts) <= 0)
+    assert counts[corpus.eos] == 42_068
+    separator = " " if level == "word" else ""
+    text = separator.join(corpus.vocabulary[token] for token in corpus.train[:9])
+    assert text.startswith("aer bankn")
+
+
+@needs_ptb
+def test_tampered_penn_treebank_is_refused(tmp_path, capsys):
+    for split in TEXT:
+        content = (PTB / f"ptb.{split}.txt").read_bytes()
+        content = content.replace(b"pierre", b"pietro") if split == "train" else content
+        (tmp_path / f"ptb.{split}.txt").write_bytes(content)
+    for corpus in ("auto", "ptb"):
+        with pytest.raises(CorpusError, match=r"ptb\.train\.txt: not Penn Treebank's.*SHA-256"):
+            load_corpus(corpus, data_dir=tmp_path)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("place", ["", "simple-examples/data"])
+@pytest.mark.parametrize("prefix", ["ptb.", ""])
+def test_data_dir(tmp_path, dummy, capsys, place, prefix):
+    texts = {name: (DUMMY / f"ptb.{name}.txt").read_bytes() for name in TEXT}
+    write(tmp_path / "data" / place, prefix, **texts)
+    corpus = load_corpus("auto", data_dir=tmp_path / "data")
+    assert corpus.name == "ptb"
+    assert corpus.vocabulary[:3] == ("<eos>", "the", "boats")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("level", data.LEVELS)
+def test_tfds_cache(cache, dummy, level):
+    config = tfds.download.DownloadConfig(manual_dir=DUMMY)
+    Builder(config=level, data_dir=cache).download_and_prepare(download_config=config)
+    corpus = load_corpus("auto", level=level)
+    assert corpus.name == "ptb"
+    assert same(corpus, load_corpus("ptb", data_dir=DUMMY, level=level))
+
+
+def test_damaged_tfds_cache(cache, dummy):
+    config = tfds.download.DownloadConfig(manual_dir=DUMMY)
+    Builder(config="word", data_dir=cache).download_and_prepare(download_config=config)
+    (record,) = cache.glob("ptb/word/*/ptb-train.tfrecord*")
+    record.write_bytes(record.read_bytes()[:-3])
+    with pytest.raises(CorpusError, match="ptb/word/1.0.0: damaged"):
+        load_corpus("ptb")
+
+
+def test_wrong_download_is_not_used(cache, dummy, monkeypatch, capsys):
+    """By default it is like none, and the line says what was wrong."""
+    served = {f.url: (DUMMY / f.name).read_bytes().upper() for f in source.FILES.values()}
+    monkeypatch.setattr(source, "_fetch", lambda url, timeout, limit: served.get(url, b""))
+    with pytest.raises(CorpusError, match="not by download.*ptb.train.txt.*SHA-256"):
+        load_corpus("ptb")
+    assert load_corpus("auto").name == "pydoc"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "SHA-256" in line and "Training on pydoc" in line
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_download_is_kept(cache, dummy, monkeypatch):
+    served = {file.url: (DUMMY / file.name).read_bytes() for file in source.FILES.values()}
+    asked = []
+
+    def fetch(url, timeout, limit):
+        asked.append(url)
+        return served.get(url, b"not found")
+
+    monkeypatch.setattr(source, "_fetch", fetch)
+    for level in ("word", "char", "word"):
+        corpus = load_corpus("auto", level=level)
+        assert same(corpus, load_corpus("ptb", data_dir=DUMMY, level=level))
+    assert asked == [source.ARCHIVE, *served]
+    assert sorted(path.name for path in cache.rglob("*") if path.is_file()) == [
+        "ptb.test.txt",
+        "ptb.train.txt",
+        "ptb.valid.txt",
+    ]
+    next(cache.rglob("ptb.test.txt")).write_bytes(b"damage")
+    assert same(load_corpus("ptb"), load_corpus("ptb", data_dir=DUMMY))
+    assert len(asked) == 8
+
+
+def test_auto_says_in_one_line_why_it_takes_pydoc(tmp_path, cache, capsys):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    corpus = load_corpus("auto", data_dir=empty)
+    assert corpus.name == "pydoc"
+    assert same(corpus, load_corpus("pydoc"))
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and err.endswith("\n")
+    for part in (str(empty), str(cache), source.ARCHIVE, "no network", "pydoc", "not Penn"):
+        assert part in err
+    assert list(tmp_path.iterdir()) == [empty]
+
+
+def test_ptb_fails_where_auto_would_take_pydoc(tmp_path, cache, capsys):
+    with pytest.raises(CorpusError, match=f"No Penn Treebank: .*{cache}.*{source.ARCHIVE}"):
+        load_corpus("ptb")
+    assert capsys.readouterr().err == ""
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("level", data.LEVELS)
+def test_pydoc(level):
+    corpus = load_corpus("pydoc", level=level)
+    assert (corpus.name, corpus.level) == ("pydoc", level)
+    assert ("<unk>" in corpus.vocabulary) == (level == "word")
+    assert len(corpus.train) > 5 * len(corpus.test)
+    for stream in (corpus.train, corpus.valid, corpus.test):
+        assert stream.min() >= 0 and stream.max() < len(corpus.vocabulary)
+        assert stream[-1] == corpus.eos
+
+
+def test_import_is_light():
+    code = "import sys, lab.tasks.corpus; print(any('tensorflow' in name for name in sys.modules))"
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (run.stdout, run.stderr) == ("False\n", "")
+
+
+# ------------------------------------------------------------------------------- windows
+
+SIZES = [(2, 1, 1), (20, 2, 3), (23, 2, 3), (101, 5, 4), (101, 1, 100), (14, 2, 6), (1000, 7, 13)]
+
+
+@pytest.mark.parametrize(("length", "batch_size", "steps"), SIZES)
+def test_windows_are_contiguous(length, batch_size, steps):
+    tokens = np.arange(length, dtype=np.int32)
+    dataset = windows(tokens, batch_size, steps)
+    row = length // batch_size
+    assert dataset.cardinality() == (row - 1) // steps
+    for spec in dataset.element_spec:
+        assert spec.shape == (batch_size, steps) and spec.dtype == "int32"
+    inputs, targets = (np.concatenate(part, 1) for part in zip(*dataset.as_numpy_iterator()))
+    used = (row - 1) // steps * steps
+    expected = np.arange(batch_size)[:, None] * row + np.arange(used)
+    np.testing.assert_array_equal(inputs, expected)
+    np.testing.assert_array_equal(targets, expected + 1)
+
+
+def test_windows_can_be_skipped():
+    dataset = windows(np.arange(1000, dtype=np.int32), 4, 7)
+    whole, rest = (list(part.as_numpy_iterator()) for part in (dataset, dataset.skip(30)))
+    assert len(rest) == len(whole) - 30
+    np.testing.assert_array_equal(rest[0], whole[30])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 20])
+@pytest.mark.parametrize("steps", [1, 3, 35])
+@pytest.mark.parametrize("length", [1, 2, 19, 20, 21, 140, 1009])
+def test_evaluation_predicts_each_token_once(length, batch_size, steps):
+    tokens = np.arange(10, 10 + length, dtype=np.int32)
+    dataset = evaluation_windows(tokens, batch_size, steps, first=3)
+    for spec, dtype in zip(dataset.element_spec, ("int32", "int32", "float32"), strict=True):
+        width = min(steps, math.ceil(length / batch_size))
+        assert spec.shape == (batch_size, width) and spec.dtype == dtype
+    parts = list(dataset.as_numpy_iterator())
+    assert len(parts) == dataset.cardinality() == math.ceil(math.ceil(length / batch_size) / steps)
+    inputs, targets, weights = (np.concatenate(part, 1) for part in zip(*parts))
+    real = weights == 1
+    assert np.all(real | (weights == 0)) and weights.sum() == length
+    # rows one after another are the stream, each token under its predecessor
+    np.testing.assert_array_equal(targets[real], tokens)
+    np.testing.assert_array_equal(inputs[real], np.concatenate([[3], tokens[:-1]]))
+    # nothing real follows padding, where a carried state would be spoilt
+    assert np.all(np.diff(weights, axis=1) <= 0)
+
+
+@pytest.mark.parametrize(("length", "batch_size", "steps"), [(7, 2, 3), (0, 1, 1), (19, 20, 1)])
+def test_too_short_stream(length, batch_size, steps):
+    tokens = np.zeros(length, np.int32)
+    with pytest.raises(CorpusError, match=f"batch_size {batch_size} and steps {steps}"):
+        windows(tokens, batch_size, steps)
+    windows(np.zeros(batch_size * (steps + 1), np.int32), batch_size, steps)  # just long enough
+
+
+def test_bad_sizes():
+    for cut in (windows, lambda *args: evaluation_windows(*args, first=0)):
+        with pytest.raises(CorpusError, match="steps 0: less than 1"):
+            cut(np.zeros(9, np.int32), 1, 0)
+        with pytest.raises(CorpusError, match="batch_size -1: less than 1"):
+            cut(np.zeros(9, np.int32), -1, 1)
+    with pytest.raises(CorpusError, match="no token for windows of batch_size 2 and steps 3"):
+        evaluation_windows(np.zeros(0, np.int32), 2, 3, first=0)

@@ -1,0 +1,113 @@
+"""The language model: its loss, its state, its dropout, what it writes."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfcells
+from tests.tiny import TINY, random_corpus
+
+
+@pytest.fixture
+def corpus():
+    return random_corpus()
+
+
+def test_loss_is_summed_over_time_and_averaged_over_the_batch():
+    losses = keras.ops.convert_to_tensor([[1.0, 2.0, 3.0], [5.0, 6.0, 7.0]])
+    assert float(TINY.objective(losses)) == 12
+    assert float(dataclasses.replace(TINY, loss="mean").objective(losses)) == 4
+
+
+def test_losses_are_cross_entropies(corpus):
+    model = TINY.build(corpus)
+    x, y = next(iter(TINY.batches(corpus)))
+    logits = np.array(model([x, *TINY.initial_state(model, 2)])[0])
+    chances = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    expected = -np.log(np.take_along_axis(chances, np.array(y)[..., None], 2)[..., 0])
+    losses, _ = TINY.losses(model, x, y, TINY.initial_state(model, 2))
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
+def test_state_is_carried_between_windows(corpus):
+    model = dataclasses.replace(TINY, layers=2).build(corpus)
+    tokens = corpus.train[:12].reshape(2, 6)
+    state = TINY.initial_state(model, 2)
+    whole = model([tokens, *map(np.array, state)])
+    first = model([tokens[:, :4], *map(np.array, state)])
+    second = model([tokens[:, 4:], *map(np.array, first[1:])])
+    logits = np.concatenate([first[0], second[0]], axis=1)
+    np.testing.assert_allclose(logits, whole[0], atol=1e-6)
+    for one, other in zip(second[1:], whole[1:], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("field", [f for f in vars(TINY) if f.endswith("dropout")])
+def test_dropout_acts_in_training_alone(field, corpus):
+    recipe = dataclasses.replace(TINY, **{field: 0.5})
+    model = recipe.build(corpus)
+    inputs = [corpus.train[:10].reshape(2, 5), *map(np.array, recipe.initial_state(model, 2))]
+    still = np.array(model(inputs)[0])
+    np.testing.assert_array_equal(model(inputs)[0], still)
+    assert not np.array_equal(model(inputs, training=True)[0], still)
+
+
+def test_some_rows_begin_with_the_zero_state(corpus):
+    """All states of a row together, others anew at each call, none outside training."""
+    random = np.random.default_rng(0)
+    states = [random.normal(size=(300, size)).astype("float32") for size in (3, 2)]
+    layer, drawn = tfcells.Restart(0.3, seed=1), []
+    for _ in range(2):
+        found = [np.array(state) for state in layer(states, training=True)]
+        zero = np.all(found[0] == 0, axis=1)
+        for new, old in zip(found, states, strict=True):
+            np.testing.assert_array_equal(new, np.where(zero[:, None], 0, old))
+        assert 0.2 < zero.mean() < 0.4
+        drawn.append(zero)
+    assert not np.array_equal(*drawn)
+    again = tfcells.Restart.from_config(layer.get_config())
+    compiled = tf.function(lambda: again(states, training=True), jit_compile=True)
+    np.testing.assert_array_equal(np.all(compiled()[0] == 0, axis=1), drawn[0])
+    with pytest.raises(ValueError, match="rate must be a number in .0, 1."):
+        tfcells.Restart(1)
+    for new, old in zip(layer(states), states, strict=True):
+        np.testing.assert_array_equal(new, old)
+
+    model = dataclasses.replace(TINY, restart=0.9).build(corpus)
+    x, far = np.array(next(iter(TINY.batches(corpus)))[0]), [np.full((2, 6), 0.9, "float32")] * 2
+    trained = [np.array(model([x, *far], training=True)[0]) for _ in range(5)]
+    fresh = np.array(model([x, *np.zeros_like(far)])[0])
+    carried = np.array(model([x, *far])[0])
+    rows = [row for batch in trained for row in zip(batch, fresh, carried)]
+    began = [np.array_equal(row, new) for row, new, _ in rows]
+    assert 5 < sum(began) and all(
+        b or np.array_equal(row, old) for b, (row, _, old) in zip(began, rows)
+    )
+
+
+def test_the_softmax_can_start_at_the_frequencies_of_words(corpus):
+    recipe = dataclasses.replace(TINY, tied=True, unigram_start=True)
+    model = recipe.build(corpus)
+    for weight in model.trainable_weights:
+        if "output_bias" not in weight.path:
+            weight.assign(tf.zeros_like(weight))
+    token = tf.zeros((1, 1), "int32")
+    chances = np.exp(np.asarray(model([token, *recipe.initial_state(model, 1)])[0]).ravel())
+    counts = np.bincount(corpus.train, minlength=len(corpus.vocabulary))
+    np.testing.assert_allclose(chances, counts / counts.sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("level", ["word", "char"])
+def test_sample_has_as_many_words_as_asked(level, corpus):
+    vocabulary = ("<eos>", *(" abcde" if level == "char" else "abcdef"))
+    corpus = dataclasses.replace(corpus, level=level, vocabulary=vocabulary)
+    small = dataclasses.replace(TINY, level=level)
+    model = small.build(corpus)
+    sample = small.sample(model, corpus, 30, seed=3)
+    assert len(sample.split()) == 30
+    assert "<eos>" not in sample and sample.endswith("\n")
+    assert level == "char" or "\n " not in sample
+    assert sample == small.sample(model, corpus, 30, seed=3) != small.sample(model, corpus, 30, 4)

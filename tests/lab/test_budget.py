@@ -1,0 +1,45 @@
+"""The units for a number of parameters."""
+
+import dataclasses
+
+import pytest
+
+import tfcells
+from lab.budget import fitted
+from lab.fields import InputError
+from lab.options import parse
+from recipes import TARGETS
+from tests.tiny import TINY, random_corpus, recipe
+
+
+@pytest.mark.parametrize("cell", tfcells.CELLS)
+def test_the_largest_network_within_the_budget(cell):
+    one, corpus = dataclasses.replace(TINY, cell=cell), random_corpus()
+    least = dataclasses.replace(one, units=1).parameters(corpus)
+    for budget in (least, least + 30_000):
+        units = fitted(one, corpus, budget).units
+        assert dataclasses.replace(one, units=units).parameters(corpus) <= budget
+        assert dataclasses.replace(one, units=units + 1).parameters(corpus) > budget
+    with pytest.raises(InputError, match=f"--budget: must be at least {least:,}"):
+        fitted(one, corpus, least - 1)
+
+
+def test_the_small_lstm_has_4_651_600_parameters():
+    small = recipe("lstm")
+    assert fitted(small, small.recall(None), 4_651_600).units == 200
+    assert fitted(small, small.recall(None), 4_651_599).units == 199
+
+
+@pytest.mark.parametrize(
+    "text, number", [("4650000", 4_650_000), ("4.65M", 4_650_000), ("2k", 2000), ("1e6", 10**6)]
+)
+def test_budgets_are_read(text, number):
+    assert parse(["lstm", "--budget", text], TARGETS)[0].budget == number
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1", "0", "4.65T", "nan", "1e99", "many"])
+def test_other_budgets_are_refused(text):
+    with pytest.raises(InputError, match="--budget=.*: must be a number of parameters"):
+        parse(["lstm", f"--budget={text}"], TARGETS)
+    with pytest.raises(InputError, match="--budget: must not be given with --units"):
+        parse("lstm --budget 1M --units 3".split(), TARGETS)

@@ -1,0 +1,58 @@
+"""The table of cells and wrappers, and their arguments, as they are read without Keras."""
+
+import inspect
+import itertools
+
+import pytest
+
+import tfcells
+from lab.cells import (
+    BASES,
+    FILLED,
+    REQUIRED,
+    SHARED,
+    TABLE,
+    CellName,
+    WrapperName,
+    arguments,
+)
+from lab.fields import InputError, read
+
+
+def class_of(name):
+    return getattr(tfcells, name)
+
+
+def test_the_table_has_the_librarys_cells_and_wrappers():
+    cells, wrappers = (hint.__metadata__[0].names for hint in (CellName, WrapperName))
+    assert cells == sorted(tfcells.CELLS)
+    assert all(issubclass(class_of(name), tfcells.Wrapper) for name in wrappers)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_arguments_are_those_of_the_signature(name):
+    """Of the class and of the bases that its **kwargs go to."""
+    found, wanted = arguments(name), {}
+    kinds = itertools.takewhile(lambda kind: kind.__name__ not in BASES, class_of(name).__mro__)
+    for kind in reversed([kind for kind in kinds if "__init__" in vars(kind)]):
+        signature = inspect.signature(kind.__init__).parameters.values()
+        wanted |= {p.name: p.default for p in signature if p.kind is p.POSITIONAL_OR_KEYWORD}
+    wanted = {k: v for k, v in wanted.items() if k not in FILLED and not SHARED.fullmatch(k)}
+    assert found.keys() == wanted.keys()
+    for key, argument in found.items():
+        required = wanted[key] is inspect.Parameter.empty
+        assert argument.default is REQUIRED if required else argument.default == wanted[key]
+
+
+@pytest.mark.parametrize("text", ["LSTMCell", "lstmcell", "lstm", "LSTM", "Lstm"])
+def test_a_cell_is_named_in_any_case_with_or_without_cell(text):
+    assert read("cell", CellName, text) == "LSTMCell"
+    assert read("wrapper", WrapperName | None, "ZONEOUT") == "Zoneout"
+    assert read("wrapper", WrapperName | None, "none") is None
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(
+        InputError, match="cell=GRUCel: must be the name of a cell; did you mean GRUC"
+    ):
+        read("cell", CellName, "GRUCel")
