@@ -86,8 +86,7 @@ def measure(size: tuple, options) -> tuple[dict, dict]:
 def row(times: dict) -> list[str]:
     """The columns of one pass."""
     shown = [
-        rounds.milliseconds(times[name]) if name in times else "absent"
-        for name in ("tfcells", "Keras", "PyTorch")
+        rounds.milliseconds(times[name]) if name in times else "absent" for name in ("tfcells", "Keras", "PyTorch")
     ]
     for name in ("Keras", "PyTorch"):
         known = name in times

@@ -13,9 +13,7 @@ STEPS, LIMIT = 300, 0.01
 
 def main(arguments: list[str]) -> int:
     """Run both, write the report; 1 if the losses are further apart than they may be."""
-    line, recipe, settings, data = given(
-        "half", __doc__, "lstm --size medium --corpus ptb", arguments
-    )
+    line, recipe, settings, data = given("half", __doc__, "lstm --size medium --corpus ptb", arguments)
     losses, speeds = {}, {}
     for policy in POLICIES:
         run = settings | {"engine": "graph", "precision": policy}

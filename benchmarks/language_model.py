@@ -146,10 +146,7 @@ def products(recipe, data, model, count: int) -> list[Product]:
 
 
 def row(times: dict, speeds: dict) -> list[str]:
-    shown = [
-        rounds.spread(speeds[name], ".0f") if name in speeds else "absent"
-        for name in (MINE, KERAS, TORCH)
-    ]
+    shown = [rounds.spread(speeds[name], ".0f") if name in speeds else "absent" for name in (MINE, KERAS, TORCH)]
     for name in (KERAS, TORCH):
         known = name in times
         shown.append(rounds.spread(rounds.ratios(times, name, MINE)) if known else "absent")

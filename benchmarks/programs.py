@@ -31,8 +31,7 @@ def first_calls(base: dict, options) -> tuple[dict, list, list]:
         if name != DEEP:
             goals.append(rounds.goal(f"first call, s: {name}", [first], 6.0, at_most=True))
     by_steps = {
-        steps: in_a_fresh_process(first_call, "LSTMCell", base | {"steps": steps})
-        for steps in options.points or STEPS
+        steps: in_a_fresh_process(first_call, "LSTMCell", base | {"steps": steps}) for steps in options.points or STEPS
     }
     short, long = 35 if 35 in by_steps else min(by_steps), max(by_steps)
     what = f"first call less a later one, LSTMCell: {long} steps / {short} steps"
@@ -68,8 +67,7 @@ def lengths(base: dict, options) -> tuple[dict, list, list]:
     """50 batches of random lengths in 1..128, then 10 of one shape: how many programs there are."""
     found = in_a_fresh_process(fifty_lengths, base | {"steps": max(options.points or [128])})
     goals = [
-        rounds.goal(f"programs for 50 lengths, {way}", [found[way]], 8, at_most=True)
-        for way in ("forward", "backward")
+        rounds.goal(f"programs for 50 lengths, {way}", [found[way]], 8, at_most=True) for way in ("forward", "backward")
     ] + [
         rounds.goal("traces of the step around it", [found["traces"]], 1, at_most=True),
         rounds.goal("programs more for 10 batches of one shape", [found["more"]], 0, at_most=True),
@@ -97,10 +95,7 @@ def fifty_lengths(size: dict) -> dict:
             step(x, x)
             seconds.append(time.perf_counter() - started)
         more = len(compiled_programs(folder)) - len(before)
-    found = {
-        way: sum(name.startswith(f"run_{way}") for name in before)
-        for way in ("forward", "backward")
-    }
+    found = {way: sum(name.startswith(f"run_{way}") for name in before) for way in ("forward", "backward")}
     if not all(found.values()):
         raise RuntimeError(f"XLA did not say what it compiled: {before}")
     traces = step.experimental_get_tracing_count()

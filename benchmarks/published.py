@@ -47,8 +47,7 @@ def main(arguments: list[str]) -> int:
     rows = [("epoch", *(f"{name}: train, valid" for name in every))]
     for number in range(max(len(epochs) for epochs, _ in every.values())):
         cells = (
-            "{:.2f}, {:.2f}".format(*epochs[number]) if number < len(epochs) else ""
-            for epochs, _ in every.values()
+            "{:.2f}, {:.2f}".format(*epochs[number]) if number < len(epochs) else "" for epochs, _ in every.values()
         )
         rows.append((number + 1, *cells))
     rows.append(("test", *(f"{test:.2f}" for _, test in every.values())))

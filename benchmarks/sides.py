@@ -11,9 +11,9 @@ from benchmarks.peers import torch
 
 ARGUMENTS = {"ClockworkRNNCell": {"periods": (1, 2, 4, 8, 16)}}  # which 200 and 650 units can have
 DEEP = "RHNCell, depth 10"
-CELLS = {
-    name: functools.partial(cell, **ARGUMENTS.get(name, {})) for name, cell in tfcells.CELLS.items()
-} | {DEEP: functools.partial(tfcells.RHNCell, depth=10)}
+CELLS = {name: functools.partial(cell, **ARGUMENTS.get(name, {})) for name, cell in tfcells.CELLS.items()} | {
+    DEEP: functools.partial(tfcells.RHNCell, depth=10)
+}
 """Every registered cell, as it is by default, and a deep one: functions of the units."""
 
 BUILT_IN = {

@@ -105,9 +105,7 @@ def dots(finished: list[dict]):
     for run in reversed(finished):
         value = run["result"]["test_perplexity"]
         axes.plot(value, run["name"], "ko")
-        axes.annotate(
-            f"{value:.1f}", (value, run["name"]), (8, -4), textcoords="offset points", fontsize=9
-        )
+        axes.annotate(f"{value:.1f}", (value, run["name"]), (8, -4), textcoords="offset points", fontsize=9)
     axes.margins(x=0.15)
     axes.grid(axis="y", alpha=0.3)
     return figure
@@ -117,9 +115,7 @@ def scores_of(run: dict) -> list[str]:
     """Perplexities of training, validation and test, all of the epoch best on validation."""
     result = run["result"]
     train = run["history"][result["metrics"]["best_epoch"] - 1]["train_perplexity"]
-    return [
-        f"{each:.1f}" for each in (train, result["valid_perplexity"], result["test_perplexity"])
-    ]
+    return [f"{each:.1f}" for each in (train, result["valid_perplexity"], result["test_perplexity"])]
 
 
 def folder_of(line: str) -> pathlib.Path:

@@ -87,9 +87,7 @@ def draw(stories: list[Story], score: str) -> Any:
     looks = itertools.cycle(zip(itertools.cycle(STYLES), MARKERS))
     for each, (style, mark) in zip(stories, looks):
         epochs = [epoch["epoch"] for epoch in each["history"]]
-        valid, train = (
-            [epoch[f"{split}_{score}"] for epoch in each["history"]] for split in ("valid", "train")
-        )
+        valid, train = ([epoch[f"{split}_{score}"] for epoch in each["history"]] for split in ("valid", "train"))
         label = textwrap.fill(f"{each['name']} ({each['changed']})", 80)
         (line,) = axes.plot(epochs, valid, style, marker=mark, markersize=4, label=label)
         axes.plot(epochs, train, style, color=line.get_color(), alpha=0.35)

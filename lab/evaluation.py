@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from lab.learner import AnyLearner
 
 
-def mean_loss(
-    learner: "AnyLearner", data: Any, split: str, check: Callable[[], None] = lambda: None
-) -> float:
+def mean_loss(learner: "AnyLearner", data: Any, split: str, check: Callable[[], None] = lambda: None) -> float:
     """The loss of a prediction, averaged over a split; `check` is called now and then."""
     recipe = learner.recipe
     batches = recipe.evaluation(data, split)
@@ -65,9 +63,7 @@ def generate(options: argparse.Namespace, targets: Targets) -> str:
     return recipe.sample(learner.model, known, options.words, seed, options.temperature, prompt)
 
 
-def learned(
-    recipe: Recipe[Any], settings: Settings, data: Any, best: Best, *batches: Batches
-) -> "AnyLearner":
+def learned(recipe: Recipe[Any], settings: Settings, data: Any, best: Best, *batches: Batches) -> "AnyLearner":
     """A learner with a run's best weights, to predict such batches."""
     # Keras and TensorFlow are imported here, where the input is known to be good.
     from lab.learner import make_learner

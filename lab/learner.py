@@ -33,9 +33,7 @@ class Learner:
     `arrays` and `restore` take them out and put them back.
     """
 
-    def __init__(
-        self, recipe: Recipe[Any], data: Any, seed: int, engine: str, precision: str
-    ) -> None:
+    def __init__(self, recipe: Recipe[Any], data: Any, seed: int, engine: str, precision: str) -> None:
         keep_memory()
         keras.utils.set_random_seed(seed)
         keras.config.set_dtype_policy(precision)
@@ -43,9 +41,7 @@ class Learner:
         self.model = recipe.build(data)
         self.weights = self.model.trainable_variables
         self.idle: list[str] = []  # the weights without a gradient
-        self.optimizer = OPTIMIZERS[recipe.optimizer](
-            recipe.learning_rate, weight_decay=recipe.weight_decay or None
-        )
+        self.optimizer = OPTIMIZERS[recipe.optimizer](recipe.learning_rate, weight_decay=recipe.weight_decay or None)
         if not recipe.decay_all:
             self.optimizer.exclude_from_weight_decay(var_names=NOT_DECAYED)
         self.optimizer.build(self.weights)
@@ -72,9 +68,7 @@ class Learner:
             raise InputError(f"{', '.join(self.idle)}: no loss of this task depends on it")
         return float(loss), float(norm)
 
-    def training_step(
-        self, x: Tensor, y: Tensor, state: list[Tensor]
-    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def training_step(self, x: Tensor, y: Tensor, state: list[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
         """One step, on shards that are independent of one another so that they can run at once."""
         losses, states = [], []
         with tf.GradientTape() as tape:
@@ -105,9 +99,7 @@ class Learner:
         words, rows = gradient.indices, tf.size(gradient.indices)
         last = tf.math.unsorted_segment_max(tf.range(rows), words, gradient.dense_shape[0])
         values = tf.math.unsorted_segment_sum(gradient.values, tf.gather(last, words), rows)
-        return tf.IndexedSlices(
-            values, words, gradient.dense_shape
-        )  # zero but where a word is last
+        return tf.IndexedSlices(values, words, gradient.dense_shape)  # zero but where a word is last
 
     def shards(self, *values: Tensor) -> Iterator[Any]:
         """The rows of some tensors in equal parts, which are independent of one another."""
@@ -155,10 +147,7 @@ class Learner:
         for name, value in values.items():
             if not name.startswith("state"):
                 value.assign(arrays[name])
-        self.state = [
-            tf.cast(arrays[f"state {number}"], value.dtype)
-            for number, value in enumerate(self.state)
-        ]
+        self.state = [tf.cast(arrays[f"state {number}"], value.dtype) for number, value in enumerate(self.state)]
 
     def values(self) -> dict[str, Any]:
         """The variables and states that `arrays` copies, by name."""
@@ -166,16 +155,9 @@ class Learner:
             "variable": self.model.variables,
             "optimizer": self.optimizer.variables,
             # NumPy's files know no bfloat16.
-            "state": [
-                tf.cast(value, tf.float32) if value.dtype == tf.bfloat16 else value
-                for value in self.state
-            ],
+            "state": [tf.cast(value, tf.float32) if value.dtype == tf.bfloat16 else value for value in self.state],
         }
-        return {
-            f"{group} {number}": value
-            for group, members in groups.items()
-            for number, value in enumerate(members)
-        }
+        return {f"{group} {number}": value for group, members in groups.items() for number, value in enumerate(members)}
 
     def weight_arrays(self) -> Arrays:
         """The weights alone, without what only training needs."""

@@ -28,9 +28,7 @@ HEEDED = """
 def network_of(recipe: Recipe[Any], data: Any, precision: str) -> tuple[Any, Any]:
     """The recipe's network and loss; an InputError that names what these networks can't do."""
     if precision not in PRECISIONS:
-        raise InputError(
-            f"--precision={precision}: must be {' or '.join(PRECISIONS)} with --engine numpy"
-        )
+        raise InputError(f"--precision={precision}: must be {' or '.join(PRECISIONS)} with --engine numpy")
     pair = recipe.in_numpy(data, precision)
     if pair is None:
         raise InputError(
@@ -95,9 +93,7 @@ class NumPyLearner:
         """One step of the optimizer; the sum of the losses, and the norm of the gradient."""
         with np.errstate(over="ignore", invalid="ignore"):  # train.py looks at what is returned
             losses, self.state = self.predict(x, y, self.state)
-            averaged = (
-                losses.size if getattr(self.recipe, "loss", "mean") == "mean" else len(losses)
-            )
+            averaged = losses.size if getattr(self.recipe, "loss", "mean") == "mean" else len(losses)
             self.network.backward(self.loss.backward(1 / averaged))
             gradients = self.network.gradients
             norm = networks.clip(gradients, self.recipe.clip_norm or math.inf)
@@ -132,11 +128,7 @@ class NumPyLearner:
             "optimizer": self.optimizer.arrays,
             "state": [part for layer in self.state for part in layer],
         }
-        return {
-            f"{group} {number}": value
-            for group, members in groups.items()
-            for number, value in enumerate(members)
-        }
+        return {f"{group} {number}": value for group, members in groups.items() for number, value in enumerate(members)}
 
     def weight_arrays(self) -> Arrays:
         """The weights alone, without what only training needs."""

@@ -92,9 +92,7 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     add("--resume", action="store_true", help="continue the run in --out, or the newest one")
     flags = ["--save_seconds", "--save-seconds"]
     add(*flags, default="600", help="at most between two checkpoints; 600 by default")
-    add(
-        "--seed", help="of all random numbers but a task's data, which have data_seed; 1 by default"
-    )
+    add("--seed", help="of all random numbers but a task's data, which have data_seed; 1 by default")
     for name in ("engine", "precision"):
         add(f"--{name}", help=f"{describe(SETTINGS[name])}; {DEFAULTS[name]} by default")
     hint = "show targets, cells and wrappers, and stop"
@@ -115,9 +113,7 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     return options, overrides
 
 
-def add_fields(
-    parser: argparse.ArgumentParser, arguments: list[str], targets: Targets
-) -> list[str]:
+def add_fields(parser: argparse.ArgumentParser, arguments: list[str], targets: Targets) -> list[str]:
     """Make a flag of every field, with help on those of the target that is named; their names.
 
     A cell's own argument is a flag with and without "cell." before it.
@@ -134,9 +130,7 @@ def add_fields(
     names += [name for name in [*dict.fromkeys(short), *RENAMED] if name not in taken]
 
     shown = recipe_of(arguments, targets)
-    text = (
-        explained(type(shown)) if shown else "those of all targets: see TARGET --help for its own"
-    )
+    text = explained(type(shown)) if shown else "those of all targets: see TARGET --help for its own"
     group = parser.add_argument_group("fields of the recipe", text)
     own, values = (fields(shown), shown.values()) if shown else (hints, {})
     for kind in KINDS:
@@ -150,17 +144,13 @@ def add_fields(
             text = describe(own[name])
             if name in values:
                 value = values[name]
-                text += (
-                    f"; {str(value).lower() if value in (None, True, False) else value} by default"
-                )
+                text += f"; {str(value).lower() if value in (None, True, False) else value} by default"
             text = text.replace("%", "%%")
         group.add_argument(*flags, dest=f"field {name}", metavar="VALUE", help=text)
     return names
 
 
-def refuse(
-    rest: list[str], options: argparse.Namespace, names: list[str], targets: Targets
-) -> None:
+def refuse(rest: list[str], options: argparse.Namespace, names: list[str], targets: Targets) -> None:
     """Name the first of the arguments that are no flags, and the flags that are near it."""
     flags = (text.partition("=")[0] for text in rest if text.startswith("--"))
     name = next((flag.lstrip("-").replace("-", "_") for flag in flags if flag.strip("-")), None)
@@ -179,9 +169,7 @@ def read_budget(text: str) -> int:
     number, power, unit = match.groups() if match else ("0", None, "")
     budget = round(float(number) * 10 ** int(power or 0) * UNITS_OF_BUDGET[unit.upper()])
     if not 1 <= budget <= 1e12:
-        raise InputError(
-            f"--budget={text}: must be a number of parameters such as 4650000 or 4.65M"
-        )
+        raise InputError(f"--budget={text}: must be a number of parameters such as 4650000 or 4.65M")
     return budget
 
 
@@ -211,9 +199,7 @@ def parse_use(command: str, *arguments: str) -> argparse.Namespace:
         "compare": "Learning curves of some runs in one picture, results in one table, as Markdown. "
         "The runs need not be finished.",
     }
-    parser = argparse.ArgumentParser(
-        prog=f"train.py {command}", description=helps[command], allow_abbrev=False
-    )
+    parser = argparse.ArgumentParser(prog=f"train.py {command}", description=helps[command], allow_abbrev=False)
     parser.set_defaults(command=command)
     add = parser.add_argument
     if command == "compare":

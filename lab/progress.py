@@ -22,9 +22,7 @@ class Progress:
     loss: NonNegative = 0.0  # the sum of those steps' losses
     best_loss: NonNegative | None = None  # on validation, a prediction
     best_epoch: Natural = 0
-    history: list[dict[str, Any]] = dataclasses.field(
-        default_factory=list
-    )  # a dict of numbers for each epoch
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # a dict of numbers for each epoch
     step_seconds: list[float] = dataclasses.field(default_factory=list)
     seconds: NonNegative = 0.0
 
@@ -58,9 +56,7 @@ class Progress:
         }
         for name, wrong in faults.items():
             if wrong:
-                raise InputError(
-                    f"{name} is impossible after {self.epoch} epochs and {self.step} steps"
-                )
+                raise InputError(f"{name} is impossible after {self.epoch} epochs and {self.step} steps")
 
 
 def finite(values: Iterable[Any]) -> bool:

@@ -126,9 +126,7 @@ class Recipe(Task[D]):
         plain = {name: value for name, value in values.items() if "." not in name}
         for kind in KINDS:
             plain[f"{kind}_arguments"] = {
-                name.removeprefix(f"{kind}."): value
-                for name, value in values.items()
-                if name.startswith(f"{kind}.")
+                name.removeprefix(f"{kind}."): value for name, value in values.items() if name.startswith(f"{kind}.")
             }
         return type(self)(**plain)
 
@@ -158,9 +156,7 @@ class Recipe(Task[D]):
             return cell
         wrapped = make("wrapper", self.wrapper, cell, **self.wrapper_arguments)
         if getattr(wrapped, "attends", False) and not getattr(cell, "attends", False):
-            raise InputError(
-                f"wrapper={self.wrapper}: must not read a memory, as there is none here"
-            )
+            raise InputError(f"wrapper={self.wrapper}: must not read a memory, as there is none here")
         return wrapped
 
     def taken(self, batches: Batches) -> Batches:
@@ -254,8 +250,7 @@ def full_name(name: str, known: dict[str, Hint], classes: dict[str, Any]) -> str
     kind = name.partition(".")[0] if name.startswith(tuple(f"{kind}." for kind in KINDS)) else ""
     near = [each for each in known if each.startswith(f"{kind}." if kind else "")]
     raise InputError(
-        f"no field {name!r} with {kind or 'cell'}={classes.get(kind or 'cell')}"
-        f"{nearest(name, near) if near else ''}"
+        f"no field {name!r} with {kind or 'cell'}={classes.get(kind or 'cell')}{nearest(name, near) if near else ''}"
     )
 
 

@@ -251,9 +251,7 @@ def load(path: Path) -> tuple[Arrays, dict[str, Any]]:
         raise InputError(f"{path}: damaged ({error or type(error).__name__})") from error
 
 
-def load_newest(
-    path: Path, say: Callable[[str], None], set_aside: bool = False
-) -> tuple[Arrays, dict[str, Any]]:
+def load_newest(path: Path, say: Callable[[str], None], set_aside: bool = False) -> tuple[Arrays, dict[str, Any]]:
     """Load a file, or the one before it if that is damaged or missing; `say` is told so.
 
     set_aside: rename a damaged file, so that the next `save` won't put it in the good one's place.
@@ -278,8 +276,7 @@ def check_arrays(arrays: Arrays, expected: Arrays, path: Path) -> None:
     """Refuse arrays, read from a file, that differ from the expected in name, shape or type."""
     for name in sorted(expected.keys() | arrays.keys()):
         one, other = (
-            (part[name].shape, part[name].dtype) if name in part else "missing"
-            for part in (arrays, expected)
+            (part[name].shape, part[name].dtype) if name in part else "missing" for part in (arrays, expected)
         )
         if one != other:
             raise InputError(f"{path}: {name!r} is not this network's")

@@ -94,7 +94,5 @@ class Task(Protocol[D]):
     def prompt(self, data: D, text: str) -> Any:
         """A text as the start of generated text; an InputError where the task has no text."""
 
-    def sample(
-        self, model: Model, data: D, words: int, seed: int, temperature: float, prompt: Any
-    ) -> str:
+    def sample(self, model: Model, data: D, words: int, seed: int, temperature: float, prompt: Any) -> str:
         """Generated text."""

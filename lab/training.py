@@ -90,9 +90,7 @@ def train(
     return 0
 
 
-def begin(
-    recipe: Recipe[Any], settings: Settings, data: Any, learner: "AnyLearner", out: Any
-) -> Run:
+def begin(recipe: Recipe[Any], settings: Settings, data: Any, learner: "AnyLearner", out: Any) -> Run:
     """A new run, with a first checkpoint."""
     files = recipe.files(data)
     about = {
@@ -137,9 +135,7 @@ class Training:
         train_loss = progress.loss / size / steps
         train_score, valid_score = recipe.score(train_loss), recipe.score(valid_loss)
         if not math.isfinite(train_score + valid_score):
-            raise NotFinite(
-                f"{name}: {recipe.score_name} {train_score}, on validation {valid_score}"
-            )
+            raise NotFinite(f"{name}: {recipe.score_name} {train_score}, on validation {valid_score}")
         measures = recipe.measures(learner.model, self.data, "valid")
         better = progress.best_loss is None or valid_loss < progress.best_loss
         if better or recipe.reached(measures):
@@ -182,8 +178,7 @@ class Training:
                 progress.step += 1
                 if not math.isfinite(loss + norm):
                     raise NotFinite(
-                        f"{name}, step {progress.step}: the loss is {loss / size}, the norm of its "
-                        f"gradient {norm}"
+                        f"{name}, step {progress.step}: the loss is {loss / size}, the norm of its gradient {norm}"
                     )
                 progress.loss += loss
                 mean = progress.loss / size / progress.step
@@ -240,9 +235,7 @@ class Training:
         with replacing(run.folder / "model.keras") as path:
             recipe.portable(learner.model, data).save(path)
         shown = recipe.illustrate(learner.model, data, run, settings["seed"])
-        run.say(
-            f"test {recipe.score(test_loss):{DIGITS}}; {shown}\nAll results are in {run.folder}."
-        )
+        run.say(f"test {recipe.score(test_loss):{DIGITS}}; {shown}\nAll results are in {run.folder}.")
         write_json(run.folder / "result.json", result)
         return result
 

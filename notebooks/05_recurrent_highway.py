@@ -81,7 +81,7 @@ train, valid = (part if FULL else part.take(4) for part in (train, valid))
 
 def build(depth):
     cell = tfcells.RHNCell(width(depth), depth=depth, transform_bias=-2.0)
-    cell = tfcells.Variational(cell, input_rate=0.3, state_rate=0.2, output_rate=0.3)
+    cell = tfcells.VariationalDropout(cell, input_rate=0.3, state_rate=0.2, output_rate=0.3)
     return keras.Sequential(
         [
             keras.Input((None,)),

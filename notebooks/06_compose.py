@@ -108,7 +108,7 @@ plt.show()
 # %%
 stack = tfcells.RNN(
     [
-        tfcells.Variational(tfcells.GRUCell(16), input_rate=0.1, state_rate=0.2),
+        tfcells.VariationalDropout(tfcells.GRUCell(16), input_rate=0.1, state_rate=0.2),
         tfcells.Zoneout(tfcells.RHNCell(16, depth=3), 0.1),
         tfcells.WeightDrop(tfcells.RecurrentDropout(tfcells.LSTMCell(16), 0.1), 0.3),
     ]
@@ -150,8 +150,8 @@ print(reader([train[0][:4], np.ones((4, 9, 6), "float32")]).shape)
 # ## A cell of one's own, in twelve lines
 #
 # A minimal gated unit: one gate both forgets and lets in (after Zhou et al., 2016, whose gate comes before the product
-# with $U_g$). `prepare` multiplies all inputs at once, `step` is the equation; the compiled loop, masks, gradients,
-# wrappers, saving come with it.
+# with $U_g$; `tfcells.MGUCell` has it after). `GatedCell` declares the kernels and multiplies all inputs at once; `step` is
+# the equation. The compiled loop, masks, gradients, wrappers and saving come with it.
 
 # %%
 
@@ -170,7 +170,7 @@ class MinimalGatedCell(tfcells.GatedCell):
         return h, (h,)
 
 
-own = tfcells.RNN(tfcells.Variational(MinimalGatedCell(16), state_rate=0.2))
+own = tfcells.RNN(tfcells.VariationalDropout(MinimalGatedCell(16), state_rate=0.2))
 print(own(train[0][:4], training=True).shape, len(own.trainable_weights), "weights")
 
 # %% [markdown]

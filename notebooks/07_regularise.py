@@ -59,8 +59,8 @@ class Probe(tfcells.Cell):
     slots = frozenset({"kernel", "update", "state"})
     units, output_size = UNITS, 3 * UNITS
 
-    def prepare(self, sequence, training=False):
-        return sequence, tfcells.Weights(kernel=tfcells.Kernel(ops.eye(UNITS), reads="s"))
+    def build(self, input_shape):
+        self.declare("kernel", (UNITS, UNITS), "identity", reads="s")
 
     def step(self, x, state, w):
         (s,) = state
@@ -107,29 +107,31 @@ show("no noise", lambda cell: cell)
 # %% [markdown]
 # ## Inputs and outputs
 #
-# Ordinary dropout has a new mask for each step. `Variational` keeps one for the sequence, of inputs and of outputs
+# Ordinary dropout has a new mask for each step. `VariationalDropout` keeps one for the sequence, of inputs and of outputs
 # alike, and word dropout takes a word wherever it stands (Gal & Ghahramani, 2016).
 
 # %%
 ones, words = ops.ones((1, STEPS, UNITS)), np.arange(STEPS)[None] % 5
-variational = tfcells.Variational(Probe(), output_rate=0.4)
+variational = tfcells.VariationalDropout(Probe(), input_rate=0.4)
+variational.build((1, UNITS))
+w = variational.bind(tfcells.Call(STEPS, 1, UNITS, training=True))
 draw(
     "five words in turn, each a vector of ones",
     {
         "Dropout(0.4)": keras.layers.Dropout(0.4)(ones, training=True)[0],
-        "Variational(output_rate=0.4)": variational.finish(ones[0][:, None], training=True)[:, 0],
+        "VariationalDropout(input_rate=0.4)": variational.inputs(ones[0][:, None], w)[:, 0],
         "WordDropout(5, 0.4)": tfcells.WordDropout(5, 0.4)([words, ones], training=True)[0],
     },
 )
 
 # %% [markdown]
-# ## Variational
+# ## Variational dropout
 #
 # One mask for the whole sequence on what the kernels read: stripes along time. Update and state are untouched
 # (Gal & Ghahramani, 2016).
 
 # %%
-show("Variational(state_rate=0.4)", lambda cell: tfcells.Variational(cell, state_rate=0.4))
+show("VariationalDropout(state_rate=0.4)", lambda cell: tfcells.VariationalDropout(cell, state_rate=0.4))
 
 # %% [markdown]
 # ## Recurrent dropout
@@ -199,7 +201,7 @@ def curve(wrap, input_rate=0.0):
 KINDS = {
     "none": (lambda cell: cell, 0.0),
     "between the layers": (lambda cell: cell, 0.4),
-    "and variational": (lambda cell: tfcells.Variational(cell, state_rate=0.3), 0.4),
+    "and variational": (lambda cell: tfcells.VariationalDropout(cell, state_rate=0.3), 0.4),
     "and recurrent dropout": (lambda cell: tfcells.RecurrentDropout(cell, 0.3), 0.4),
     "and zoneout": (lambda cell: tfcells.Zoneout(cell, 0.1), 0.4),
     "and weight drop": (lambda cell: tfcells.WeightDrop(cell, 0.4), 0.4),

@@ -198,10 +198,7 @@ def highway(x, s0, W, gates, update=identity, **levels):
     state, depth = s0, sum(name[0] == "R" for name in levels)
     for level in range(1, depth + 1):
         R, b = levels[f"R{level}"], levels.get(f"b{level}", 0)
-        a = {
-            y: (x @ W_y if level == 1 else 0) + state @ R_y + b_y
-            for y, W_y, R_y, b_y in blocks(gates, W, R, b)
-        }
+        a = {y: (x @ W_y if level == 1 else 0) + state @ R_y + b_y for y, W_y, R_y, b_y in blocks(gates, W, R, b)}
         t = s(a["t"])
         state = update(tanh(a["h"])) * t + state * (s(a["c"]) if "c" in a else 1 - t)
     return state, state
@@ -237,7 +234,7 @@ def min_gru(x, h, W, b=0, f=identity):
     return h, h
 
 
-def fast_weights(x, h, A, W, U, b=0, g=None, d=0, decay=0, rate=0, inner_steps=1, epsilon=0, f=relu):
+def fast_weights(x, h, A, W, U, b=0, g=None, d=0, decay=0, eta=0, inner_steps=1, epsilon=0, f=relu):
     """Ba et al. 1610.06258, equations 1, 2 and 5. W is the paper's C, U its W; A holds h already."""
     sustained = x @ W + h @ U + b
     h = f(sustained)
@@ -245,7 +242,7 @@ def fast_weights(x, h, A, W, U, b=0, g=None, d=0, decay=0, rate=0, inner_steps=1
         a = sustained + np.stack([A_n @ h_n for A_n, h_n in zip(A, h, strict=True)])
         h = f(a if g is None else norm(a, g, d, epsilon))
     outer = np.stack([np.outer(h_n, h_n) for h_n in h])
-    return h, h, decay * A + rate * outer
+    return h, h, decay * A + eta * outer
 
 
 # Wrappers. Weights that an oracle does not know are those of the cell inside.
@@ -501,11 +498,11 @@ def rows():
     yield "mingru", tfcells.MinGRUCell, H, min_gru, names("W:kernel b:bias")
     arguments, settings = H | {"activation": "positive"}, {"f": positive}
     yield "mingru-positive", tfcells.MinGRUCell, arguments, min_gru, names("W:kernel b:bias"), settings
-    settings = {"decay": 0.5, "rate": 0.25}
+    settings = {"decay": 0.5, "eta": 0.25}
     arguments = H | settings | {"layer_norm": False, "activation": "tanh"}  # with "relu" it explodes
     settings = settings | {"f": lambda a: tanh(a)}
     yield "fast-plain", tfcells.FastWeightsCell, arguments, fast_weights, names(SHARED), settings
-    settings = {"decay": 0.8, "rate": 0.3, "inner_steps": 2} | epsilon
+    settings = {"decay": 0.8, "eta": 0.3, "inner_steps": 2} | epsilon
     weights = names(SHARED + "g:gain d:shift")
     yield "fast-norm", tfcells.FastWeightsCell, H | settings, fast_weights, weights, settings
     cell, oracle = tfcells.MogrifierLSTMCell, functools.partial(mogrifier, inner=lstm)
@@ -581,13 +578,9 @@ def wrappers():
     training, rate = {"training": True}, {"rate": 0.3}
     rates = {"input_rate": 0.2, "state_rate": 0.3, "output_rate": 0.1}
     more = {"per_gate": True, "seed": 3}
-    yield Wrapped(
-        tfcells.VariationalDropout, rates, variational, settings=rates, given=training, others=more
-    )
+    yield Wrapped(tfcells.VariationalDropout, rates, variational, settings=rates, given=training, others=more)
     more = {"per_sequence": True, "seed": 3}
-    yield Wrapped(
-        tfcells.RecurrentDropout, rate, recurrent_dropout, settings=rate, given=training, others=more
-    )
+    yield Wrapped(tfcells.RecurrentDropout, rate, recurrent_dropout, settings=rate, given=training, others=more)
     for wrapper, oracle in ((tfcells.Zoneout, zoneout), (tfcells.WeightDrop, weight_drop)):
         yield Wrapped(wrapper, rate, oracle, settings=rate, given=training, others={"seed": 3})
     memory = {"memory": np.random.default_rng(4).normal(size=(4, 5, 2))}  # a batch of 4
@@ -672,7 +665,7 @@ OTHER = {
     "embedding_units": 2,
     "periods": (1, 2, 4, 8, 16, 32, 64),
     "decay": 0.5,
-    "rate": 0.25,
+    "eta": 0.25,
     "inner_steps": 3,
     "rounds": 3,
     "rank": 2,
@@ -696,7 +689,7 @@ BAD = {
     "transform_bias": ("-2", None),
     "gate_bias": ("-2", None),
     "decay": (1.0, -0.1, None),
-    "rate": ("0.5", None, float("inf")),
+    "eta": ("0.5", None, float("inf")),
     "inner_steps": (0, 1.5),
     "rounds": (0, 2.5),
     "rank": (0, "2"),

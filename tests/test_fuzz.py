@@ -24,9 +24,7 @@ SETTINGS = {
     "phases": [hypothesis.Phase.generate],
     "suppress_health_check": list(hypothesis.HealthCheck),
 }
-FIELDS = sorted(
-    {name for sizes in TARGETS.values() for s in sizes.values() for name in fields(s.recipe)}
-)
+FIELDS = sorted({name for sizes in TARGETS.values() for s in sizes.values() for name in fields(s.recipe)})
 OPTIONS = ["size", "corpus", "data_dir", "out", "seed", "engine", "precision", "save_seconds"]
 
 
@@ -60,9 +58,7 @@ def complaint(code, out, err) -> str:
 VALUES = st.one_of(
     st.sampled_from(["-1", "0", "1", "3", "1000001", "9" * 5000, "0.5", "1.7", "1e39", "-1e-50"]),
     st.sampled_from(["nan", "-inf", "none", "true", "small", "text", "nowhere", "done", "/proc/x"]),
-    st.sampled_from(
-        ["", " ", "-", "--", "--out", "=", "%s", "~nobody/x", "a" * 300, "\udcff", "é\n"]
-    ),
+    st.sampled_from(["", " ", "-", "--", "--out", "=", "%s", "~nobody/x", "a" * 300, "\udcff", "é\n"]),
     st.text(st.characters(exclude_characters="\0"), max_size=5),
 )
 NAMES = st.one_of(
@@ -77,9 +73,7 @@ def flags(draw):
     name, value = draw(NAMES), draw(VALUES)
     if name == "epochs" and value not in ("1", "3"):
         value = "-" + value  # else it would train for long, and rightly
-    return draw(
-        st.sampled_from([[f"--{name}", value], [f"--{name}={value}"], [value], [f"--{name}"]])
-    )
+    return draw(st.sampled_from([[f"--{name}", value], [f"--{name}={value}"], [value], [f"--{name}"]]))
 
 
 @st.composite
@@ -109,13 +103,9 @@ def commands(draw):
 @hypothesis.settings(max_examples=200, **SETTINGS)
 def test_command_line(place, command):
     start, changes = command
-    if (
-        "text" not in start
-        and start[:1] not in (["evaluate"], ["generate"], ["numbers"])
-        and "done" not in start
-    ):
+    if "text" not in start and start[:1] not in (["evaluate"], ["generate"], ["numbers"]) and "done" not in start:
         changes = [*changes, "--corpus", "nowhere"]  # not Penn Treebank, which takes too long
-    before = {path for path in place.iterdir()}
+    before = set(place.iterdir())
     said = complaint(*call([*start, *changes]))
     new = set(place.iterdir()) - before - {place / "runs"}
     if said:
@@ -159,15 +149,8 @@ def damages(draw):
 
 SPLITS = "train", "valid", "test"
 JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-2, 5)
-    | st.just(10**400)
-    | st.floats()
-    | st.text(max_size=3),
-    lambda inner: (
-        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
-    ),
+    st.none() | st.booleans() | st.integers(-2, 5) | st.just(10**400) | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
     max_leaves=4,
 )
 
@@ -183,9 +166,7 @@ def put(draw, value):
     return draw(JSON)
 
 
-@pytest.mark.parametrize(
-    "line", ["lstm --resume --out done", "evaluate done", "generate done --words 3"]
-)
+@pytest.mark.parametrize("line", ["lstm --resume --out done", "evaluate done", "generate done --words 3"])
 @hypothesis.given(st.data())
 @hypothesis.settings(max_examples=17, **SETTINGS)
 def test_files(place, tmp_path_factory, line, data):

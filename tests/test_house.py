@@ -34,9 +34,7 @@ LEVELS = "tfcells", "data", "lab", "lab.tasks", "recipes", "train"  # each impor
 DATA = sorted((ROOT / "data").rglob("*.py"))
 PACKAGES = tfcells, data
 MODULES = [package.__name__ for package in PACKAGES] + [
-    module.name
-    for package in PACKAGES
-    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    module.name for package in PACKAGES for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
 ]
 
 
@@ -81,12 +79,21 @@ def test_there_is_something_to_read():
     assert "keras.ops" in imported(ROOT / "tfcells" / "layers" / "rnn.py")
 
 
+PRIVATE = "keras.src", "tensorflow.python", "tensorflow.compiler", "keras._", "tf.python"
+UNAVOIDABLE = {
+    # The gradient of an operation on tapes inside a graph; tf.custom_gradient would keep the caller's graph for good.
+    "tfcells/engine/differentiated.py": {"tensorflow.python.eager.record"},
+    # XLA's optimization barrier, without which it undoes what the engine arranges.
+    "tfcells/engine/products.py": {"tensorflow.compiler.tf2xla.python.xla"},
+}
+
+
 @pytest.mark.parametrize("path", LIBRARY, ids=name_of)
 def test_the_library_imports_nothing_of_the_lab(path):
     allowed = {"keras", "numpy", "tfcells", "tensorflow", *sys.stdlib_module_names}
     assert roots(path) <= allowed
-    private = ("keras.src", "tensorflow.python", "keras._", "tf.python")
-    assert not [name for name in imported(path) | attributes(path) if name.startswith(private)]
+    private = {name for name in imported(path) | attributes(path) if name.startswith(PRIVATE)}
+    assert private == UNAVOIDABLE.get(name_of(path), set())
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=name_of)
@@ -166,9 +173,7 @@ def test_imports_point_one_way(path):
 
 def level(name):
     """Where a module stands among the levels; -1 for a stranger's."""
-    return max(
-        (n for n, each in enumerate(LEVELS) if f"{name}.".startswith(f"{each}.")), default=-1
-    )
+    return max((n for n, each in enumerate(LEVELS) if f"{name}.".startswith(f"{each}.")), default=-1)
 
 
 @pytest.mark.parametrize("path", [p for p in LAB if "lab" in p.parts[:-1]], ids=name_of)
@@ -185,11 +190,7 @@ def test_the_lab_is_annotated(path):
 def test_no_cell_file_mentions_dropout(path):
     """Prose may name the slot that recurrent dropout fills; the code has no rate and no mask."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    names = {
-        getattr(node, field, None)
-        for node in ast.walk(tree)
-        for field in ("id", "attr", "arg", "name")
-    }
+    names = {getattr(node, field, None) for node in ast.walk(tree) for field in ("id", "attr", "arg", "name")}
     names = {name for name in names if isinstance(name, str)}
     assert not [name for name in names if re.search("dropout|zoneout|(^|_)rate$|mask", name)]
 
@@ -200,7 +201,7 @@ def public():
 
 def test_names_come_from_the_top():
     cells = ["ElmanCell", "GRUCell", "HyperLSTMCell", "LSTMCell", "LayerNormLSTMCell", "RHNCell"]
-    for name in [*cells, "RNN", "Variational", "WordDropout", "Cell", "Kernel", "Weights"]:
+    for name in [*cells, "RNN", "VariationalDropout", "WordDropout", "Cell", "Kernel", "Weights"]:
         assert name in tfcells.__all__ and hasattr(tfcells, name)
     assert len(set(tfcells.__all__)) == len(tfcells.__all__)
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", tfcells.__version__)
@@ -243,9 +244,7 @@ def test_doctests(name):
 
 def test_there_are_doctests():
     finder = doctest.DocTestFinder(exclude_empty=True)
-    found = [
-        t for name in MODULES for t in finder.find(importlib.import_module(name)) if t.examples
-    ]
+    found = [t for name in MODULES for t in finder.find(importlib.import_module(name)) if t.examples]
     assert len(found) >= len(tfcells.CELLS) + 3
 
 

@@ -40,9 +40,7 @@ def test_opens_in_colab(path):
     config.read(build.HERE.parent / "setup.cfg")
     url = config["metadata"]["url"]
     where = url.removeprefix("https://github.com/")
-    colab = (
-        f"https://colab.research.google.com/github/{where}/blob/main/notebooks/{path.stem}.ipynb"
-    )
+    colab = f"https://colab.research.google.com/github/{where}/blob/main/notebooks/{path.stem}.ipynb"
     assert colab in first.source and colab in (build.HERE.parent / "README.md").read_text()
     assert "google.colab" in setup.source and f'"{url}"' in setup.source
 

@@ -83,6 +83,4 @@ def write_mnist(folder, images, labels, stem="t10k"):
 
 def recipe(target, **values):
     """The recipe of a target's default size, with some fields changed."""
-    return next(iter(TARGETS[target].values())).recipe.replace(
-        **{name: str(value) for name, value in values.items()}
-    )
+    return next(iter(TARGETS[target].values())).recipe.replace(**{name: str(value) for name, value in values.items()})

@@ -45,9 +45,7 @@ __all__ = [
 RENAMED = {"Variational": "VariationalDropout"}
 """Old names, which go on working until 0.4."""
 
-_keras.saving.get_custom_objects().update(
-    {f"tfcells>{old}": getattr(cells, new) for old, new in RENAMED.items()}
-)
+_keras.saving.get_custom_objects().update({f"tfcells>{old}": getattr(cells, new) for old, new in RENAMED.items()})
 
 KERAS_NAMES = {
     "LSTM": "tfcells.RNN(tfcells.LSTMCell(units))",

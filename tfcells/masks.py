@@ -19,8 +19,6 @@ def keep_mask(shape: tuple, rate: float, seed: keras.random.SeedGenerator) -> Te
     return drawn >= round(rate * RESOLUTION)
 
 
-def dropout_mask(
-    shape: tuple, rate: float, dtype: Any, seed: keras.random.SeedGenerator
-) -> Tensor:
+def dropout_mask(shape: tuple, rate: float, dtype: Any, seed: keras.random.SeedGenerator) -> Tensor:
     """1 / (1 - rate) with probability 1 - rate, else 0."""
     return ops.cast(keep_mask(shape, rate, seed), dtype) / (1 - rate)

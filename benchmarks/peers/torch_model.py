@@ -36,10 +36,7 @@ class Training:
             parameter.requires_grad_(False)
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.SGD(self.parameters, recipe.learning_rate)
-        self.x, self.y = (
-            torch.tensor(np.ascontiguousarray(part.swapaxes(1, 2)), dtype=torch.long)
-            for part in (x, y)
-        )
+        self.x, self.y = (torch.tensor(np.ascontiguousarray(part.swapaxes(1, 2)), dtype=torch.long) for part in (x, y))
 
     def epoch(self, batches: int | None = None) -> float:
         """Train on so many batches, or all, from the zero state; the mean loss."""

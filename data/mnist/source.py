@@ -22,17 +22,10 @@ def read_folder(folder):
         raise data.CorpusError(f"--data_dir {folder}: no folder")
     splits = {}
     for split, stem in FILES.items():
-        paths = [
-            find(folder, f"{stem}-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
-        ]
+        paths = [find(folder, f"{stem}-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
         if None not in paths:
             x, y = map(read_idx, paths)
-            if (
-                x.ndim != 3
-                or x.shape[1:] != (28, 28)
-                or y.shape != (len(x),)
-                or y.max(initial=0) > 9
-            ):
+            if x.ndim != 3 or x.shape[1:] != (28, 28) or y.shape != (len(x),) or y.max(initial=0) > 9:
                 raise data.CorpusError(f"{paths[0]}: not MNIST's")
             splits[split] = (x / 255).astype("float32"), y.astype("int32")
     if "test" not in splits:

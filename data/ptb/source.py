@@ -108,10 +108,7 @@ def _fetch_archive(timeout):
 
 
 def _fetch_mirror(timeout):
-    return {
-        split: file.verify(_fetch(file.url, timeout, file.size), file.url)
-        for split, file in FILES.items()
-    }
+    return {split: file.verify(_fetch(file.url, timeout, file.size), file.url) for split, file in FILES.items()}
 
 
 def read_archive(archive):

@@ -29,9 +29,7 @@ class Adding(SequenceTask):
             raise InputError(f"steps={self.steps}: must be at least 2, one for either number")
 
     def examples(self, rng: Rng, count: int, split: str) -> Arrays:
-        return self.draw(
-            rng, count, self.steps // 2 if split == "train" else self.steps, self.steps
-        )
+        return self.draw(rng, count, self.steps // 2 if split == "train" else self.steps, self.steps)
 
     def draw(self, rng: Rng, count: int, shortest: int, longest: int) -> Arrays:
         """x: numbers, markers, and 1 as long as the sequence lasts; y: the sum."""

@@ -172,8 +172,7 @@ def read_folder(folder: str, level: str) -> tuple[str, Tokens]:
 
 def split(texts: dict[str, list[str]], level: str) -> Tokens:
     return {
-        split: [token for line in lines for token in data.split_line(line, level)]
-        for split, lines in texts.items()
+        split: [token for line in lines for token in data.split_line(line, level)] for split, lines in texts.items()
     }
 
 
@@ -184,8 +183,7 @@ def encode(origin: str, split: str, tokens: list[str], vocabulary: tuple[str, ..
         if data.UNK not in index:
             first = next(token for token in tokens if token in unknown)
             raise CorpusError(
-                f"{origin}: {first!r} of the {split} text is not in the vocabulary, and that has no "
-                f"{data.UNK}"
+                f"{origin}: {first!r} of the {split} text is not in the vocabulary, and that has no {data.UNK}"
             )
         index |= dict.fromkeys(unknown, index[data.UNK])
     return np.fromiter(map(index.__getitem__, tokens), np.int32, len(tokens))

@@ -41,9 +41,7 @@ def generate(
         yield data.vocabulary[token]
 
 
-def written(
-    tokens: Iterable[str], words: int, data: Corpus, prompt: Sequence[int], space: str
-) -> str:
+def written(tokens: Iterable[str], words: int, data: Corpus, prompt: Sequence[int], space: str) -> str:
     """A prompt and so many words of some tokens, with space between them; a sentence a line."""
     end = data.vocabulary[data.eos]
     parts = ["\n" if token == data.eos else space + data.vocabulary[token] for token in prompt]

@@ -158,18 +158,14 @@ class LanguageModel(Recipe[Corpus]):
             logits = output(drop(x))
         bias = tfcells.Bias(name="output_bias", **self.initializers("initializer"))
         logits = bias(logits)
-        return keras.Model(
-            [tokens, *before] if before else tokens, [logits, *after] if after else logits
-        )
+        return keras.Model([tokens, *before] if before else tokens, [logits, *after] if after else logits)
 
     def embedding(self, vocabulary_size: int) -> Any:
         """The first layer."""
         import keras
 
         if self.one_hot:
-            return keras.layers.Embedding(
-                vocabulary_size, vocabulary_size, "identity", trainable=False, name="one_hot"
-            )
+            return keras.layers.Embedding(vocabulary_size, vocabulary_size, "identity", trainable=False, name="one_hot")
         return keras.layers.ReversibleEmbedding(
             vocabulary_size,
             self.embedding_units or self.units,
@@ -198,9 +194,7 @@ class LanguageModel(Recipe[Corpus]):
         data = load_corpus(corpus, data_dir, self.level)
         steps = len(windows(data.train, self.batch_size, self.steps))  # raises if there is not one
         if self.steps_per_epoch and self.steps_per_epoch > steps:
-            raise InputError(
-                f"steps_per_epoch={self.steps_per_epoch}: this text has only {steps} steps"
-            )
+            raise InputError(f"steps_per_epoch={self.steps_per_epoch}: this text has only {steps} steps")
         return data
 
     def files(self, data: Corpus) -> dict[str, object]:

@@ -6,9 +6,7 @@ from typing import Any
 from lab.task import Tensor
 
 
-def recurrent(
-    x: Tensor, cells: Iterable[Any], drop: Callable[[Tensor], Tensor] = lambda x: x
-) -> Tensor:
+def recurrent(x: Tensor, cells: Iterable[Any], drop: Callable[[Tensor], Tensor] = lambda x: x) -> Tensor:
     """Layers of these cells, one after the other: the outputs of all steps.
 
     cells: may be a generator, so that each draws its seeds when its turn comes. drop: acts on each
@@ -40,9 +38,7 @@ def carried(
     floats = keras.config.dtype_policy().variable_dtype
     for number, cell in enumerate(cells, 1):
         start = [
-            keras.Input(
-                size if isinstance(size, tuple) else (size,), name=f"{name}_{number}", dtype=floats
-            )
+            keras.Input(size if isinstance(size, tuple) else (size,), name=f"{name}_{number}", dtype=floats)
             for name, size in zip(cell.states, cell.state_size, strict=True)
         ]
         before += start

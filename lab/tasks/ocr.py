@@ -133,9 +133,7 @@ def font(name: str, size: int) -> Any:
     return ImageFont.truetype(str(path), size)
 
 
-def render(
-    text: str, font: Any, rng: Rng, shear: float, stretch: float, bold: float, noise: float
-) -> np.ndarray:
+def render(text: str, font: Any, rng: Rng, shear: float, stretch: float, bold: float, noise: float) -> np.ndarray:
     """The image, (HEIGHT, WIDTH) bytes: ink 255, paper 0.
 
     font: of SCALE times the size; only after all else is the image made smaller. Nothing is cut off.

@@ -107,9 +107,7 @@ def encode(strings: list[str]) -> Arrays:
     y = np.zeros((len(strings), steps, 1 + len(symbols)), "int32")
     y[..., 0] = PADDING
     for row, string in enumerate(strings):
-        for t, (symbol, following, legal) in enumerate(
-            zip(string, string[1:], source.legal(string))
-        ):
+        for t, (symbol, following, legal) in enumerate(zip(string, string[1:], source.legal(string))):
             x[row, t, symbols.index(symbol)] = 1
             y[row, t, 0] = symbols.index(following)
             y[row, t, [1 + symbols.index(each) for each in legal]] = 1

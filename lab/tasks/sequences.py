@@ -57,10 +57,7 @@ class SequenceTask(Recipe[Examples]):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.batch_size > self.train_examples:
-            raise InputError(
-                f"batch_size={self.batch_size}: must be at most train_examples, "
-                f"{self.train_examples}"
-            )
+            raise InputError(f"batch_size={self.batch_size}: must be at most train_examples, {self.train_examples}")
 
     def examples(self, rng: Rng, count: int, split: str) -> Arrays:
         """`count` pairs (x, y) as two arrays."""
@@ -94,8 +91,7 @@ class SequenceTask(Recipe[Examples]):
             raise InputError(f"--corpus {corpus}: must be auto, as {self.name} draws its own data")
         counts = (getattr(self, f"{split}_examples") for split in SPLITS)
         parts = (
-            self.examples(self.rng(stream), count, split)
-            for stream, (split, count) in enumerate(zip(SPLITS, counts))
+            self.examples(self.rng(stream), count, split) for stream, (split, count) in enumerate(zip(SPLITS, counts))
         )
         return Examples(self.name, *parts)
 

@@ -82,9 +82,7 @@ class Transducer(SequenceTask):
 
         @tf.function
         def step(symbols: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-            y, *state = decoder(
-                embed(symbols[:, None]), initial_state=state, memory=memory, memory_mask=mask
-            )
+            y, *state = decoder(embed(symbols[:, None]), initial_state=state, memory=memory, memory_mask=mask)
             return tf.nn.log_softmax(tf.cast(output(y)[:, 0], "float32")), state
 
         state = decoder.get_initial_state(rows * beam)
@@ -114,9 +112,7 @@ class Transducer(SequenceTask):
     def right(self, model: Model, x: np.ndarray, y: np.ndarray) -> float:
         """The share of rows that are right up to their ends."""
         size = self.evaluation_batch_size
-        parts = [
-            self.answers(model, x[n : n + size], y.shape[1])[0] for n in range(0, len(x), size)
-        ]
+        parts = [self.answers(model, x[n : n + size], y.shape[1])[0] for n in range(0, len(x), size)]
         return float(np.mean(np.all((np.concatenate(parts) == y) | (y == NOTHING), axis=1)))
 
 

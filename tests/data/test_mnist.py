@@ -11,9 +11,7 @@ from data.mnist import source as mnist_source
 from tests.tiny import write_mnist
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\0\0\x08\x03\0\0", b"\0\0\x0d\1" + b"\0" * 9, b"x" * 99]
-)
+@pytest.mark.parametrize("content", [b"", b"\0\0\x08\x03\0\0", b"\0\0\x0d\1" + b"\0" * 9, b"x" * 99])
 def test_a_damaged_idx_file_is_named(tmp_path, content):
     write_mnist(tmp_path / "m", np.zeros((20, 28, 28)), np.zeros(20))
     path = tmp_path / "m" / "t10k-labels-idx1-ubyte"

@@ -33,8 +33,7 @@ def test_reber_strings_are_the_grammars():
         assert {string for string in drawn if len(string) == length} <= strings
         for string in strings:
             following = [
-                {other[n] for other in walks_with(string[:n], length) if len(other) > n}
-                for n in range(1, length)
+                {other[n] for other in walks_with(string[:n], length) if len(other) > n} for n in range(1, length)
             ]
             assert [set(legal) for legal in reber_source.legal(string)] == following
 
@@ -43,9 +42,7 @@ def walks_with(start, length):
     return {s for n in range(9, length + 8) for s in walks(n) if s.startswith(start)}
 
 
-@pytest.mark.parametrize(
-    "string", ["", "B", "BTBTSXSEPE", "BTBTSXSETEE", "BTBTXXSETE", "XTBTXSETE"]
-)
+@pytest.mark.parametrize("string", ["", "B", "BTBTSXSEPE", "BTBTSXSETEE", "BTBTXXSETE", "XTBTXSETE"])
 def test_other_strings_are_not(string):
     with pytest.raises(ValueError, match="grammar"):
         reber_source.legal(string)

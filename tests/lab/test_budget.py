@@ -30,9 +30,7 @@ def test_the_small_lstm_has_4_651_600_parameters():
     assert fitted(small, small.recall(None), 4_651_599).units == 199
 
 
-@pytest.mark.parametrize(
-    "text, number", [("4650000", 4_650_000), ("4.65M", 4_650_000), ("2k", 2000), ("1e6", 10**6)]
-)
+@pytest.mark.parametrize("text, number", [("4650000", 4_650_000), ("4.65M", 4_650_000), ("2k", 2000), ("1e6", 10**6)])
 def test_budgets_are_read(text, number):
     assert parse(["lstm", "--budget", text], TARGETS)[0].budget == number
 

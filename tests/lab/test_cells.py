@@ -52,7 +52,5 @@ def test_a_cell_is_named_in_any_case_with_or_without_cell(text):
 
 
 def test_an_unknown_name_gets_the_nearest():
-    with pytest.raises(
-        InputError, match="cell=GRUCel: must be the name of a cell; did you mean GRUC"
-    ):
+    with pytest.raises(InputError, match="cell=GRUCel: must be the name of a cell; did you mean GRUC"):
         read("cell", CellName, "GRUCel")

@@ -58,8 +58,6 @@ def test_the_old_name_says_that_it_goes(place, monkeypatch):
     from recipes import compare
 
     monkeypatch.chdir(place)
-    with pytest.warns(
-        DeprecationWarning, match="will go in version 0.4: use python train.py compare"
-    ):
+    with pytest.warns(DeprecationWarning, match="will go in version 0.4: use python train.py compare"):
         assert compare.main(["one", "two", "--out", "old.png"]) == 0
     assert (place / "old.png").exists()

@@ -44,9 +44,7 @@ def test_gradients_are_clipped_by_their_common_norm(corpus):
 def test_weight_decay_shrinks_weights_and_is_in_no_score(corpus, optimizer, decay_all):
     """All but biases, unless decay_all, by rate * decay * weight."""
     recipe = dataclasses.replace(TINY, optimizer=optimizer, decay_all=decay_all)
-    plain, decaying = (
-        learner(dataclasses.replace(recipe, weight_decay=decay), corpus) for decay in (0.0, 0.25)
-    )
+    plain, decaying = (learner(dataclasses.replace(recipe, weight_decay=decay), corpus) for decay in (0.0, 0.25))
     before = [weight.numpy() for weight in plain.weights]
     x, y = next(iter(TINY.batches(corpus)))
     assert plain.train(x, y, 0.5)[0] == decaying.train(x, y, 0.5)[0]
@@ -103,9 +101,7 @@ def test_penalties_are_in_the_objective_and_in_no_score(corpus):
 
 
 def test_learner_goes_on_where_its_arrays_were_taken(corpus, tmp_path):
-    noisy = dataclasses.replace(
-        TINY, optimizer="adam", tied=True, word_dropout=0.3, dropout=0.2, state_dropout=0.3
-    )
+    noisy = dataclasses.replace(TINY, optimizer="adam", tied=True, word_dropout=0.3, dropout=0.2, state_dropout=0.3)
     batches = list(noisy.batches(corpus))
     one = learner(noisy, corpus)
     for x, y in batches[:3]:

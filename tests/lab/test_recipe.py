@@ -147,9 +147,7 @@ def test_what_only_the_cell_can_refuse_is_refused_by_name():
 def test_a_wrapper_goes_around_the_cell():
     one = TINY.replace(wrapper="zoneout", **{"wrapper.rate": "0.25"})
     cell = one.make_cell()
-    assert (
-        type(cell) is tfcells.Zoneout and cell.rate == 0.25 and type(cell.cell) is tfcells.LSTMCell
-    )
+    assert type(cell) is tfcells.Zoneout and cell.rate == 0.25 and type(cell.cell) is tfcells.LSTMCell
     assert type(TINY.make_cell()) is tfcells.LSTMCell
 
 

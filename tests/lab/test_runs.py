@@ -89,10 +89,7 @@ def test_evaluate_on_another_corpus_in_the_vocabulary_of_the_run(place):
     for path in translated.iterdir():
         text = path.read_text()
         path.write_text(text.translate({ord(letter): "<unk>" for letter in "xyz"}))
-    said = [
-        json.loads(call(f"evaluate done --corpus {name}")[1])
-        for name in (place / "other", translated)
-    ]
+    said = [json.loads(call(f"evaluate done --corpus {name}")[1]) for name in (place / "other", translated)]
     assert said[0] | {"corpus": "translated"} == said[1]
     assert said[0]["test_perplexity"] != result_of(place / "done")["test_perplexity"]
 
@@ -110,12 +107,8 @@ def test_generate(place):
     code, out, err = call(["generate", "done", "--words", "7", "--prompt", "b a"])
     assert code == 0, err
     assert out.startswith("b a") and len(out.split()) == 9 and out.endswith("\n")
-    assert (
-        call("generate done --words 50 --seed 1")[1] == (place / "done" / "sample.txt").read_text()
-    )
-    assert (
-        call("generate done --words 50 --seed 2")[1] != (place / "done" / "sample.txt").read_text()
-    )
+    assert call("generate done --words 50 --seed 1")[1] == (place / "done" / "sample.txt").read_text()
+    assert call("generate done --words 50 --seed 2")[1] != (place / "done" / "sample.txt").read_text()
     assert call(["generate", "done", "--words", "1", "--prompt", "zoo"])[1].startswith("<unk>")
     cold = {call(f"generate done --words 9 --temperature 1e-30 --seed {n}")[1] for n in (1, 2, 3)}
     assert len(cold) == 1
@@ -192,16 +185,12 @@ def test_any_cell_is_a_language_model(place):
     code, out, err = call(f"{line} --resume --out gru")
     assert code == 0, err
     refused(f"{line.replace('1K', '2K')} --resume --out gru", "units=")
-    refused(
-        f"{line} --cell.reset_after true --resume --out gru", "cell.reset_after=True (was False)"
-    )
+    refused(f"{line} --cell.reset_after true --resume --out gru", "cell.reset_after=True (was False)")
 
 
 def test_runs_of_version_0_1_are_used_and_resumed(place):
     """Their recipe.json has the cell's arguments among the fields, and no cell."""
-    line = (
-        RUN.replace("lstm", "hypernets") + " --hyper_units 3 --signal_units 2 --embedding_units 3"
-    )
+    line = RUN.replace("lstm", "hypernets") + " --hyper_units 3 --signal_units 2 --embedding_units 3"
     assert call(f"{line} --out new")[0] == 0
     result = result_of(place / "new")
     run = Run(place / "new")
@@ -272,9 +261,7 @@ def test_two_processes_cannot_train_one_run(place):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize(
-    "where", ["Learner.start", "Learner.train", "Learner.evaluate", "Learner.parameters"]
-)
+@pytest.mark.parametrize("where", ["Learner.start", "Learner.train", "Learner.evaluate", "Learner.parameters"])
 def test_signal_stops_a_run_that_can_go_on(place, monkeypatch, where, number):
     """While the network is built, in a step, in validation; while the last files are written, it waits."""
     name, method = where.split(".")[1], operator.attrgetter(where)(lab.learner)
@@ -349,10 +336,7 @@ def test_files_that_may_not_grow(place, limit):
     assert not list(place.glob(".new-*"))
     if (place / "new").exists():
         assert call("lstm --resume --out new")[0] == 0
-        assert (
-            result_of(place / "new")["test_perplexity"]
-            == result_of(place / "done")["test_perplexity"]
-        )
+        assert result_of(place / "new")["test_perplexity"] == result_of(place / "done")["test_perplexity"]
 
 
 def test_folder_that_cannot_be_written(place, monkeypatch):
@@ -373,11 +357,7 @@ def read_only(monkeypatch, folder):
 
     def guard(before):
         def open(path, mode="r", *arguments, **options):
-            writes = (
-                mode & (os.O_WRONLY | os.O_RDWR)
-                if isinstance(mode, int)
-                else set(mode) & set("wax+")
-            )
+            writes = mode & (os.O_WRONLY | os.O_RDWR) if isinstance(mode, int) else set(mode) & set("wax+")
             if writes and os.path.abspath(os.path.dirname(path)) == str(folder):
                 raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
             return before(path, mode, *arguments, **options)
@@ -398,9 +378,7 @@ def test_what_is_renamed_is_on_the_disk(place, monkeypatch):
     monkeypatch.setattr(os, "replace", recorded(events, "replace", os.replace))
     monkeypatch.setattr(os, "rename", recorded(events, "rename", os.rename))
     synced = []
-    monkeypatch.setattr(
-        os, "fsync", lambda file, before=os.fsync: (synced.append(file), before(file))
-    )
+    monkeypatch.setattr(os, "fsync", lambda file, before=os.fsync: (synced.append(file), before(file)))
     path = place / "done" / "best.npz"
     save(path, {"weight": np.zeros(3)}, {})
     temporary = ".best.partial.npz"
@@ -500,9 +478,7 @@ def test_damaged_checkpoint_is_set_aside_and_the_one_before_kept(place, monkeypa
 def test_both_checkpoints_damaged(place):
     for name in ("checkpoint.npz", "checkpoint.previous.npz"):
         (place / "done" / name).write_bytes(b"PK")
-    refused(
-        "lstm --resume --out done", "done/checkpoint.npz: damaged", "checkpoint.previous.npz: dam"
-    )
+    refused("lstm --resume --out done", "done/checkpoint.npz: damaged", "checkpoint.previous.npz: dam")
     for name in ("checkpoint.npz", "checkpoint.previous.npz"):
         (place / "done" / name).unlink(missing_ok=True)
     refused("lstm --resume --out done", "done/checkpoint.npz: missing")
@@ -704,9 +680,7 @@ def test_facts_that_cannot_be(place, field, value, monkeypatch):
     refused("lstm --resume --out done", "done/checkpoint.npz: damaged", field)
 
 
-@pytest.mark.parametrize(
-    "change", ["missing", "shape", "type", "text", "more", "nan", "seconds", "none"]
-)
+@pytest.mark.parametrize("change", ["missing", "shape", "type", "text", "more", "nan", "seconds", "none"])
 def test_arrays_that_cannot_be(place, change):
     for name in ("checkpoint.npz", "best.npz"):
         path = place / "done" / name
@@ -758,18 +732,12 @@ def test_pickles_in_a_run_are_not_read(place, name):
     path = place / "done" / name
     arrays, _ = load(path)
     key = next(iter(arrays))
-    np.savez(
-        path, **arrays | {key: np.array([Bomb()], object), "facts.json": np.array([Bomb()], object)}
-    )
+    np.savez(path, **arrays | {key: np.array([Bomb()], object), "facts.json": np.array([Bomb()], object)})
     (place / "done" / name.replace(".npz", ".previous.npz")).unlink(missing_ok=True)
-    refused(
-        "evaluate done" if name == "best.npz" else "lstm --resume --out done", f"{name}: damaged"
-    )
+    refused("evaluate done" if name == "best.npz" else "lstm --resume --out done", f"{name}: damaged")
     np.save(path, np.array([Bomb()], object))
     os.replace(path.with_suffix(".npz.npy"), path)
-    refused(
-        "evaluate done" if name == "best.npz" else "lstm --resume --out done", f"{name}: damaged"
-    )
+    refused("evaluate done" if name == "best.npz" else "lstm --resume --out done", f"{name}: damaged")
     assert not (place / "exploded").exists()
 
 

@@ -37,9 +37,7 @@ def test_parameters_of_the_papers(target, size, parameters):
     assert recipe(target, size).parameters() == parameters
 
 
-@pytest.mark.parametrize(
-    "target, size", [("lstm", "tied"), *((t, "small") for t in TARGETS if t != "lstm")]
-)
+@pytest.mark.parametrize("target, size", [("lstm", "tied"), *((t, "small") for t in TARGETS if t != "lstm")])
 def test_budget_of_the_small_sizes(target, size):
     assert 3_000_000 < recipe(target, size).parameters() <= 4_651_600
 

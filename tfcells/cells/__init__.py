@@ -5,9 +5,7 @@ from typing import Any
 
 from tfcells.cells.rows import ROWS
 
-CLASSES: dict[str, Any] = {
-    row.name: getattr(importlib.import_module(row.module), row.name) for row in ROWS
-}
+CLASSES: dict[str, Any] = {row.name: getattr(importlib.import_module(row.module), row.name) for row in ROWS}
 CELLS = {row.name: CLASSES[row.name] for row in sorted(ROWS) if row.kind == "cell"}
 WRAPPERS = {row.name: CLASSES[row.name] for row in sorted(ROWS) if row.kind == "wrapper"}
 globals().update(CLASSES)

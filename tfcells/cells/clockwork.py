@@ -28,9 +28,7 @@ class ClockworkRNNCell(KernelCell):
     states = ("h", "time")
     clocks = frozenset({"time"})
 
-    def __init__(
-        self, units: int, periods: tuple[int, ...] = (1, 2, 4, 8), **kwargs: Any
-    ) -> None:
+    def __init__(self, units: int, periods: tuple[int, ...] = (1, 2, 4, 8), **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         given = list(periods) if isinstance(periods, list | tuple) else []
         whole = all(type(period) is int and 0 < period < 2**24 for period in given)

@@ -15,9 +15,9 @@ class FastWeightsCell(KernelCell):
     r"""An Elman network with a second, quickly changing recurrent matrix A of its own for each sample.
 
     a = W x + U h + b;  h_0 = f(a);  h_{s+1} = f(LN(a + A h_s)) for s < inner_steps;
-    h' = h_S;  A' = decay A + rate h' h'^T.
+    h' = h_S;  A' = decay A + eta h' h'^T.
 
-    decay: lambda of the paper. rate: its eta. layer_norm: whether the inner steps normalize,
+    decay: lambda of the paper, of which A forgets 1 - decay at each step. layer_norm: whether the inner steps normalize,
     LN(v) = gain (v - mean) / sqrt(var + epsilon) + shift. States: h, and A of shape (units, units). It has
     no update slot. Source: Ba et al., 1610.06258, equations 1, 2 and 5.
 
@@ -33,7 +33,7 @@ class FastWeightsCell(KernelCell):
         units: int,
         activation: Any = "relu",
         decay: float = 0.95,
-        rate: float = 0.5,
+        eta: float = 0.5,
         inner_steps: int = 1,
         layer_norm: bool = True,
         epsilon: float = 1e-3,
@@ -41,7 +41,7 @@ class FastWeightsCell(KernelCell):
     ) -> None:
         super().__init__(units, activation, **kwargs)
         self.decay = probability("decay", decay)
-        self.rate = number("rate", rate)
+        self.eta = number("eta", eta)
         self.inner_steps = positive("inner_steps", inner_steps)
         self.layer_norm = flag("layer_norm", layer_norm)
         self.epsilon = number("epsilon", epsilon, low=0)
@@ -62,8 +62,6 @@ class FastWeightsCell(KernelCell):
         h = self.activation(slow)
         for _ in range(self.inner_steps):
             a = slow + ops.einsum("bij,bj->bi", A, h)
-            h = self.activation(
-                layer_norm(a, w.gain, w.shift, self.epsilon) if self.layer_norm else a
-            )
-        A = self.decay * A + self.rate * ops.expand_dims(h, 2) * ops.expand_dims(h, 1)
+            h = self.activation(layer_norm(a, w.gain, w.shift, self.epsilon) if self.layer_norm else a)
+        A = self.decay * A + self.eta * ops.expand_dims(h, 2) * ops.expand_dims(h, 1)
         return h, (h, A)

@@ -80,9 +80,7 @@ class LayerNormGRUCell(GatedCell):
 
     gates = 3
 
-    def __init__(
-        self, units: int, joint: bool = False, epsilon: float = 1e-3, **kwargs: Any
-    ) -> None:
+    def __init__(self, units: int, joint: bool = False, epsilon: float = 1e-3, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.joint = flag("joint", joint)
         self.epsilon = number("epsilon", epsilon, low=0)

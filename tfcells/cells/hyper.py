@@ -67,9 +67,7 @@ class HyperLSTMCell(GatedCell):
             "hyper_state_kernel": View(lambda k: k[features:], "h", 4),
         }
         self.add_kernel((features + H, 4 * N), "hyper_kernel", views=views)
-        self.add_recurrent_kernel(
-            (N, 4 * N), "hyper_recurrent_kernel", reads="hyper_h", blocks=4, drawn=4
-        )
+        self.add_recurrent_kernel((N, 4 * N), "hyper_recurrent_kernel", reads="hyper_h", blocks=4, drawn=4)
         self.add_bias((4 * N,), "hyper_bias")
         # Z and A stack their blocks as x, h, b, and inside each i, f, g, o.
         self.declare("embedding_kernel", (N, 12 * E), self.initial_embedding, "hyper_h", 12)
@@ -106,9 +104,7 @@ class HyperLSTMCell(GatedCell):
     def inputs(self, x: Tensor, w: Weights) -> dict[str, Any]:
         return {"main": w.kernel(x), "hyper": w.hyper_input_kernel(x) + w.hyper_bias}
 
-    def step(
-        self, x: dict[str, Any], state: tuple[Tensor, ...], w: Weights
-    ) -> tuple[Tensor, tuple]:
+    def step(self, x: dict[str, Any], state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         h, c, hyper_h, hyper_c = state
         a = x["hyper"] + w.hyper_state_kernel(h) + w.hyper_recurrent_kernel(hyper_h)
         hyper_h, hyper_c = self.lstm(a, hyper_c, w, "hyper_", identity)

@@ -124,9 +124,7 @@ class PeepholeLSTMCell(LSTMCell):
     (2, 8)
     """
 
-    def __init__(
-        self, units: int, peephole_initializer: Any = "glorot_uniform", **kwargs: Any
-    ) -> None:
+    def __init__(self, units: int, peephole_initializer: Any = "glorot_uniform", **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.peephole_initializer = keras.initializers.get(peephole_initializer)
 

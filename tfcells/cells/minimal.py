@@ -69,6 +69,7 @@ class MinGRUCell(InputCell):
         super().__init__(units, given, **kwargs)
 
     def gate_and_candidate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """z and activation(g), of one step or of all."""
         z, g = ops.split(x, 2, axis=-1)
         return ops.sigmoid(z), self.activation(g)
 

@@ -159,17 +159,17 @@ class Cell(Configured, keras.layers.Layer):
             raise ValueError(f"{name}.step must return (output, new states), got {what}")
         output, new = returned
         if not isinstance(new, tuple | list) or len(new) != count:
-            got = len(new) if isinstance(new, tuple | list) else "a bare tensor"
+            got = str(len(new)) if isinstance(new, tuple | list) else "a bare tensor"
             raise ValueError(f"{name}.step must return {count} new states, a tuple; got {got}")
         for state_name, before, now in zip(self.states, state, new, strict=True):
             if not hasattr(now, "shape"):
                 raise ValueError(f"{name}.step: the state {state_name!r} must be a tensor, got {now!r}")
             if tuple(now.shape[1:]) != tuple(before.shape[1:]) or now.dtype != before.dtype:
-                wanted, got = (
+                wanted, found = (
                     f"{keras.backend.standardize_dtype(state.dtype)} of shape {tuple(state.shape)}"
                     for state in (before, now)
                 )
-                raise ValueError(f"{name}.step: the state {state_name!r} must stay {wanted}, got {got}")
+                raise ValueError(f"{name}.step: the state {state_name!r} must stay {wanted}, got {found}")
         return output, tuple(new)
 
     def call(self, inputs: Tensor, states: Any, training: bool = False) -> tuple[Tensor, list]:
@@ -307,8 +307,7 @@ class InputCell(Cell):
 
         def initialize(shape: tuple[int, ...], dtype: Any = None) -> Tensor:
             parts = [
-                fresh(given, number)((*rows, columns // drawn), dtype=dtype)
-                for number in range(first, first + drawn)
+                fresh(given, number)((*rows, columns // drawn), dtype=dtype) for number in range(first, first + drawn)
             ]
             return then(ops.concatenate(parts, axis=-1))
 

@@ -17,9 +17,7 @@ def multiply(x: Tensor, matrix: Tensor) -> Tensor:
     return ops.matmul(x, matrix)
 
 
-def affine(
-    x: Tensor, matrix: Tensor, bias: Tensor | None = None, product: Callable = ops.matmul
-) -> Tensor:
+def affine(x: Tensor, matrix: Tensor, bias: Tensor | None = None, product: Callable = ops.matmul) -> Tensor:
     """x @ matrix + bias along the last axis. product: multiplies (rows, inputs).
 
     The bias is added row by row, so that TensorFlow adds it while it multiplies.
@@ -44,9 +42,7 @@ class Projection:
     sequence: (steps, batch, features). dtype: of the product, if not its factors'.
     """
 
-    def __init__(
-        self, sequence: Tensor, matrix: Tensor, bias: Tensor | None = None, dtype: Any = None
-    ) -> None:
+    def __init__(self, sequence: Tensor, matrix: Tensor, bias: Tensor | None = None, dtype: Any = None) -> None:
         self.tensors = [sequence, matrix] if bias is None else [sequence, matrix, bias]
         self.shape = (*sequence.shape[:-1], matrix.shape[-1])
         self.factors = keras.backend.result_type(sequence.dtype, matrix.dtype)

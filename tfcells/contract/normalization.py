@@ -8,9 +8,7 @@ from keras import ops
 from tfcells.contract.linear import Tensor
 
 
-def layer_norm(
-    x: Tensor, gain: Tensor, shift: Tensor, epsilon: float, groups: int = 1
-) -> Tensor:
+def layer_norm(x: Tensor, gain: Tensor, shift: Tensor, epsilon: float, groups: int = 1) -> Tensor:
     """gain (x - mean) / sqrt(var + epsilon) + shift over the last axis, or over each of its groups.
 
     x: (..., groups * features); gain, shift: (groups * features,), shift may be 0. The moments of

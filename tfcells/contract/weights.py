@@ -82,15 +82,10 @@ class Weights:
         try:
             return self.__dict__["items"][name]
         except KeyError:
-            raise AttributeError(
-                f"these weights have no {name!r}; they have {list(self.items)}"
-            ) from None
+            raise AttributeError(f"these weights have no {name!r}; they have {list(self.items)}") from None
 
     def __repr__(self) -> str:
-        items = (
-            f"{k}: {v if isinstance(v, Weights) else type(v).__name__}"
-            for k, v in self.items.items()
-        )
+        items = (f"{k}: {v if isinstance(v, Weights) else type(v).__name__}" for k, v in self.items.items())
         return f"Weights({', '.join(items)})"
 
     def get(self, name: str) -> Any:

@@ -40,10 +40,7 @@ def forward_factors(matrices: list, steps: Any) -> list:
 def backward_factors(matrices: list) -> list:
     """The transposed matrices as `times` wants them on the way back."""
     # TensorFlow transposes on one core five times as fast as XLA.
-    return [
-        Turned(matrix) if fits(matrix, LARGE) else tf.linalg.matrix_transpose(matrix)
-        for matrix in matrices
-    ]
+    return [Turned(matrix) if fits(matrix, LARGE) else tf.linalg.matrix_transpose(matrix) for matrix in matrices]
 
 
 def fits(matrix: Tensor, least: int) -> bool:

@@ -36,8 +36,8 @@ class Site(NamedTuple):
 class Program:
     """The compiled pair for one step and one structure of its arguments.
 
-    The tensors in the lists `slices`, `state`, `matrices`, `tensors` are always arguments. A program holds no cell, since
-    TensorFlow never forgets a program: whoever traces takes one of the living cells that have used it.
+    The tensors in the lists `slices`, `state`, `matrices`, `tensors` are always arguments. TensorFlow never forgets a
+    program, so it holds no cell: whoever traces takes one of the living cells that have used it.
     """
 
     shared: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
@@ -53,13 +53,9 @@ class Program:
         self.cells: weakref.WeakSet = weakref.WeakSet()
         self.calls: dict[bool, Differentiated] = {}  # by whether the steps are padded
         self.slices = tree.map_structure(lambda _: 0, slices)
-        self.weights = weights.map(
-            lambda leaf: Kernel(None, leaf.reads) if isinstance(leaf, Kernel) else None
-        )
+        self.weights = weights.map(lambda leaf: Kernel(None, leaf.reads) if isinstance(leaf, Kernel) else None)
         self.used = [True] * len(weights.leaves())  # by the step
-        compile = functools.partial(
-            tf.function, jit_compile=True, autograph=False, reduce_retracing=True
-        )
+        compile = functools.partial(tf.function, jit_compile=True, autograph=False, reduce_retracing=True)
         self.forward = compile(self.run_forward)
         self.backward = compile(self.run_backward)
 
@@ -153,11 +149,7 @@ class Program:
         given = [specs(slices, 1), specs(state), specs(matrices), specs(tensors)]
         graph = traced(tf.function(trace, autograph=False), *given)
         captured = graph.inputs[len(graph.inputs) - len(graph.captured_inputs) :]
-        impure = [
-            op
-            for op in graph.graph.get_operations()
-            if op.op_def.is_stateful and op.type != "Placeholder"
-        ]
+        impure = [op for op in graph.graph.get_operations() if op.op_def.is_stateful and op.type != "Placeholder"]
         if captured or impure:
             names = ", ".join(str(x.name) for x in [*captured, *impure][:3])
             raise ValueError(
@@ -174,9 +166,7 @@ class Program:
         ]
         order = {kernel: place for place, kernel in enumerate(sorted(calls))}
         sites = [
-            Site(
-                order[kernel], spec(y), spec(x), index(x, state), index(partner(y), floats(slices))
-            )
+            Site(order[kernel], spec(y), spec(x), index(x, state), index(partner(y), floats(slices)))
             for kernel, y, x in found
         ]
         where = [place for place, x in enumerate(slices) if is_float(x)]
@@ -285,14 +275,11 @@ class Program:
         size = tf.shape(slices[0])[0]
         constants = floats(tensors)
 
-        def body(
-            t: Any, d_state: list, totals: list, d_slices: list, inputs: list, d_products: list
-        ) -> tuple:
+        def body(t: Any, d_state: list, totals: list, d_slices: list, inputs: list, d_products: list) -> tuple:
             now, before = read(t, slices), read(t, befores)
             recorded = iter(read(t, products))
             values = [
-                next(recorded) if site.slice is None else tf.zeros_like(floats(now)[site.slice])
-                for site in self.sites
+                next(recorded) if site.slice is None else tf.zeros_like(floats(now)[site.slice]) for site in self.sites
             ]
             taps = [tf.zeros_like(y) for y in values]
             factors: list[Tensor] = []

@@ -91,9 +91,7 @@ class Rematerialised(Program):
                 d_output, d_state, block, before, factors, transposed, tensors, end
             )
             d_moved, d_fixed = tape.gradient(floats(block), [floats(moved), fixed], d_block)
-            d_matrices = self.weight_gradients(
-                matrices, inputs, d_products, befores, d_block, None
-            )
+            d_matrices = self.weight_gradients(matrices, inputs, d_products, befores, d_block, None)
             return (
                 number - 1,
                 shaped(d_new, d_state),
@@ -101,10 +99,7 @@ class Rematerialised(Program):
                 *map(added, totals, (d_fixed, d_matrices, d_tensors)),
             )
 
-        totals = [
-            [tf.zeros_like(x, wide(x.dtype)) for x in floats(group)]
-            for group in (fixed, matrices, tensors)
-        ]
+        totals = [[tf.zeros_like(x, wide(x.dtype)) for x in floats(group)] for group in (fixed, matrices, tensors)]
         start = strides - 1, d_final, arrays(floats(moving), strides), *totals
         _, d_state, d_moving, *totals = tf.while_loop(lambda number, *_: number >= 0, body, start)
         d_fixed, d_matrices, d_tensors = map(narrowed, totals, (fixed, matrices, tensors))
@@ -135,9 +130,7 @@ class Rematerialised(Program):
         _, _, records, befores = super().run_forward(slices, state, factors, tensors, steps)
         sums, products = self.replayed(slices, records)
         slices = replaced(slices, sums)
-        found = super().run_backward(
-            d_outputs, d_state, slices, befores, transposed, tensors, products, steps
-        )
+        found = super().run_backward(d_outputs, d_state, slices, befores, transposed, tensors, products, steps)
         return *found, befores
 
     def cut(self, moving: list) -> tuple:
@@ -157,9 +150,7 @@ def together(slices: Any, moved: list, fixed: list) -> list:
     """The slices of one stride: of `moved`, where they are `Projection`s with what is `fixed`."""
     still = iter(fixed)
     return [
-        leaf.using([x, *(next(still) for _ in leaf.tensors[1:])]).whole()
-        if isinstance(leaf, Projection)
-        else x
+        leaf.using([x, *(next(still) for _ in leaf.tensors[1:])]).whole() if isinstance(leaf, Projection) else x
         for leaf, x in zip(slices, moved, strict=True)
     ]
 

@@ -89,9 +89,7 @@ class Adam(Optimizer):
         self.epsilon = number("epsilon", epsilon, low=0)
         self.amsgrad = require("amsgrad", amsgrad, "True or False", isinstance(amsgrad, bool))
         self.steps = np.zeros((), np.int64)
-        self.means, self.squares, self.largest = (
-            [np.zeros_like(w) for w in weights] for _ in range(3)
-        )
+        self.means, self.squares, self.largest = ([np.zeros_like(w) for w in weights] for _ in range(3))
         self.arrays = [self.steps, *self.means, *self.squares]
         self.arrays += self.largest if amsgrad else []
 
@@ -99,9 +97,7 @@ class Adam(Optimizer):
         self.steps += 1
         t = int(self.steps)
         rate = self.rate * math.sqrt(1 - self.square_decay**t) / (1 - self.decay**t)
-        for w, dw, m, v, largest in zip(
-            self.weights, gradients, self.means, self.squares, self.largest, strict=True
-        ):
+        for w, dw, m, v, largest in zip(self.weights, gradients, self.means, self.squares, self.largest, strict=True):
             dw = dw.dense(w) if isinstance(dw, Rows) else dw
             m += (1 - self.decay) * (dw - m)
             v += (1 - self.square_decay) * (dw**2 - v)

@@ -24,9 +24,7 @@ class Bias(Configured, keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
-        self.bias = self.add_weight(
-            (input_shape[-1],), self.initializer, name="bias", autocast=False
-        )
+        self.bias = self.add_weight((input_shape[-1],), self.initializer, name="bias", autocast=False)
 
     def call(self, inputs: Tensor) -> Tensor:
         return add_bias(keras.ops.cast(inputs, self.bias.dtype), self.bias)

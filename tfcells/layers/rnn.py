@@ -65,10 +65,7 @@ class RNN(Configured, keras.layers.RNN):
     def compiles(self) -> bool:
         """Whether a loop of more than one step is a compiled one."""
         return (
-            bool(self.jit_compile)
-            and not self.unroll
-            and self.runs_cells
-            and keras.backend.backend() == "tensorflow"
+            bool(self.jit_compile) and not self.unroll and self.runs_cells and keras.backend.backend() == "tensorflow"
         )
 
     def call(
@@ -104,9 +101,7 @@ class RNN(Configured, keras.layers.RNN):
         own = self.get_initial_state(batch_size=ops.shape(sequences)[0])
         remembered = self._expected_batch_size if self.stateful else batch
         if None not in (batch, remembered) and batch != remembered:
-            raise ValueError(
-                f"sequences: the layer is stateful with a batch size of {remembered}, got {batch}"
-            )
+            raise ValueError(f"sequences: the layer is stateful with a batch size of {remembered}, got {batch}")
         if initial_state is None:
             state = self.states if self.stateful else own
         else:
@@ -138,9 +133,7 @@ class RNN(Configured, keras.layers.RNN):
         if len(mask.shape) == 3 and mask.shape[2] == 1:
             mask = mask[:, :, 0]
         if not fits(tuple(mask.shape), tuple(sequences.shape[:2])):
-            raise ValueError(
-                f"mask must have shape (batch, steps) = {tuple(sequences.shape[:2])}, got {mask.shape}"
-            )
+            raise ValueError(f"mask must have shape (batch, steps) = {tuple(sequences.shape[:2])}, got {mask.shape}")
         return mask
 
     def along(
@@ -154,9 +147,7 @@ class RNN(Configured, keras.layers.RNN):
         x, state = self.run(self.cell, x, initial_state, keep, call)
         return x[-1], ops.swapaxes(x, 0, 1), state
 
-    def run(
-        self, cell: Any, sequence: Tensor, state: Any, keep: Tensor | None, call: Call
-    ) -> tuple[Tensor, list]:
+    def run(self, cell: Any, sequence: Tensor, state: Any, keep: Tensor | None, call: Call) -> tuple[Tensor, list]:
         """A cell along a time-major sequence: its outputs, (steps, batch, ...), and final state."""
         if hasattr(cell, "cells"):
             finals = []
@@ -186,9 +177,7 @@ class RNN(Configured, keras.layers.RNN):
         elif keras.backend.backend() == "tensorflow":
             kind, key = engine.Rematerialised if self.remat else engine.Program, (cell_key(cell), held)
             make = functools.partial(step_of, held=held)
-            program, outputs, state = engine.run(
-                kind, key, cell, make, slices, state, weights, self.jit_compile
-            )
+            program, outputs, state = engine.run(kind, key, cell, make, slices, state, weights, self.jit_compile)
             self.programs[program.key] = program
         else:
             outputs, state = scan(step_of(cell, held), slices, state, weights)
@@ -198,9 +187,7 @@ class RNN(Configured, keras.layers.RNN):
 
     def _create_state_variables(self, batch_size: int) -> None:
         states = tree.map_structure(
-            lambda value: keras.Variable(
-                value, trainable=False, dtype=value.dtype, autocast=False, name="rnn_state"
-            ),
+            lambda value: keras.Variable(value, trainable=False, dtype=value.dtype, autocast=False, name="rnn_state"),
             self.get_initial_state(batch_size),
         )
         object.__setattr__(self, "states", states)  # not among the weights, as in Keras
@@ -317,9 +304,7 @@ def cell_key(cell: Cell) -> tuple:
             return tuple(map(essence, value))
         if isinstance(value, dict):
             return tuple((name, essence(value[name])) for name in sorted(value))
-        return (
-            value if isinstance(value, str | int | float | None) or callable(value) else id(value)
-        )
+        return value if isinstance(value, str | int | float | None) or callable(value) else id(value)
 
     arguments = {name: getattr(cell, name) for name in cell.arguments() if name != "seed"}
     return (

@@ -24,9 +24,7 @@ class WordDropout(Configured, keras.layers.Layer):
     (2, 5, 3)
     """
 
-    def __init__(
-        self, vocabulary_size: int, rate: float, seed: int | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, vocabulary_size: int, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)  # tokens may come as floats: they stay exact
         self.vocabulary_size = positive("vocabulary_size", vocabulary_size)
         self.rate = probability("rate", rate)

@@ -35,9 +35,7 @@ class Attention(Wrapper):
     attends = True
     slots = property(lambda self: self.cell.slots | {"kernel"})  # its query reads the state
 
-    def __init__(
-        self, cell: Cell | dict, attention_units: int, memory_features: int, **kwargs: Any
-    ) -> None:
+    def __init__(self, cell: Cell | dict, attention_units: int, memory_features: int, **kwargs: Any) -> None:
         super().__init__(cell, **kwargs)
         if self.cell.attends:
             raise ValueError("cell: reads a memory itself; there is one memory a layer")
@@ -49,9 +47,7 @@ class Attention(Wrapper):
         draw, units = keras.initializers.GlorotUniform, self.attention_units
         shape = (self.state_size[0], units)
         self.declare("query_kernel", shape, draw(), reads=self.states[0])
-        self.memory_kernel = self.add_weight(
-            (self.memory_features, units), draw(), name="memory_kernel"
-        )
+        self.memory_kernel = self.add_weight((self.memory_features, units), draw(), name="memory_kernel")
         self.score_bias = self.add_weight((units,), "zeros", name="score_bias")
         self.score_kernel = self.add_weight((units, 1), draw(), name="score_kernel")
 
@@ -80,9 +76,7 @@ class Attention(Wrapper):
         x = self.cell.inputs(ops.concatenate([x, read], -1), w.cell)
         return self.cell.advance(x, state, w.cell.updating(w.update))
 
-    def alignment(
-        self, states: Tensor, memory: Tensor, memory_mask: Tensor | None = None
-    ) -> Tensor:
+    def alignment(self, states: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> Tensor:
         """The a of the steps that begin in these first states: (batch, steps, units) to (..., rows)."""
         w = self.keys(memory, memory_mask)
         query = ops.expand_dims(ops.matmul(states, self.query_kernel), 2)

@@ -63,6 +63,7 @@ class Mogrifier(Wrapper):
         return x
 
     def gate(self, i: int, source: Tensor, w: Weights) -> Tensor:
+        """The factor of round i, from 0."""
         name = f"mogrifier_kernel_{i}"
         a = w[name](source) if self.rank is None else w[f"{name}_left"](w[f"{name}_right"](source))
         return 2 * ops.sigmoid(a + w[f"mogrifier_bias_{i}"] if self.round_biases else a)
@@ -111,9 +112,7 @@ class Multiplicative(Wrapper):
         factor = factor + w.factor_bias if self.factor_biases else factor
         return {"factor": factor, "cell": super().inputs(x, w)}
 
-    def step(
-        self, x: dict[str, Any], state: tuple[Tensor, ...], w: Weights
-    ) -> tuple[Tensor, tuple]:
+    def step(self, x: dict[str, Any], state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         def multiplied(kernel: Kernel) -> Kernel:
             if kernel.reads != self.states[0]:
                 return kernel
@@ -131,6 +130,8 @@ class Multiplicative(Wrapper):
 
 class MogrifierLSTMCell(Inlined, Mogrifier):
     """`Mogrifier` around an LSTM, under the paper's name. Further arguments: `LSTMCell`'s.
+
+    Source: Melis, Kočiský & Blunsom, 1909.01792.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.MogrifierLSTMCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)
@@ -152,6 +153,8 @@ class MogrifierLSTMCell(Inlined, Mogrifier):
 
 class MultiplicativeLSTMCell(Inlined, Multiplicative):
     """`Multiplicative` around an LSTM, under the paper's name. Further arguments: `LSTMCell`'s.
+
+    Source: Krause et al., 1609.07959.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.MultiplicativeLSTMCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)

@@ -272,9 +272,7 @@ class WeightDrop(Noise):
 
     needs = frozenset({"kernel"})
 
-    def __init__(
-        self, cell: Cell | dict, rate: float, seed: int | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, cell: Cell | dict, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(cell, seed, **kwargs)
         self.rate = probability("rate", rate)
 

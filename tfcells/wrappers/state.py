@@ -39,8 +39,7 @@ class Clip(Wrapper):
     def step(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         output, new = super().step(x, state, w)
         clipped = [
-            now if limit is None else ops.clip(now, -limit, limit)
-            for now, limit in zip(new, self.limits, strict=True)
+            now if limit is None else ops.clip(now, -limit, limit) for now, limit in zip(new, self.limits, strict=True)
         ]
         return replaced(output, new, clipped)
 

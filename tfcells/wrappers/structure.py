@@ -31,8 +31,6 @@ class Residual(Wrapper):
     def inputs(self, x: Tensor, w: Weights) -> dict[str, Any]:
         return {"x": x, "cell": super().inputs(x, w)}
 
-    def step(
-        self, x: dict[str, Any], state: tuple[Tensor, ...], w: Weights
-    ) -> tuple[Tensor, tuple]:
+    def step(self, x: dict[str, Any], state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         output, state = super().step(x["cell"], state, w)
         return output + x["x"], state

@@ -63,8 +63,7 @@ def dummy(monkeypatch):
 
 def same(one, other):
     return one.vocabulary == other.vocabulary and all(
-        np.array_equal(getattr(one, name), getattr(other, name))
-        for name in ("train", "valid", "test")
+        np.array_equal(getattr(one, name), getattr(other, name)) for name in ("train", "valid", "test")
     )
 
 
@@ -80,9 +79,7 @@ def test_folder_by_words(tmp_path, prefix):
     assert corpus.train.tolist() == [3, 0, 2, 1, 0, 4, 0, 1]
     assert corpus.valid.tolist() == [4, 3, 2, 1]  # d is unknown
     assert corpus.test.tolist() == [0, 1]
-    assert {stream.dtype for stream in (corpus.train, corpus.valid, corpus.test)} == {
-        np.dtype(np.int32)
-    }
+    assert {stream.dtype for stream in (corpus.train, corpus.valid, corpus.test)} == {np.dtype(np.int32)}
 
 
 def test_folder_by_characters(tmp_path):

@@ -83,9 +83,7 @@ def test_some_rows_begin_with_the_zero_state(corpus):
     carried = np.array(model([x, *far])[0])
     rows = [row for batch in trained for row in zip(batch, fresh, carried)]
     began = [np.array_equal(row, new) for row, new, _ in rows]
-    assert 5 < sum(began) and all(
-        b or np.array_equal(row, old) for b, (row, _, old) in zip(began, rows)
-    )
+    assert 5 < sum(began) and all(b or np.array_equal(row, old) for b, (row, _, old) in zip(began, rows))
 
 
 def test_the_softmax_can_start_at_the_frequencies_of_words(corpus):

@@ -19,13 +19,11 @@ from tests.tiny import call, recipe
 SMALL = {
     "reber": "--units 4 --epochs 2 --train_examples 8 --test_examples 6 --batch_size 4",
     "waveform": "--units 3 --epochs 2 --samples 40 --steps 20 --train_examples 3",
-    "sine": "--units 3 --epochs 2 --train_examples 8 --valid_examples 4 --test_examples 4 "
-    "--batch_size 4 --steps 30",
+    "sine": "--units 3 --epochs 2 --train_examples 8 --valid_examples 4 --test_examples 4 --batch_size 4 --steps 30",
     "numbers": "--units 3 --epochs 2 --train_examples 5 --count 3 --features 4",
     "copy": "--units 3 --epochs 2 --train_examples 8 --valid_examples 4 --test_examples 4 "
     "--batch_size 4 --symbols 3 --shortest 1 --longest 3 --embedding_units 2 --attention_units 2",
-    "add": "--units 3 --epochs 2 --train_examples 8 --valid_examples 4 --test_examples 4 "
-    "--batch_size 4 --steps 6",
+    "add": "--units 3 --epochs 2 --train_examples 8 --valid_examples 4 --test_examples 4 --batch_size 4 --steps 6",
     "mnist": "--corpus digits --units 3 --epochs 2 --train_examples 40 --valid_examples 10 "
     "--test_examples 100 --batch_size 20",
     "ocr": "--units 3 --epochs 2 --train_examples 8 --valid_examples 2 --test_examples 4 "
@@ -78,8 +76,7 @@ def test_a_run_leaves_everything(target, place):
 @pytest.mark.parametrize("target", ["reber", "sine"])
 def test_a_seed_decides_everything(target, place):
     first, second, other = (
-        run(f"{target} {SMALL[target]} --seed {seed} --out {number}")
-        for number, seed in enumerate((3, 3, 4))
+        run(f"{target} {SMALL[target]} --seed {seed} --out {number}") for number, seed in enumerate((3, 3, 4))
     )
     (name,) = (k for k in first if k.startswith("train_"))
     assert first[name] == second[name] != other[name]

@@ -10,9 +10,7 @@ from lab.tasks import transduction
 from tests.tiny import recipe
 
 
-@pytest.mark.parametrize(
-    "kind, answer", [("copy", [3, 1, 2, 1]), ("reverse", [1, 2, 1, 3]), ("sort", [1, 1, 2, 3])]
-)
+@pytest.mark.parametrize("kind, answer", [("copy", [3, 1, 2, 1]), ("reverse", [1, 2, 1, 3]), ("sort", [1, 1, 2, 3])])
 def test_answers_of_the_transductions(kind, answer):
     assert list(transduction.GOALS[kind](np.array([3, 1, 2, 1]))) == answer
     task = recipe(kind, symbols=4, shortest=2, longest=5)

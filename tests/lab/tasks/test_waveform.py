@@ -41,8 +41,7 @@ def test_noise_acts_in_training_alone(randomise):
     model, (x, y) = randomise(task.build(data)), next(iter(task.batches(data)))
     state = task.initial_state(model, 1)
     still, again, noisy = (
-        float(task.losses(model, x, y, state, training=training)[0][0])
-        for training in (False, False, True)
+        float(task.losses(model, x, y, state, training=training)[0][0]) for training in (False, False, True)
     )
     assert still == again != noisy
 
@@ -50,7 +49,5 @@ def test_noise_acts_in_training_alone(randomise):
 def test_the_forget_bias_is_that_of_cells_that_have_one():
     assert recipe("waveform").make_cell().forget_bias == 5
     assert recipe("waveform", forget_bias=2).make_cell().forget_bias == 2
-    assert (
-        recipe("waveform", cell="hyperlstm", **{"cell.forget_bias": 3}).make_cell().forget_bias == 3
-    )
+    assert recipe("waveform", cell="hyperlstm", **{"cell.forget_bias": 3}).make_cell().forget_bias == 3
     assert recipe("waveform", cell="gru").make_cell().units == 15

@@ -37,9 +37,7 @@ def cells(randomise):
             "lstm": lambda: tfcells.LSTMCell(3),
             "rhn": lambda: tfcells.RHNCell(3, depth=2),
             "hyper": lambda: tfcells.HyperLSTMCell(3, hyper_units=2),
-            "stack": lambda: layers.StackedRNNCells(
-                [tfcells.LSTMCell(2), tfcells.GRUCell(3), tfcells.ElmanCell(2)]
-            ),
+            "stack": lambda: layers.StackedRNNCells([tfcells.LSTMCell(2), tfcells.GRUCell(3), tfcells.ElmanCell(2)]),
             "single": lambda: layers.StackedRNNCells([tfcells.GRUCell(3)]),
             "foreign": lambda: layers.LSTMCell(3),
             "mixed": lambda: layers.StackedRNNCells([layers.GRUCell(2), tfcells.LSTMCell(3)]),
@@ -59,9 +57,7 @@ def assert_same(found, wanted, tolerance=1e-12):
 
 def random_state(layer, batch=BATCH):
     rng = np.random.default_rng(3)
-    return tree.map_structure(
-        lambda s: ops.convert_to_tensor(rng.normal(size=s.shape)), layer.get_initial_state(batch)
-    )
+    return tree.map_structure(lambda s: ops.convert_to_tensor(rng.normal(size=s.shape)), layer.get_initial_state(batch))
 
 
 def masks(mask):
@@ -197,10 +193,7 @@ def test_the_cells_own_initial_state(randomise):
     mine.build(X.shape)
     randomise(mine)
     wanted = tfcells.RNN(mine.cell)(X, initial_state=[np.full((BATCH, 3), v) for v in (0.5, -1.0)])
-    assert (
-        np.abs(wanted - tfcells.RNN(mine.cell)(X, initial_state=[np.zeros((BATCH, 3))] * 2)).max()
-        > 0.01
-    )
+    assert np.abs(wanted - tfcells.RNN(mine.cell)(X, initial_state=[np.zeros((BATCH, 3))] * 2)).max() > 0.01
     assert_same(tfcells.RNN(mine.cell)(X), wanted)
     assert_same(mine(X), wanted)
     assert np.abs(mine(X) - wanted).max() > 1e-3
@@ -213,9 +206,7 @@ def test_symbolic_initial_state(cells, name):
     def model(kind):
         layer = kind(cells(name), return_state=True, return_sequences=True)
         x = keras.Input((None, FEATURES))
-        state = tree.map_structure(
-            lambda s: keras.Input(s.shape[1:]), layer.get_initial_state(batch_size=1)
-        )
+        state = tree.map_structure(lambda s: keras.Input(s.shape[1:]), layer.get_initial_state(batch_size=1))
         outputs = layer(x, initial_state=state)
         return keras.Model([x, state], outputs), outputs
 
@@ -252,9 +243,7 @@ def test_masks_go_on(cells):
     embedding = layers.Embedding(6, FEATURES, mask_zero=True)
     upper = layers.RNN(tfcells.ElmanCell(2))
     two = tfcells.RNN(cells("lstm"), return_sequences=True)
-    assert_same(
-        upper(two(embedding(tokens))), upper(theirs(embedding(tokens))[0], mask=tokens != 0)
-    )
+    assert_same(upper(two(embedding(tokens))), upper(theirs(embedding(tokens))[0], mask=tokens != 0))
 
 
 @pytest.mark.parametrize("merge_mode", ["concat", "sum", "mul", "ave", None])
@@ -347,9 +336,7 @@ def test_zero_steps(cells, name, options):
 
 def test_zero_steps_found_out_later(cells):
     mine = tfcells.RNN(cells("lstm"))
-    function = tf.function(
-        lambda x: mine(x), input_signature=[tf.TensorSpec([None, None, FEATURES], X.dtype)]
-    )
+    function = tf.function(lambda x: mine(x), input_signature=[tf.TensorSpec([None, None, FEATURES], X.dtype)])
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="at least one step"):
         function(X[:, :0])
 
@@ -395,9 +382,7 @@ def test_wrong_batch_of_a_stateful_layer_found_out_later(cells, steps, options):
     """Broadcasting would answer, with a batch of three (Keras does: keras#21183)."""
     mine, x = tfcells.RNN(cells("lstm"), stateful=True, **options), X[:, :steps]
     mine(x)
-    function = tf.function(
-        lambda x: mine(x), input_signature=[tf.TensorSpec([None, steps, FEATURES], X.dtype)]
-    )
+    function = tf.function(lambda x: mine(x), input_signature=[tf.TensorSpec([None, steps, FEATURES], X.dtype)])
     assert function(x).shape == (BATCH, 3)
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="initial_state"):
         function(x[:1])
@@ -410,8 +395,6 @@ def test_stateful_with_an_unknown_batch(cells):
 
 def test_unroll_with_an_unknown_length(cells):
     mine = tfcells.RNN(cells("lstm"), unroll=True)
-    function = tf.function(
-        lambda x: mine(x), input_signature=[tf.TensorSpec([BATCH, None, FEATURES], X.dtype)]
-    )
+    function = tf.function(lambda x: mine(x), input_signature=[tf.TensorSpec([BATCH, None, FEATURES], X.dtype)])
     with pytest.raises(ValueError, match="unroll"):
         function(X)

@@ -113,9 +113,7 @@ def arguments(layer, steps=STEPS, batch=BATCH):
 
 def objective(layer, x, state, mask):
     """A loss of all outputs and of the final states, with unequal weights."""
-    results = [
-        r for r in tree.flatten(layer(x, initial_state=state, mask=mask)) if r.dtype.is_floating
-    ]
+    results = [r for r in tree.flatten(layer(x, initial_state=state, mask=mask)) if r.dtype.is_floating]
     weights = [tf.cos(tf.range(tf.size(r), dtype=r.dtype)) for r in results]
     return sum(tf.reduce_sum(tf.reshape(r, [-1]) * w) for r, w in zip(results, weights))
 
@@ -173,9 +171,7 @@ def test_gradients_in_single_precision(pairs):
     assert_equal(gradients(fast, *given), gradients(slow, *given), 1e-5)
 
 
-@pytest.mark.parametrize(
-    "name, xla", [("stack", False), ("odd", False), ("rhn", True), ("odd", True)]
-)
+@pytest.mark.parametrize("name, xla", [("stack", False), ("odd", False), ("rhn", True), ("odd", True)])
 def test_gradients_in_a_function(pairs, name, xla):
     fast, slow = pairs(name)
     given = arguments(fast)
@@ -183,9 +179,7 @@ def test_gradients_in_a_function(pairs, name, xla):
     assert_equal(found, gradients(slow, *given))
 
 
-@pytest.mark.parametrize(
-    "name, steps", [("lstm", 7), ("hyper", 3), ("stack", 7), ("odd", 7), ("odd", 1)]
-)
+@pytest.mark.parametrize("name, steps", [("lstm", 7), ("hyper", 3), ("stack", 7), ("odd", 7), ("odd", 1)])
 def test_rematerialised(pairs, name, steps):
     """The last stride is shorter than the others, or there is but one step."""
     fast, slow = pairs(name, remat=True)
@@ -542,9 +536,7 @@ def test_equal_layers_share_a_program():
         tfcells.RNN(tfcells.VariationalDropout(tfcells.RHNCell(**base), state_rate=0.5)),
     ]
     for layer in [first, *equal, *others]:
-        tf.function(lambda x, layer=layer: layer(x)).get_concrete_function(
-            x
-        )  # traced, not compiled
+        tf.function(lambda x, layer=layer: layer(x)).get_concrete_function(x)  # traced, not compiled
     assert all(program(layer) is program(first) for layer in equal)
     assert len({id(program(layer)) for layer in [first, *others]}) == 1 + len(others)
     assert program(first) in engine.Program.shared.values()

@@ -123,9 +123,7 @@ def in_keras(cells):
     return tfcells.RNN(cells if len(cells) > 1 else cells[0], **options)
 
 
-@pytest.mark.parametrize(
-    "names", [["Elman"], ["LSTM"], ["LSTM", "LSTM"], ["LSTM", "Elman"]], ids=str
-)
+@pytest.mark.parametrize("names", [["Elman"], ["LSTM"], ["LSTM", "LSTM"], ["LSTM", "Elman"]], ids=str)
 def test_equals_the_layer_of_tfcells(names):
     """Outputs, states and all gradients, with the weights copied one to one."""
     widths = [INPUTS, UNITS, UNITS - 2][: len(names) + 1]
@@ -147,9 +145,7 @@ def test_equals_the_layer_of_tfcells(names):
     with tf.GradientTape() as tape:
         tape.watch(tensors)
         starts = [one if len(one) > 1 else one[0] for one in tensors[1]]
-        outputs, *ends = layer(
-            tensors[0], initial_state=keras.tree.flatten(starts) if len(names) == 1 else starts
-        )
+        outputs, *ends = layer(tensors[0], initial_state=keras.tree.flatten(starts) if len(names) == 1 else starts)
         objective = tf.reduce_sum(outputs * dy)
     wanted = tape.gradient(objective, [variables, tensors[0], keras.tree.flatten(starts)])
 
@@ -159,9 +155,7 @@ def test_equals_the_layer_of_tfcells(names):
         np.testing.assert_allclose(one, other, **EXACT)
     dx = network.backward(dy)
     starts = [d for one in network.layers for d in one.state_gradient]
-    for one, other in zip(
-        [*network.gradients, dx, *starts], keras.tree.flatten(wanted), strict=True
-    ):
+    for one, other in zip([*network.gradients, dx, *starts], keras.tree.flatten(wanted), strict=True):
         np.testing.assert_allclose(one, other, **EXACT)
 
 
@@ -172,18 +166,14 @@ def test_starts_like_the_cell_of_tfcells(name):
     cell.build((None, 30))
     random = np.random.default_rng(0)
     layer, other = (RECURRENT[name](30, 50, seed=random) for _ in range(2))
-    for mine, another, theirs in zip(
-        layer.weights, other.weights, cell.trainable_variables, strict=True
-    ):
+    for mine, another, theirs in zip(layer.weights, other.weights, cell.trainable_variables, strict=True):
         assert mine.shape == theirs.shape and mine.dtype == "float32"
         np.testing.assert_allclose(mine.std(), theirs.numpy().std(), rtol=0.1)
         assert mine.ndim == 1 or abs(mine - another).max() > 0.01
     np.testing.assert_array_equal(layer.weights[2], cell.bias.numpy())
     U = layer.weights[1]
     np.testing.assert_allclose(U @ U.T, np.eye(50), atol=1e-5)
-    assert RECURRENT[name](3, 2, seed=5).weights[0].tolist() == (
-        RECURRENT[name](3, 2, seed=5).weights[0].tolist()
-    )
+    assert RECURRENT[name](3, 2, seed=5).weights[0].tolist() == (RECURRENT[name](3, 2, seed=5).weights[0].tolist())
 
 
 def test_forget_bias_raises_the_forget_gate_alone():
@@ -458,16 +448,12 @@ def test_engines_agree(corpus, learner, precision, steps, limit):
 
 def test_adam_mean_loss_and_evaluation_agree(corpus, learner):
     """Adam to 1e-5: Keras keeps the powers of its decays in float32."""
-    recipe = dataclasses.replace(
-        SMALL, layers=1, embedding_units=5, optimizer="adam", loss="mean", clip_norm=0.1
-    )
+    recipe = dataclasses.replace(SMALL, layers=1, embedding_units=5, optimizer="adam", loss="mean", clip_norm=0.1)
     found = []
     for engine in ("numpy", "eager"):
         one = learner(recipe, engine, "float64")
         before = list(one.evaluate(recipe.evaluation(corpus, "valid")))
-        losses, norms = zip(
-            *(one.train(x, y, 0.01) for x, y in recipe.batches(corpus)), strict=True
-        )
+        losses, norms = zip(*(one.train(x, y, 0.01) for x, y in recipe.batches(corpus)), strict=True)
         after = list(one.evaluate(recipe.evaluation(corpus, "valid")))
         found.append((before, np.divide(losses, 24), norms, after, one.parameters()))
     assert max(found[0][2]) > 0.1 and sum(count for _, count in found[0][0]) == 50
@@ -491,17 +477,13 @@ def test_model_has_the_weights_that_were_learnt(corpus, learner):
 
 def test_numbers_are_learnt_as_by_keras(learner):
     """No state goes from one batch to the next, and only the first unit has a loss."""
-    recipe = TARGETS["numbers"]["ten"].recipe.replace(
-        units="4", count="3", features="2", layers="2"
-    )
+    recipe = TARGETS["numbers"]["ten"].recipe.replace(units="4", count="3", features="2", layers="2")
     recipe = dataclasses.replace(recipe, optimizer="sgd", clip_norm=0.1)
     examples, found = recipe.load("auto", None), []
     for engine in ("numpy", "eager"):
         one = learner(recipe, engine, "float64", examples)
         before = list(one.evaluate(recipe.evaluation(examples, "test")))
-        losses, norms = zip(
-            *(one.train(x, y, 0.5) for x, y in list(recipe.batches(examples))[:5]), strict=True
-        )
+        losses, norms = zip(*(one.train(x, y, 0.5) for x, y in list(recipe.batches(examples))[:5]), strict=True)
         found.append((np.ravel(before), losses, norms, *one.weight_arrays().values()))
     assert min(found[0][2]) < 0.1 < max(found[0][2])
     for one, other in zip(*found, strict=True):

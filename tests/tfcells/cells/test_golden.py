@@ -19,7 +19,7 @@ import tensorflow as tf
 
 import tfcells
 
-OWN = pathlib.Path(__file__).with_name("golden")
+OWN = pathlib.Path(__file__).parents[2] / "golden"
 GOLDEN = pathlib.Path(os.environ.get("TFCELLS_GOLDEN", OWN)).resolve()
 FILES = sorted(path.stem for path in GOLDEN.glob("*.npz"))
 
@@ -142,8 +142,7 @@ def simplernn_layernorm_tfa(w):
 
 def peephole_tfa(w):
     return {
-        name: w[name if "peephole" not in name else f"{name.split('_')[0]}_gate_peephole_weights"]
-        for name in PEEPHOLE
+        name: w[name if "peephole" not in name else f"{name.split('_')[0]}_gate_peephole_weights"] for name in PEEPHOLE
     }
 
 
@@ -280,9 +279,7 @@ def swapped(c, h, units):
 
 def hyper_states(c, h, units):
     """Each of theirs is that of the main LSTM, then that of the hyper LSTM."""
-    (h, hyper_h), (c, hyper_c) = (
-        tf.split(state, [units, state.shape[1] - units], -1) for state in (h, c)
-    )
+    (h, hyper_h), (c, hyper_c) = (tf.split(state, [units, state.shape[1] - units], -1) for state in (h, c))
     return h, c, hyper_h, hyper_c
 
 

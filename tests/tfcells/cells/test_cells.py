@@ -17,9 +17,7 @@ from tests.cases import BAD, CASES, OTHER, arguments, other, shape_of
 BATCH, STEPS, FEATURES = 4, 6, 3
 EVERY = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 # The last variant of each cell: enough for what variants don't change, as compiling takes time.
-ONE_EACH = pytest.mark.parametrize(
-    "case", {case.cell: case for case in CASES}.values(), ids=lambda case: case.name
-)
+ONE_EACH = pytest.mark.parametrize("case", {case.cell: case for case in CASES}.values(), ids=lambda case: case.name)
 MASK = np.array(  # padded right, padded left, a gap in the middle, nothing but padding
     [[1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 1], [1, 0, 0, 1, 0, 1], [0, 0, 0, 0, 0, 0]], bool
 )
@@ -89,9 +87,7 @@ def gradients(case, options, dtype="float64", mask=None):
         tape.watch(sources)
         count = 1 + len(state)
         found = pure(layer, sources[0], sources[1:count], sources[count:], mask=mask, **case.given)
-        loss = sum(
-            tf.reduce_sum(a * b.astype(dtype)) for a, b in zip(found, cosines(found), strict=True)
-        )
+        loss = sum(tf.reduce_sum(a * b.astype(dtype)) for a, b in zip(found, cosines(found), strict=True))
     return [g.numpy() for g in tape.gradient(loss, sources)]
 
 
@@ -211,10 +207,7 @@ def are_finite_differences(gradients, function, sources, step=1e-5):
     for i, gradient in enumerate(gradients):
         for _ in range(3):
             along = rng.normal(size=sources[i].shape)
-            ends = (
-                function(*sources[:i], sources[i] + sign * step * along, *sources[i + 1 :])
-                for sign in (1, -1)
-            )
+            ends = (function(*sources[:i], sources[i] + sign * step * along, *sources[i + 1 :]) for sign in (1, -1))
             wanted = np.subtract(*ends) / (2 * step)
             np.testing.assert_allclose((gradient * along).sum(), wanted, rtol=1e-6, atol=1e-7)
 
@@ -268,9 +261,7 @@ def check_masks(case, options):
     # Masked steps do exactly nothing: moved to the end, full of other numbers, they change no bit.
     order, rows = np.argsort(~MASK, axis=1, kind="stable"), np.arange(BATCH)[:, None]
     x, mask = (x + ~MASK[..., None])[rows, order], MASK[rows, order]
-    same = [
-        *map(np.asarray, pure(layer_of(case, **options), x, initial, weights.values(), mask=mask))
-    ]
+    same = [*map(np.asarray, pure(layer_of(case, **options), x, initial, weights.values(), mask=mask))]
     for a, b in zip([same[0][mask], *same[1:]], [outputs[MASK], *state], strict=True):
         np.testing.assert_array_equal(a, b)
 

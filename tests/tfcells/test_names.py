@@ -82,7 +82,7 @@ def test_variational_is_variational_dropout():
 
 
 def test_a_configuration_of_the_old_name_loads():
-    """Like a `.keras` file of version 0.1; a whole one is in tests/test_saved.py."""
+    """Like a `.keras` file of version 0.1; a whole one is in tests/tfcells/test_saved.py."""
     config = keras.saving.serialize_keras_object(
         tfcells.VariationalDropout(tfcells.LSTMCell(4), 0.1, 0.2, per_gate=True)
     )

@@ -22,15 +22,11 @@ RATE = 0.25
 ONE_EACH = {case.cell: case for case in CASES}.values()
 WRAPPERS = {
     "variational": functools.partial(tfcells.VariationalDropout, state_rate=RATE),
-    "variational_per_gate": functools.partial(
-        tfcells.VariationalDropout, state_rate=RATE, per_gate=True
-    ),
+    "variational_per_gate": functools.partial(tfcells.VariationalDropout, state_rate=RATE, per_gate=True),
     "variational_inputs": functools.partial(tfcells.VariationalDropout, input_rate=RATE),
     "variational_outputs": functools.partial(tfcells.VariationalDropout, output_rate=RATE),
     "recurrent_dropout": functools.partial(tfcells.RecurrentDropout, rate=RATE),
-    "recurrent_dropout_per_sequence": functools.partial(
-        tfcells.RecurrentDropout, rate=RATE, per_sequence=True
-    ),
+    "recurrent_dropout_per_sequence": functools.partial(tfcells.RecurrentDropout, rate=RATE, per_sequence=True),
     "zoneout": functools.partial(tfcells.Zoneout, rate=RATE),
     "weight_drop": functools.partial(tfcells.WeightDrop, rate=RATE),
 }
@@ -86,8 +82,8 @@ class Probe:
         for t in range(len(sequence)):
             reads, updates = [], []
 
-            def stand_in(kernel):
-                def product(x, kernel=kernel, reads=reads):
+            def stand_in(kernel, reads=reads):
+                def product(x):
                     if kernel.reads:
                         reads.append((kernel.reads, np.asarray(x)))
                     shape = (*x.shape[:-1], kernel.matrix.shape[-1])
@@ -385,11 +381,7 @@ def test_the_engine_runs_all_of_them_at_once(case):
 @pytest.mark.parametrize("second", WRAPPERS)
 @pytest.mark.parametrize(
     "case",
-    [
-        case
-        for case in ONE_EACH
-        if case.cell in (tfcells.LSTMCell, tfcells.RHNCell, tfcells.HyperLSTMCell)
-    ],
+    [case for case in ONE_EACH if case.cell in (tfcells.LSTMCell, tfcells.RHNCell, tfcells.HyperLSTMCell)],
     ids=lambda case: case.name,
 )
 def test_wrappers_nest_in_any_order(case, first, second):

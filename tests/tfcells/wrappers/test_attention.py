@@ -9,12 +9,10 @@ import tensorflow as tf
 
 import tfcells
 from tests.cases import CASES, WRAPPED, shape_of
-from tests.test_cells import are_finite_differences, cosines, near
+from tests.tfcells.cells.test_cells import are_finite_differences, cosines, near
 
 BATCH, STEPS, FEATURES, ROWS, WIDTH, UNITS = 3, 4, 3, 5, 2, 4
-ONE_EACH = pytest.mark.parametrize(
-    "case", {case.cell: case for case in CASES}.values(), ids=lambda case: case.name
-)
+ONE_EACH = pytest.mark.parametrize("case", {case.cell: case for case in CASES}.values(), ids=lambda case: case.name)
 GRU = next(case for case in CASES if case.name == "gru-after")
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 1, 0, 1, 1]], bool)
 
@@ -22,9 +20,7 @@ MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 1, 0, 1, 1]], bool)
 def layer_of(case, dtype="float64", wrap=lambda cell: cell, inside=lambda cell: cell, **options):
     """A layer around the case's cell with random weights; `wrap` goes around the attention."""
     cell = tfcells.Attention(inside(case.cell(**case.arguments)), UNITS, WIDTH)
-    layer = tfcells.RNN(
-        wrap(cell), return_sequences=True, return_state=True, dtype=dtype, **options
-    )
+    layer = tfcells.RNN(wrap(cell), return_sequences=True, return_state=True, dtype=dtype, **options)
     layer.build((BATCH, None, FEATURES))
     rng = np.random.default_rng(11)
     for weight in layer.weights:
@@ -160,9 +156,7 @@ WRAPPERS = {
 def test_regularizers_go_around_it(name):
     x, memory, state = data(GRU)
     rest = {"memory": memory, "initial_state": state}
-    layer, bare = (
-        layer_of(GRU, wrap=wrap, jit_compile=False) for wrap in (WRAPPERS[name], lambda c: c)
-    )
+    layer, bare = (layer_of(GRU, wrap=wrap, jit_compile=False) for wrap in (WRAPPERS[name], lambda c: c))
     if name != "zoneout":  # which at inference is the expectation
         near(map(np.asarray, layer(x, **rest)), map(np.asarray, bare(x, **rest)))
     assert np.any(np.asarray(layer(x, training=True, **rest)[0]) != bare(x, **rest)[0])

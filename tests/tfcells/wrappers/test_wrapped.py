@@ -1,7 +1,7 @@
 """Every wrapper around a few cells against its oracle, in every way it can run.
 
 Its masks are the same in the oracle and in the layer; what drawn masks are like is for
-tests/test_regularized_cells.py to say.
+tests/tfcells/wrappers/test_regularized_cells.py to say.
 """
 
 import json
@@ -15,7 +15,7 @@ from keras import ops
 import tfcells
 from tests import cases
 from tests.cases import CASES, WRAPPED, Case, rhn
-from tests.test_cells import (
+from tests.tfcells.cells.test_cells import (
     BATCH,
     ENGINE,
     FEATURES,
@@ -265,9 +265,7 @@ def test_the_gradient_of_a_learned_state_is_the_sum_over_the_batch():
     state = tf.repeat(tf.convert_to_tensor(rows)[None], BATCH, 0)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(state)
-        learned, given = (
-            tf.reduce_sum(y * cosines([y])[0]) for y in (layer(x), layer(x, initial_state=[state]))
-        )
+        learned, given = (tf.reduce_sum(y * cosines([y])[0]) for y in (layer(x), layer(x, initial_state=[state])))
     wanted = tf.reduce_sum(tape.gradient(given, state), 0)
     near([tape.gradient(learned, rows.value)], [wanted])
     assert tape.gradient(given, rows.value) is None
@@ -299,8 +297,7 @@ def test_a_learned_state_trains_in_a_compiled_model():
 def test_clip_has_a_limit_for_each_state():
     cell = tfcells.Clip(tfcells.LSTMCell(5), {"c": 0.2})
     layer, bare = (
-        tfcells.RNN(c, return_sequences=True, return_state=True, dtype="float64", **LOOP)
-        for c in (cell, cell.cell)
+        tfcells.RNN(c, return_sequences=True, return_state=True, dtype="float64", **LOOP) for c in (cell, cell.cell)
     )
     x = 5 * data(BY_NAME["lstm"])[0]
     for each in (layer, bare):

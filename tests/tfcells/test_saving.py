@@ -16,7 +16,7 @@ import tfcells
 
 STEPS, FEATURES = 4, 3
 X = np.random.default_rng(0).normal(size=(6, STEPS, FEATURES)).astype("float32")
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def lstm(**options):
@@ -127,17 +127,13 @@ def sequential(*layers):
 MODELS = {
     "rnn": lambda: sequential(tfcells.RNN(variational(), jit_compile=True)),
     "mixed_precision": lambda: sequential(tfcells.RNN(variational(lstm()), dtype="mixed_bfloat16")),
-    "bidirectional": lambda: sequential(
-        layers.Bidirectional(tfcells.RNN(variational(lstm())), merge_mode="mul")
-    ),
+    "bidirectional": lambda: sequential(layers.Bidirectional(tfcells.RNN(variational(lstm())), merge_mode="mul")),
     "stack": lambda: sequential(
         tfcells.RNN(layers.StackedRNNCells([variational(), lstm()]), return_sequences=True),
         layers.RNN(tfcells.HyperLSTMCell(3, hyper_units=2, layer_norm=True)),
     ),
     "every_wrapper": lambda: sequential(
-        tfcells.RNN(
-            every_wrapper(), activity_regularizer=tfcells.TemporalActivationRegularizer(2.0)
-        )
+        tfcells.RNN(every_wrapper(), activity_regularizer=tfcells.TemporalActivationRegularizer(2.0))
     ),
     "functional": functional,
 }

@@ -8,7 +8,7 @@ import pytest
 
 import tfcells  # registers what the file names
 
-SAVED = pathlib.Path(__file__).with_name("saved")
+SAVED = pathlib.Path(__file__).parents[1] / "saved"
 TOLERANCE = 2e-6  # of float32, and of a loop compiled with other instructions
 
 
