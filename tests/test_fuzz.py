@@ -17,6 +17,8 @@ from lab.run import load, save
 from recipes import TARGETS
 from tests.tiny import RUN, call, write_corpus
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {
     "deadline": None,
     "derandomize": True,

@@ -234,6 +234,7 @@ class Checker(doctest.OutputChecker):
         return super().check_output(want, got, optionflags)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_doctests(name):
     names = {"keras": keras, "tfcells": tfcells, "np": np}
@@ -260,6 +261,7 @@ TINY = (
 )
 
 
+@pytest.mark.slow
 def test_commands_of_the_readme_run(tmp_path, monkeypatch):
     """As they are given, but on a tiny text, cut short."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -329,6 +331,7 @@ def rows_under(heading: str) -> dict[str, list[str]]:
     return {first: rest for first, *rest in rows}
 
 
+@pytest.mark.slow
 def test_readme_runs(tmp_path, monkeypatch):
     """Its blocks of Python, one after the other, as a reader would type them."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -7,6 +7,8 @@ import pytest
 
 from notebooks import build
 
+pytestmark = pytest.mark.slow
+
 EVERY = pytest.mark.parametrize("path", build.SOURCES, ids=lambda path: path.stem)
 
 

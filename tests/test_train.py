@@ -12,6 +12,8 @@ import sys
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TINY = "--corpus text --batch_size 4 --steps 8 --evaluation_batch_size 2 --evaluation_steps 25"
 RHN = f"rhn {TINY} --units 8 --depth 2 --embedding-units 6 --epochs 4"

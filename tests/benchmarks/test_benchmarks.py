@@ -23,6 +23,8 @@ from benchmarks import (
 )
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 QUICK = "--rounds 2 --seconds 0.001 --units 10"
 LINES = [
     ["caffe_table", "--only", "4"],

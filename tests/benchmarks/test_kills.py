@@ -1,7 +1,11 @@
 """Runs killed at random moments end like the one that nobody disturbed."""
 
+import pytest
+
 from benchmarks import kills
 from lab.run import load
+
+pytestmark = pytest.mark.slow
 
 
 def test_killed_runs_end_like_the_unbroken_one(tmp_path):

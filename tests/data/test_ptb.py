@@ -20,6 +20,8 @@ import data
 from data import builder
 from data.ptb import ptb_dataset_builder, source
 
+pytestmark = pytest.mark.slow
+
 DUMMY = pathlib.Path(source.__file__).with_name("dummy_data")
 TEXTS = {split: f"{split} text\n".encode() for split in data.FILES}
 

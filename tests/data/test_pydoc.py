@@ -13,6 +13,8 @@ import data
 from data import builder
 from data.pydoc import pydoc_dataset_builder, source
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(data.__file__).parents[1]
 TOPICS = json.loads((ROOT / "data/pydoc/dummy_data/topics.json").read_text())
 

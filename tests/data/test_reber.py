@@ -8,6 +8,8 @@ from data.reber import reber_dataset_builder
 from data.reber import source as reber_source
 from tests.tiny import recipe
 
+pytestmark = pytest.mark.slow
+
 
 def walks(length):
     """All strings of the grammar of that length, from a table of their own."""

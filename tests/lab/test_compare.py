@@ -6,6 +6,8 @@ import pytest
 
 from tests.tiny import RUN, call, write_corpus
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):

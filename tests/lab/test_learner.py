@@ -14,6 +14,8 @@ from lab.learner import NOT_DECAYED
 from lab.run import load, save
 from tests.tiny import TINY, learner, random_corpus
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def corpus():

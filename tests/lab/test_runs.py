@@ -34,6 +34,8 @@ from lab.tasks.generation import generate
 from lab.tasks.language_model import LanguageModel
 from tests.tiny import RUN, call, write_corpus
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):

@@ -10,6 +10,8 @@ import pytest
 from recipes.penn_treebank import TARGETS
 from tests.tiny import random_corpus
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def corpus():

@@ -8,6 +8,8 @@ import pytest
 
 import tfcells  # registers what the file names
 
+pytestmark = pytest.mark.slow
+
 SAVED = pathlib.Path(__file__).parents[1] / "saved"
 TOLERANCE = 2e-6  # of float32, and of a loop compiled with other instructions
 

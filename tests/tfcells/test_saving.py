@@ -14,6 +14,8 @@ from keras import layers
 
 import tfcells
 
+pytestmark = pytest.mark.slow
+
 STEPS, FEATURES = 4, 3
 X = np.random.default_rng(0).normal(size=(6, STEPS, FEATURES)).astype("float32")
 ROOT = pathlib.Path(__file__).parents[2]

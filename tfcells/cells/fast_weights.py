@@ -17,9 +17,10 @@ class FastWeightsCell(KernelCell):
     a = W x + U h + b;  h_0 = f(a);  h_{s+1} = f(LN(a + A h_s)) for s < inner_steps;
     h' = h_S;  A' = decay A + eta h' h'^T.
 
-    decay: lambda of the paper, of which A forgets 1 - decay at each step. layer_norm: whether the inner steps normalize,
-    LN(v) = gain (v - mean) / sqrt(var + epsilon) + shift. States: h, and A of shape (units, units). It has
-    no update slot. Source: Ba et al., 1610.06258, equations 1, 2 and 5.
+    decay: the paper's lambda. layer_norm: whether the inner steps normalize,
+    LN(v) = gain (v - mean) / sqrt(var + epsilon) + shift; without it an unbounded activation makes h grow without
+    bound. States: h, and A of shape (units, units). It has no update slot.
+    Source: Ba et al., 1610.06258, equations 1, 2 and 5.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.FastWeightsCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)

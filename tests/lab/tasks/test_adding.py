@@ -5,6 +5,8 @@ import pytest
 
 from tests.tiny import recipe
 
+pytestmark = pytest.mark.slow
+
 
 def test_adding_problem():
     task = recipe("add", steps=20)

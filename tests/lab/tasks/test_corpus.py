@@ -15,6 +15,8 @@ from data.ptb import source
 from data.ptb.ptb_dataset_builder import Builder
 from lab.tasks.corpus import CorpusError, evaluation_windows, load_corpus, windows
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(data.__file__).parents[1]
 DUMMY = ROOT / "data" / "ptb" / "dummy_data"
 PTB = pathlib.Path(os.environ.get("TFCELLS_PTB", ROOT.parent / "shared" / "ptb"))

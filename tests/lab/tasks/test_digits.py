@@ -9,6 +9,8 @@ from lab.fields import InputError
 from lab.tasks import digits
 from tests.tiny import recipe, write_mnist
 
+pytestmark = pytest.mark.slow
+
 
 def test_digits_from_a_folder(tmp_path):
     rng = np.random.default_rng(0)

@@ -10,6 +10,8 @@ import tensorflow as tf
 import tfcells
 from tests.tiny import TINY, random_corpus
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def corpus():

@@ -1,9 +1,12 @@
 """The images of strings."""
 
 import numpy as np
+import pytest
 
 from lab.tasks import ocr
 from tests.tiny import recipe
+
+pytestmark = pytest.mark.slow
 
 
 def test_rendered_strings():

@@ -1,9 +1,12 @@
 """When the embedded Reber grammar is learned."""
 
 import numpy as np
+import pytest
 
 from lab.tasks import reber
 from tests.tiny import recipe
+
+pytestmark = pytest.mark.slow
 
 
 def test_reber_success_is_the_papers():

@@ -3,8 +3,11 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 from tests.tiny import recipe
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_wave_goes_on_alone():

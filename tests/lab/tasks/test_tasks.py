@@ -16,6 +16,8 @@ from lab.run import load
 from recipes import TARGETS, classics
 from tests.tiny import call, recipe
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "reber": "--units 4 --epochs 2 --train_examples 8 --test_examples 6 --batch_size 4",
     "waveform": "--units 3 --epochs 2 --samples 40 --steps 20 --train_examples 3",

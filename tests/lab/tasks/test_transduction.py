@@ -9,6 +9,8 @@ import tensorflow as tf
 from lab.tasks import transduction
 from tests.tiny import recipe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("kind, answer", [("copy", [3, 1, 2, 1]), ("reverse", [1, 2, 1, 3]), ("sort", [1, 1, 2, 3])])
 def test_answers_of_the_transductions(kind, answer):

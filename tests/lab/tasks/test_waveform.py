@@ -1,10 +1,13 @@
 """The signal of the waveform, and the state that is carried along it."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from lab.tasks import waveform
 from tests.tiny import recipe
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_signal_of_the_waveform():

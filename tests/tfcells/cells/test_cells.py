@@ -146,6 +146,7 @@ def test_equals_the_oracle(case, way):
     equals_the_oracle(case, WAYS[way])
 
 
+@pytest.mark.slow
 @ONE_EACH
 @pytest.mark.parametrize("way", COMPILED_WAYS)
 def test_equals_the_oracle_in_a_graph(case, way):
@@ -232,12 +233,14 @@ def agree(found, wanted, tolerance):
         assert np.linalg.norm(a - b) <= tolerance * np.linalg.norm(b)
 
 
+@pytest.mark.slow
 @EVERY
 def test_engine(case):
     near(run(case, ENGINE), oracle(case))
     check_gradients(case)
 
 
+@pytest.mark.slow
 @ONE_EACH
 def test_gradients_in_single_precision(case):
     agree(gradients(case, ENGINE, "float32"), gradients(case, LOOP, "float32"), 1e-5)
@@ -271,6 +274,7 @@ def test_masks(case):
     check_masks(case, LOOP)
 
 
+@pytest.mark.slow
 @ONE_EACH
 def test_masks_in_the_engine(case):
     check_masks(case, ENGINE)
@@ -334,6 +338,7 @@ def test_dtype_policies(case, policy):
     check_policy(case, policy, LOOP)
 
 
+@pytest.mark.slow
 @ONE_EACH
 def test_mixed_precision_in_the_engine(case):
     check_policy(case, "mixed_bfloat16", ENGINE)

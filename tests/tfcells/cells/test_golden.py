@@ -19,6 +19,8 @@ import tensorflow as tf
 
 import tfcells
 
+pytestmark = pytest.mark.slow
+
 OWN = pathlib.Path(__file__).parents[2] / "golden"
 GOLDEN = pathlib.Path(os.environ.get("TFCELLS_GOLDEN", OWN)).resolve()
 FILES = sorted(path.stem for path in GOLDEN.glob("*.npz"))

@@ -11,6 +11,8 @@ import tensorflow as tf
 import tfcells
 from tfcells.engine.differentiated import Differentiated
 
+pytestmark = pytest.mark.slow
+
 X = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
 
 

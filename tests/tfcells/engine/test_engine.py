@@ -14,6 +14,8 @@ from keras import ops, tree
 import tfcells
 from tfcells import engine
 
+pytestmark = pytest.mark.slow
+
 STEPS, BATCH, FEATURES = 5, 2, 3
 
 

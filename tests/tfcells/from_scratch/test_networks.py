@@ -37,6 +37,8 @@ from tfcells.from_scratch import (
     clip,
 )
 
+pytestmark = pytest.mark.slow
+
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 BATCH, STEPS, INPUTS, UNITS = 3, 5, 4, 6
 RECURRENT = {"Elman": Elman, "LSTM": LSTM}

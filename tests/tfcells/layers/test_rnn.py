@@ -10,6 +10,8 @@ from keras import layers, ops, tree
 
 import tfcells
 
+pytestmark = pytest.mark.slow
+
 STEPS, BATCH, FEATURES = 5, 3, 4
 X = np.random.default_rng(1).normal(size=(BATCH, STEPS, FEATURES))
 MASK = np.array([[1, 1, 1, 1, 0], [0, 1, 0, 1, 1], [1, 1, 0, 0, 0]], bool)

@@ -11,6 +11,8 @@ import tfcells
 from tests.cases import CASES, WRAPPED, shape_of
 from tests.tfcells.cells.test_cells import are_finite_differences, cosines, near
 
+pytestmark = pytest.mark.slow
+
 BATCH, STEPS, FEATURES, ROWS, WIDTH, UNITS = 3, 4, 3, 5, 2, 4
 ONE_EACH = pytest.mark.parametrize("case", {case.cell: case for case in CASES}.values(), ids=lambda case: case.name)
 GRU = next(case for case in CASES if case.name == "gru-after")

@@ -17,6 +17,8 @@ from keras import ops, tree
 import tfcells
 from tests.cases import CASES, prepared, shape_of, stepped
 
+pytestmark = pytest.mark.slow
+
 BATCH, STEPS, FEATURES, MANY = 6, 3, 3, 512
 RATE = 0.25
 ONE_EACH = {case.cell: case for case in CASES}.values()

@@ -77,6 +77,7 @@ def test_masks(case, options):
     near(run(case, options, mask=MASK), case.roll(x, state, weights, MASK))
 
 
+@pytest.mark.slow
 @EVERY
 def test_engine(case):
     """Values and all gradients are the ordinary loop's."""
@@ -84,6 +85,7 @@ def test_engine(case):
     agree(gradients(case, ENGINE), gradients(case, LOOP), 1e-12)
 
 
+@pytest.mark.slow
 @AROUND_LSTM
 def test_gradients_are_finite_differences(case):
     check_gradients(case)
@@ -92,6 +94,7 @@ def test_gradients_are_finite_differences(case):
     near(run(case, ENGINE, mask=MASK), case.roll(x, state, weights, MASK))
 
 
+@pytest.mark.slow
 @EVERY
 def test_mixed_precision(case):
     """Finite, and near the numbers of float32."""
@@ -146,6 +149,7 @@ def test_config_keeps_every_argument(row):
     assert twin.cell.get_config() == inner.get_config()
 
 
+@pytest.mark.slow
 @AROUND_LSTM
 def test_keras_files(case, tmp_path):
     x, given = data(case)[0].astype("float32"), {k: v for k, v in case.given.items() if k != "training"}
@@ -285,6 +289,7 @@ def test_reset_state_returns_to_the_learned_row():
     near(layer.states, [np.tile(layer.cell.initial_h, (BATCH, 1))])
 
 
+@pytest.mark.slow
 def test_a_learned_state_trains_in_a_compiled_model():
     layer = tfcells.RNN(tfcells.TrainableInitialState(tfcells.LSTMCell(3)))
     model = keras.Sequential([layer])

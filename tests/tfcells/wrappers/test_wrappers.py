@@ -10,6 +10,8 @@ import tfcells
 from tests.cases import prepared
 from tfcells import masks
 
+pytestmark = pytest.mark.slow
+
 STEPS, BATCH, FEATURES, UNITS = 6, 4, 8, 16
 RATES = {"input_rate": 0.5, "state_rate": 0.25, "output_rate": 0.4}
 X = np.random.default_rng(1).normal(size=(BATCH, STEPS, FEATURES)).astype("float32")
