@@ -239,11 +239,6 @@ class Zoneout(Noise):
 
     def step(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         output, new = super().step(x, state, w)
-        if any(self.rates) and not any(output is now for now in new):
-            raise ValueError(
-                f"cell: the output of {type(self.cell).__name__} is none of its states, and would not be "
-                "zoned out; put Zoneout around the cell inside"
-            )
         fresh, zoned = w.get("fresh"), []
         for name, rate, old, now in zip(self.states, self.rates, state, new):
             if rate and fresh:

@@ -10,8 +10,8 @@ from tfcells.contract.wrapper import Wrapper
 class Residual(Wrapper):
     """The input added to the output, and not to the states: y = cell's output + x.
 
-    The input must be as wide as the output. The output is no state any more, which `Zoneout` needs: put
-    Residual around it. Source: He et al., 1512.03385; along depth in stacks, Wu et al., 1609.08144.
+    The input must be as wide as the output. The output is no state any more, so that there is no "state" slot:
+    put Residual around `Zoneout`. Source: He et al., 1512.03385; along depth in stacks, Wu et al., 1609.08144.
 
     Raises a ValueError if the widths differ.
 
@@ -19,6 +19,8 @@ class Residual(Wrapper):
     >>> keras.ops.shape(tfcells.RNN(cell)(keras.ops.ones((2, 5, 3))))
     (2, 3)
     """
+
+    slots = property(lambda self: self.cell.slots - {"state"})
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         super().build(input_shape)
