@@ -47,7 +47,7 @@ class RHNCell(GatedCell):
         width = self.gates * self.units
         self.add_kernel((input_shape[-1], width))
         for level in range(self.depth):
-            self.add_recurrent_kernel((self.units, width), f"recurrent_kernel_{level}")
+            self.add_recurrent_kernel((self.units, width), f"recurrent_kernel_{level}", reads="s")
         for level in range(self.depth):
             self.add_bias((width,), f"bias_{level}")
 

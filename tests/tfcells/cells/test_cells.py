@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import tfcells
 from tests import cases
-from tests.cases import BAD, CASES, OTHER, arguments, other, shape_of
+from tests.cases import BAD, CASES, OTHER, arguments, other, prepared, shape_of, stepped
 
 BATCH, STEPS, FEATURES = 4, 6, 3
 EVERY = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -93,6 +93,28 @@ def gradients(case, options, dtype="float64", mask=None):
 
 def test_every_cell_has_a_row():
     assert {case.cell for case in CASES} == set(tfcells.CELLS.values())
+
+
+@EVERY
+def test_kernels_read_the_states_that_they_declare(case):
+    """What a kernel that reads a state multiplies depends on that state; state dropout acts on no other."""
+    x, state, _ = data(case)
+    cell = case.build(FEATURES, dtype="float64")
+    state = [tf.constant(s) for s in state]
+    (slices, w), seen = prepared(cell, x.swapaxes(0, 1)), []
+
+    def noted(kernel):
+        if kernel.reads is None:
+            return kernel
+        return kernel.using(lambda x: [seen.append((kernel.reads, x)), kernel(x)][1])
+
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(state)
+        stepped(cell, slices, 0, state, w.map_kernels(noted))
+    assert bool(seen) == ("kernel" in cell.slots)
+    for name, read in seen:
+        found = tape.gradient(read, state[cell.states.index(name)])
+        assert found is not None and np.abs(found).max() > 1e-6, name
 
 
 @EVERY
