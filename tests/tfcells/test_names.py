@@ -19,8 +19,9 @@ WordDropout Wrapper Zoneout __version__ cells portable
 
 
 def test_the_list_of_public_names():
-    """A new one is added here; one that is taken away needs a deprecation first."""
-    assert sorted(tfcells.__all__) == sorted(PUBLIC)
+    """A name that is taken away needs a deprecation first; a new one is a row of the table, or added here."""
+    assert set(PUBLIC) <= set(tfcells.__all__)
+    assert set(tfcells.__all__) - set(PUBLIC) <= {row["name"] for row in tfcells.cells.table()}
     assert len(set(tfcells.__all__)) == len(tfcells.__all__)
     for name in PUBLIC:
         assert getattr(tfcells, name) is not None
