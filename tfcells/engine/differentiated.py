@@ -111,9 +111,11 @@ def overridden(results: list, tensors: Any, gradient: Callable) -> list:
 
     @tf.RegisterGradient(name)
     def registered(operation: Any, *d: Any) -> list:
-        # Saving a model asks for gradients without an operation.
-        operation = operation or graph_of().get_operation_by_name(place)
-        return gradient(list(operation.inputs), d)
+        if operation:
+            return gradient(list(operation.inputs), d)
+        # Saving a model asks for every gradient, without an operation: also for those that are refused.
+        inputs = list(graph_of().get_operation_by_name(place).inputs)
+        return list(map(refused, inputs)) if gradient is once else gradient(inputs, d)
 
     with graph.gradient_override_map({"IdentityN": name}), record.stop_recording():
         outputs = tf.identity_n(inputs)
@@ -128,3 +130,9 @@ def twice(*_: Any) -> None:
 
 def once(inputs: list, d: tuple) -> list:
     raise NotImplementedError(TWICE)
+
+
+def refused(x: Tensor) -> Tensor | None:
+    """A gradient that raises when it is computed."""
+    with tf.control_dependencies([tf.debugging.Assert(False, [TWICE])]):
+        return tf.zeros_like(x) if x.dtype.is_floating else None
