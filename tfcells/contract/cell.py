@@ -111,7 +111,9 @@ class Cell(Configured, keras.layers.Layer):
         setattr(self, name, self.add_weight(shape, initializer, name=name, **options))
 
     def reserve(self, name: str, views: dict[str, View]) -> None:
-        """Note how a weight is read. Raises ValueError for a name that means something else in w."""
+        """Note how a weight is read. Raises ValueError for a name that means something else."""
+        if name in self.arguments():
+            raise ValueError(f"{type(self).__name__}: a weight can't be named {name!r}; an argument is")
         for view in views:
             if view == "cell" or taken(view):
                 raise ValueError(f"{type(self).__name__}: a weight can't be named {view!r}; w has that")

@@ -40,11 +40,12 @@ class Differentiated:
         self.forward, self.backward, self.spent = forward, backward, spent
         self.traced = [tf.function(function, autograph=False) for function in (forward, backward)]
 
-    def __call__(self, *tensors: Any) -> list:
+    def __call__(self, *tensors: Any, alive: Any = None) -> list:
+        """The results. alive: what a tape is to keep as long as it can ask for the gradient, outside graphs."""
         tensors = tuple(map(tf.convert_to_tensor, tensors))
-        return list((self.eagerly if tf.executing_eagerly() else self.in_graph)(*tensors))
+        return list(self.eagerly(alive, *tensors) if tf.executing_eagerly() else self.in_graph(*tensors))
 
-    def eagerly(self, *tensors: Tensor) -> tuple:
+    def eagerly(self, alive: Any, *tensors: Tensor) -> tuple:
         @tf.custom_gradient
         def run(*tensors: Tensor) -> tuple:
             results, kept = self.forward(*map(tf.stop_gradient, tensors))
@@ -56,7 +57,7 @@ class Differentiated:
                 count = len(results)
                 return tuple(self.backward(list(arguments[:count]), kept, list(arguments[count:]))), twice
 
-            def gradient(*d: Any) -> tuple:
+            def gradient(*d: Any, alive: Any = alive) -> tuple:
                 d = tuple(x if g is None else g for g, x in zip(d, results, strict=True))
                 found = iter(back(*d, *given))
                 return tuple(next(found) if x.dtype.is_floating else None for x in tensors)

@@ -36,7 +36,7 @@ def run(
         slices, state, weights = widened(slices, state, weights)
     program = kind.of(key, cell, step_of, slices, list(state), weights, half)
     if compile:
-        outputs, final = compiled(program, slices, list(state), weights)
+        outputs, final = compiled(program, cell, slices, list(state), weights)
     else:
         outputs, final = loop(program.output, step_of(cell), slices, state, weights)
     if half:
@@ -72,7 +72,7 @@ def loop(output: tf.TensorSpec, step: Callable, slices: Any, state: tuple, weigh
     return outputs.stack(), state
 
 
-def compiled(program: Program, slices: Any, state: list, weights: Weights) -> tuple:
+def compiled(program: Program, cell: Any, slices: Any, state: list, weights: Weights) -> tuple:
     """The compiled loop: the outputs and the final state.
 
     Slices may be `Projection`s if the program is `Rematerialised`.
@@ -89,7 +89,7 @@ def compiled(program: Program, slices: Any, state: list, weights: Weights) -> tu
         like = [leaf.blank() if isinstance(leaf, Projection) else None for leaf in leaves]
         empty = tree.map_structure(lambda _: 0, groups)
         program.calls[padded] = differentiable(program, like, empty, padded)
-    outputs, *final = program.calls[padded](steps, *tree.flatten(groups))
+    outputs, *final = program.calls[padded](steps, *tree.flatten(groups), alive=cell)
     outputs = outputs[:steps] if padded else outputs
     return tf.ensure_shape(outputs, known + program.output.shape[1:]), tuple(final)
 

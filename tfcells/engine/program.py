@@ -117,7 +117,10 @@ class Program:
 
     def advance(self, slices: Any, state: list, w: Weights) -> tuple:
         """One step; returns the output and the new states as a list like the old."""
-        step = self.step_of(next(iter(self.cells)))
+        cell = next(iter(self.cells), None)
+        if cell is None:
+            raise RuntimeError("the layer was dropped before its gradient was asked for; keep it until then")
+        step = self.step_of(cell)
         output, new = step(tree.pack_sequence_as(self.slices, slices), tuple(state), w)
         return output, list(new)
 

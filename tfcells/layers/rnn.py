@@ -1,6 +1,8 @@
 """The layer that runs a cell along time."""
 
 import functools
+import itertools
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -293,6 +295,24 @@ def unstacked(cell: Any) -> list:
     return [cell]
 
 
+IDENTITIES: dict[int, tuple[Callable, int]] = {}
+
+
+def identity_of(value: Any) -> int:
+    """A number that no other object has or will have, unlike its id; the object is not kept alive by it."""
+    known = IDENTITIES.get(id(value))
+    if known is None or known[0]() is not value:
+        try:
+            reference: Callable = weakref.ref(value)
+        except TypeError:  # what can't be referred to weakly stays, so that its id does
+            reference = functools.partial(lambda value: value, value)
+        known = IDENTITIES[id(value)] = reference, next(NUMBERS)
+    return known[1]
+
+
+NUMBERS = itertools.count()
+
+
 def cell_key(cell: Cell) -> tuple:
     """A hashable description: equal for cells whose steps are equal, whatever their weights."""
     aside = keras.Initializer, keras.Regularizer, keras.constraints.Constraint
@@ -304,7 +324,9 @@ def cell_key(cell: Cell) -> tuple:
             return tuple(map(essence, value))
         if isinstance(value, dict):
             return tuple((name, essence(value[name])) for name in sorted(value))
-        return value if isinstance(value, str | int | float | None) or callable(value) else id(value)
+        if hasattr(value, "__self__") and hasattr(value, "__func__"):  # a bound method is made anew at each look
+            return "method", identity_of(value.__self__), value.__func__.__qualname__
+        return value if isinstance(value, str | int | float | None) else ("object", identity_of(value))
 
     arguments = {name: getattr(cell, name) for name in cell.arguments() if name != "seed"}
     return (

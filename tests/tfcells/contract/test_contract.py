@@ -262,3 +262,17 @@ def test_shapes_of_a_matrix_state():
     *theirs, matrix = layer(inputs)  # in a functional model Keras takes (5, 5) for two states
     assert [tuple(y.shape) for y in theirs] == [(BATCH, 5), (BATCH, 5)]
     assert isinstance(matrix, list) and len(matrix) == 2
+
+
+def test_a_weight_is_not_named_like_an_argument():
+    class Gained(tfcells.ElmanCell):
+        def __init__(self, units, gain=1.0, **kwargs):
+            super().__init__(units, **kwargs)
+            self.gain = gain
+
+        def build(self, input_shape):
+            super().build(input_shape)
+            self.add_vector("gain", self.units, "ones")
+
+    with pytest.raises(ValueError, match="can't be named 'gain'; an argument is"):
+        Gained(4).build((None, 3))

@@ -179,3 +179,58 @@ def test_a_function_and_its_gradient():
         np.testing.assert_allclose(y, a * b)
         np.testing.assert_allclose(da, 2 * a * b * b)
         np.testing.assert_allclose(db, 2 * a * a * b)
+
+
+class Shifted(tfcells.ElmanCell):
+    """Adds an array, an argument that has no value to compare by."""
+
+    def __init__(self, units, shift, **kwargs):
+        super().__init__(units, **kwargs)
+        self.shift = shift
+
+    def step(self, x, state, w):
+        h = w.recurrent_kernel(state[0]) * 0 + self.shift
+        return h, (h,)
+
+
+def test_an_object_never_takes_the_place_of_a_dead_one():
+    """Programs outlive their cells, and an id is used again."""
+    for number in range(12):
+        layer = tfcells.RNN(Shifted(2, np.full(2, number, "float32")), jit_compile=True)
+        layer.build((2, 5, 3))
+
+        @tf.function
+        def train(layer=layer):
+            with tf.GradientTape() as tape:
+                y = layer(X)
+            return y, tape.gradient(y, [w.value for w in layer.trainable_weights], unconnected_gradients="zero")
+
+        np.testing.assert_array_equal(train()[0], np.full((2, 2), number))
+        del layer, train
+        gc.collect()
+
+
+def test_a_bound_method_as_activation_keeps_nothing_alive():
+    class Owner:
+        def activation(self, x):
+            return tf.tanh(x)
+
+    owner = Owner()
+    layer = tfcells.RNN(tfcells.ElmanCell(2, activation=owner.activation), jit_compile=True)
+    layer.build((2, 5, 3))
+    tf.function(lambda layer=layer: gradients(layer, lambda layer, x: layer(x)))()
+    dead = weakref.ref(owner)
+    del owner, layer
+    gc.collect()
+    assert dead() is None
+
+
+def test_a_tape_keeps_the_layer_until_it_is_asked():
+    layer = tfcells.RNN(tfcells.ElmanCell(7), jit_compile=True)
+    layer.build((2, 5, 3))
+    weights = [w.value for w in layer.trainable_weights]
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(X))
+    del layer
+    gc.collect()
+    assert all(np.abs(g).max() > 0 for g in tape.gradient(loss, weights))
