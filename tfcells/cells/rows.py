@@ -1,6 +1,6 @@
 """Every cell and wrapper, as data: to be read without Keras.
 
-A new cell or wrapper needs a row here, and one in tests/cases.py. From these rows it is registered,
+A new cell or wrapper needs a row here, and one in tests/cases/. From these rows it is registered,
 exported by `tfcells`, listed by `train.py --list`, taken by `--cell` or `--wrapper`, and documented.
 """
 

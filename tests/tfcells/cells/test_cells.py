@@ -11,8 +11,10 @@ import pytest
 import tensorflow as tf
 
 import tfcells
-from tests import cases
-from tests.cases import BAD, CASES, OTHER, arguments, other, prepared, shape_of, stepped
+from tests.cases import BAD, CASES, OTHER, arguments, other, prepared, stepped
+from tests.cases.lstm import lstm, norm_lstm
+from tests.cases.maths import CHOSEN
+from tests.cases.row import shape_of
 
 BATCH, STEPS, FEATURES = 4, 6, 3
 EVERY = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -215,8 +217,8 @@ def test_other_activations(case, monkeypatch):
     def softsign(a):
         return a / (1 + np.abs(a))
 
-    monkeypatch.setattr(cases, "tanh", softsign)
-    monkeypatch.setattr(cases, "s", lambda a: np.clip(a / 6 + 0.5, 0, 1))
+    monkeypatch.setitem(CHOSEN, "tanh", softsign)
+    monkeypatch.setitem(CHOSEN, "s", lambda a: np.clip(a / 6 + 0.5, 0, 1))
     more = {"f": softsign} if "f" in inspect.signature(case.oracle).parameters else {}
     near(pure(layer, x, state, weights.values()), case.roll(x, state, weights, **more))
 
@@ -495,10 +497,10 @@ def test_a_new_hyper_lstm_is_an_lstm_with_a_tenth_of_its_kernels(layer_norm):
     assert not w["scale_kernel"][8:].any()
     np.testing.assert_allclose(w["scale_kernel"][:8].sum(1), 0.1, rtol=1e-12)
     x, *state = (rng.normal(size=(2, width)) for width in (FEATURES, *cell.state_size))
-    step = cases.lstm
+    step = lstm
     if layer_norm:
         norms = {"g": w["gain"], "d": w["shift"], "cg": w["cell_gain"], "cd": w["cell_shift"]}
-        step = functools.partial(cases.norm_lstm, **norms, epsilon=1e-3, cell_norm="output")
+        step = functools.partial(norm_lstm, **norms, epsilon=1e-3, cell_norm="output")
     wanted = step(x, *state[:2], W=0.1 * w["kernel"], U=0.1 * w["recurrent_kernel"], b=w["bias"])
     y, (h, c, *_) = cell(x, state)
     near([y, h, c], wanted)

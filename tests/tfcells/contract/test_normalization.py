@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import cases
+from tests.cases.maths import norm
 from tfcells.contract.normalization import layer_norm
 
 
@@ -14,7 +14,7 @@ def test_layer_norm_takes_the_moments_of_halves_in_single_precision(size):
     a, gain = np.linspace(-size, size, 8)[None], np.ones(8)
     found = layer_norm(tf.constant(a, "float16"), tf.constant(gain, "float16"), 0, 1e-9)
     assert found.dtype == "float16"
-    np.testing.assert_allclose(found, cases.norm(a, gain, 0, 1e-9), atol=2e-3)
+    np.testing.assert_allclose(found, norm(a, gain, 0, 1e-9), atol=2e-3)
 
 
 @pytest.mark.parametrize("groups", [1, 2])

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 import tfcells
-from tests.cases import CASES, WRAPPED, shape_of
+from tests.cases import CASES, WRAPPED
+from tests.cases.row import shape_of
 from tests.tfcells.cells.test_cells import are_finite_differences, cosines, near
 
 pytestmark = pytest.mark.slow

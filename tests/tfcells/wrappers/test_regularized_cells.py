@@ -15,7 +15,8 @@ import tensorflow as tf
 from keras import ops, tree
 
 import tfcells
-from tests.cases import CASES, prepared, shape_of, stepped
+from tests.cases import CASES, prepared, stepped
+from tests.cases.row import shape_of
 
 pytestmark = pytest.mark.slow
 

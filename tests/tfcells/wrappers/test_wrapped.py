@@ -13,8 +13,9 @@ import tensorflow as tf
 from keras import ops
 
 import tfcells
-from tests import cases
-from tests.cases import CASES, WRAPPED, Case, rhn
+from tests.cases import CASES, WRAPPED, Case, arguments
+from tests.cases import wrappers as oracles
+from tests.cases.highway import rhn
 from tests.tfcells.cells.test_cells import (
     BATCH,
     ENGINE,
@@ -53,10 +54,10 @@ def known_masks(monkeypatch):
     """The masks of the oracles, in place of drawn ones."""
 
     def dropout_mask(shape, rate, dtype, seed):
-        return ops.cast(cases.dropout_mask(shape, rate), dtype)
+        return ops.cast(oracles.dropout_mask(shape, rate), dtype)
 
     monkeypatch.setattr("tfcells.masks.dropout_mask", dropout_mask)
-    monkeypatch.setattr("tfcells.masks.keep_mask", lambda shape, rate, seed: cases.drawn(shape, rate))
+    monkeypatch.setattr("tfcells.masks.keep_mask", lambda shape, rate, seed: oracles.drawn(shape, rate))
 
 
 def test_every_wrapper_has_a_row():
@@ -137,7 +138,7 @@ def test_config_keeps_every_argument(row):
     assert given.keys() == names, "an argument without another value than its default"
     inner = INNER[0].cell(5, forget_bias=0.5)
     built = row.wrapper(inner, **given, name="own", dtype="mixed_bfloat16", trainable=False)
-    for name, parameter in cases.arguments(row.wrapper).items():
+    for name, parameter in arguments(row.wrapper).items():
         if name != "cell":
             assert given[name] != parameter.default
             assert getattr(built, name) == given[name]
@@ -207,7 +208,7 @@ def test_state_dropout_around_a_mogrifier_of_a_cell_without_kernels():
 def test_multiplicative_around_a_gru_carries_the_state_on():
     case = ROWS["Multiplicative-gru-after"]
     x, state, weights = data(case)
-    written_out = Case("", case.cell, {}, cases.multiplicative_gru, case.weights)
+    written_out = Case("", case.cell, {}, oracles.multiplicative_gru, case.weights)
     near(run(case, LOOP), written_out.roll(x, state, weights))
 
 
@@ -217,7 +218,7 @@ def test_mogrifier_around_a_gru_carries_the_scaled_state_on():
     x, state, weights = data(case)
     weights = weights | {"b": weights["b"] + np.repeat([1e3, 0, 0], 5)}
     outputs, _ = pure(layer_of(case, **LOOP), x, state, weights.values())
-    wanted = cases.mogrifier(x[:, 0], *state, inner=lambda x, h, **_: (h, h), **weights)
+    wanted = oracles.mogrifier(x[:, 0], *state, inner=lambda x, h, **_: (h, h), **weights)
     near([outputs[:, 0]], [wanted[0]])
     assert np.abs(outputs[:, 0] - state[0]).max() > 0.1
 
