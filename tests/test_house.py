@@ -304,8 +304,8 @@ def test_results_are_those_of_the_runs():
 @pytest.mark.parametrize(
     "name, heading",
     [
-        ("layer_norm", "With and without layer normalisation"),
-        ("regularisers", "With and without regularisers"),
+        ("layer_norm", "With and without layer normalization"),
+        ("regularizers", "With and without regularizers"),
     ],
 )
 def test_trainings_side_by_side_are_those_of_the_report(name, heading):

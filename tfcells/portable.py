@@ -24,7 +24,7 @@ def portable(model: keras.Model) -> keras.Model:
 
 
 def plain(config: Any) -> Any:
-    """A serialised object with the loops in it left as they are written."""
+    """A serialized object with the loops in it left as they are written."""
     if isinstance(config, list | tuple):
         return type(config)(map(plain, config))
     if not isinstance(config, dict):

@@ -18,7 +18,7 @@ class Numbers(SequenceTask):
     """The first hidden unit is to equal ``count`` numbers from [-1, 1], one after the other.
 
     The inputs, ``features`` numbers at each step, are random too, and begin five steps earlier; an epoch
-    is ``train_examples`` steps of the optimiser on that one sequence. Training stops when the squared
+    is ``train_examples`` steps of the optimizer on that one sequence. Training stops when the squared
     error is below 1e-6.
     """
 

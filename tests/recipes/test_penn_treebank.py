@@ -94,7 +94,7 @@ def test_fields_of_the_papers(target, size, fields):
     assert {name: found[name] for name in fields} == fields
 
 
-def test_zaremba_initialises_and_drops_out(corpus):
+def test_zaremba_initializes_and_drops_out(corpus):
     zaremba = dataclasses.replace(recipe("lstm", "medium"), units=30, init_scale=0.3)
     model = zaremba.build(corpus)
     assert [layer.rate for layer in model.layers if "dropout" in layer.name] == [0.5] * 3

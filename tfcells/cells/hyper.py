@@ -21,10 +21,10 @@ class HyperLSTMCell(GatedCell):
     For each gate y of i, f, g, o and each of k = x, h, b:  z_ky = Z_ky ^h' + e_ky, of
     `embedding_units`;  d_ky = A_ky z_ky  (e_by = 0).
     i, f, g, o = d_x (W x) + d_h (U h) + d_b + b;  c' = s(f) c + s(i) tanh(g);  h' = s(o) tanh(c').
-    layer_norm=True: both LSTMs normalise each gate, and c on its way to the output, as
+    layer_norm=True: both LSTMs normalize each gate, and c on its way to the output, as
     `LayerNormLSTMCell(norm="gate")`.
 
-    States: h, c, hyper_h, hyper_c. Initialised as the authors do: the scalings start at 0.1, the
+    States: h, c, hyper_h, hyper_c. Initialized as the authors do: the scalings start at 0.1, the
     generated biases at 0, recurrent blocks orthogonal gate by gate. forget_bias, of both LSTMs, is in the
     bias (with layer_norm: in the shift). The update slot is the main cell's.
     Source: Ha, Dai & Le, 1609.09106 (section 3.2, appendix A.2), and their code, supercell.

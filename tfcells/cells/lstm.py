@@ -44,16 +44,16 @@ class LSTMCell(GatedCell):
 
 
 class LayerNormLSTMCell(LSTMCell):
-    r"""An LSTM whose pre-activations are normalised: LN(a) = gain (a - mean) / sqrt(var + epsilon) + shift.
+    r"""An LSTM whose pre-activations are normalized: LN(a) = gain (a - mean) / sqrt(var + epsilon) + shift.
 
     norm="product": i, f, g, o = LN(W x) + LN(U h) + b, each over all four gates (Ba et al., 2016).
     norm="gate":    i, f, g, o = LN(W x + U h + b), gate by gate (Ha et al., 2016).
     cell_norm="output": c' = s(f) c + s(i) tanh(g);  h' = s(o) tanh(LN(c')), both papers' form.
     cell_norm="carry":  c' = LN(s(f) c + s(i) tanh(g)), as in TensorFlow Addons.
-    cell_norm=None:     c is not normalised.
+    cell_norm=None:     c is not normalized.
 
     With "product" the bias serves as the shift. States, gate order and forget_bias are LSTMCell's;
-    with "gate", forget_bias raises the shift, since a bias inside the norm would be normalised.
+    with "gate", forget_bias raises the shift, since a bias inside the norm would be normalized.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.LayerNormLSTMCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)

@@ -16,7 +16,7 @@ class Restart(Configured, keras.layers.Layer):
 
     Called as `layer(states)` with a list of states, (batch, size) each; returns such a list. For a
     network whose state is carried from window to window: else it begins with the zero state once an
-    epoch, and with layer normalisation may need hundreds of steps to find its way from there.
+    epoch, and with layer normalization may need hundreds of steps to find its way from there.
     Nothing is changed outside training, nor with the rate 0.
 
     Raises a ValueError for a rate outside [0, 1).

@@ -545,7 +545,7 @@ def test_equal_layers_share_a_program():
 
 
 def test_activations_of_one_name_are_not_one(randomise):
-    """Functions that serialise alike may still differ."""
+    """Functions that serialize alike may still differ."""
     x = numbers(BATCH, STEPS, FEATURES)
     for factor in (1.0, 3.0):
         layer = tfcells.RNN(tfcells.ElmanCell(3, activation=scaling(factor)), dtype="float64")

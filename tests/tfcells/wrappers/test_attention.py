@@ -203,7 +203,7 @@ class Reads(tfcells.Cell):
 
 
 def test_variables_made_elsewhere_do_not_matter():
-    """Keras makes what waits to be initialised at the end of any StatelessScope: not inside a step."""
+    """Keras makes what waits to be initialized at the end of any StatelessScope: not inside a step."""
     with keras.StatelessScope(initialize_variables=False):
         keras.layers.Dense(2).build((None, 3))
     layer, (x, memory, _) = layer_of(GRU, "float32"), data(GRU)

@@ -336,7 +336,7 @@ def test_word_dropout_reads_tokens_exactly_in_half_precision():
     layer = tfcells.WordDropout(1000, 0.5, seed=1, dtype="mixed_bfloat16")
     tokens = np.tile(np.arange(256.0, 512.0, dtype="float32"), (4, 1))
     kept = np.asarray(layer([tokens, np.ones((4, 256, 1), "float32")], training=True)) != 0
-    same = (kept[:, ::2] == kept[:, 1::2]).mean()  # neighbours are drawn apart
+    same = (kept[:, ::2] == kept[:, 1::2]).mean()  # neighbors are drawn apart
     assert abs(same - 0.5) < 0.1
 
 
