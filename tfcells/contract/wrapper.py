@@ -41,6 +41,11 @@ class Wrapper(Cell):
     state_size = property(lambda self: self.cell.state_size)
     output_size = property(lambda self: self.cell.output_size)
 
+    @property
+    def innermost(self) -> Cell:
+        """The cell inside all wrappers."""
+        return self.cell.innermost if isinstance(self.cell, Wrapper) else self.cell
+
     def get_initial_state(self, batch_size: Any = None) -> list[Tensor]:
         return self.cell.get_initial_state(batch_size)
 
@@ -54,6 +59,8 @@ class Wrapper(Cell):
             self.cell.built = True
 
     def bind(self, call: Call) -> Weights:
+        if not self.cell.built:
+            raise ValueError(f"{type(self).__name__}.build must call super().build(input_shape), which builds its cell")
         return Weights({"cell": self.cell.bind(call)} | super().bind(call).items)
 
     def inputs(self, x: Tensor, w: Weights) -> Any:

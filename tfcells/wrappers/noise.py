@@ -189,7 +189,7 @@ class RecurrentDropout(Noise):
         found = super().step(x, state, w.updating(dropped))
         if not updates:
             raise ValueError(
-                f"cell: {type(self.cell).__name__} declares the update slot, but its step never calls "
+                f"cell: {type(self.innermost).__name__} declares the update slot, but its step never calls "
                 "w.update(candidate): nothing would be dropped"
             )
         return found
