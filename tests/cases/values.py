@@ -2,8 +2,11 @@
 
 import keras
 
-# For every argument of every cell a value that is not its default (of a flag it is the other one), and
-# values that it must refuse.
+RATES = -0.1, 1.0, 1.7, float("nan"), None, "0.5", True
+
+# OTHER: for every argument of every cell a value that is not its default; a flag needs none.
+# BAD: for every argument of every cell and wrapper values that it must refuse; what all cells have
+# (NAME_initializer, NAME_regularizer, NAME_constraint) needs none.
 OTHER = {
     "units": 7,
     "activation": "softsign",
@@ -60,4 +63,16 @@ BAD = {
     "round_biases": ("no", 2),
     "factor_biases": ("no", 2),
     "periods": ((), (0, 1), (1.5,), "12", (1, 2, 3), None, 4),
+    "cell": ("LSTMCell", None, keras.layers.LSTMCell(2, name="keras")),
+    "seed": ("1", 1.5),
+    "input_rate": RATES,
+    "state_rate": RATES,
+    "output_rate": RATES,
+    "per_gate": ("no", 2),
+    "rate": RATES,
+    "per_sequence": ("no", 2),
+    "attention_units": (0, 1.5),
+    "memory_features": (0, 1.5),
+    "initializer": ("no such function",),
+    "limit": (0, -1.0, None, "1", float("nan"), True, {"h": 0.0}, {"m": 1.0}),
 }

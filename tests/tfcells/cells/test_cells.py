@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import tfcells
-from tests.cases import BAD, CASES, OTHER, arguments, other, prepared, stepped
+from tests.cases import BAD, CASES, OTHER, arguments, other, prepared, refused, stepped
 from tests.cases.lstm import lstm, norm_lstm
 from tests.cases.maths import CHOSEN
 from tests.cases.row import shape_of
@@ -36,6 +36,8 @@ def near(got, wanted, tolerance=1e-12):
 def data(case):
     """Random inputs, initial states, and weights, biases and gains by the oracle's letters."""
     cell, rng = case.build(FEATURES), np.random.default_rng(7)
+    found, named = [weight.name for weight in cell.trainable_weights], list(case.weights.values())
+    assert found == named, f"{case.name}: the row in tests/cases/ names the weights {named}, `build` made {found}"
     draw = functools.partial(rng.normal, 0.0, 0.8)
     pairs = zip(case.weights, cell.trainable_weights, strict=True)
     weights = {letter: draw(weight.shape) for letter, weight in pairs}
@@ -94,7 +96,12 @@ def gradients(case, options, dtype="float64", mask=None):
 
 
 def test_every_cell_has_a_row():
-    assert {case.cell for case in CASES} == set(tfcells.CELLS.values())
+    cells = {case.cell.__name__ for case in CASES}
+    missing, unknown = tfcells.CELLS.keys() - cells, cells - tfcells.CELLS.keys()
+    assert not missing, (
+        f"yield rows for {sorted(missing)} in rows() of its family's file in tests/cases/, one of FAMILIES"
+    )
+    assert not unknown, f"give {sorted(unknown)} a Row in tfcells/cells/rows.py"
 
 
 @EVERY
@@ -416,15 +423,15 @@ def test_an_unknown_argument_is_refused(cell):
         cell(4, nonsense=1)
 
 
-@pytest.mark.parametrize(
-    "cell,name,value",
-    [
-        pytest.param(cell, name, value, id=f"{cell.__name__}-{name}-{value}")
-        for cell in tfcells.CELLS.values()
-        for name in sorted(arguments(cell))
-        for value in BAD.get(name, ())
-    ],
-)
+@pytest.mark.parametrize("cell", [*tfcells.CELLS.values(), *tfcells.WRAPPERS.values()], ids=lambda cell: cell.__name__)
+def test_every_argument_has_bad_values(cell):
+    """But those that all cells have and Keras checks."""
+    common = "_initializer", "_regularizer", "_constraint"
+    missing = [name for name in arguments(cell) if name not in BAD and not name.endswith(common)]
+    assert not missing, f"give {missing} of {cell.__name__} wrong values in BAD of tests/cases/values.py"
+
+
+@pytest.mark.parametrize("cell,name,value", refused(tfcells.CELLS.values()))
 def test_a_bad_value_is_refused_by_name(cell, name, value):
     """Keras names a bad activation by its value."""
     with pytest.raises(ValueError, match=f"{name}|no such function"):

@@ -224,10 +224,7 @@ def test_config_and_saving(tmp_path):
 @pytest.mark.parametrize(
     "make,message",
     [
-        (lambda: tfcells.Attention(tfcells.GRUCell(3), 0, 2), "attention_units"),
-        (lambda: tfcells.Attention(tfcells.GRUCell(3), 2, 1.5), "memory_features"),
         (lambda: tfcells.Attention(tfcells.Attention(tfcells.GRUCell(3), 2, 2), 2, 2), "memory"),
-        (lambda: tfcells.Attention("gru", 2, 2), "cell"),
         (lambda: layer_of(GRU)(data(GRU)[0]), "memory must have"),
         (lambda: layer_of(GRU)(data(GRU)[0], memory=np.ones((3, 2))), "memory must have"),
         (lambda: tfcells.RNN(tfcells.GRUCell(3))(data(GRU)[0], memory=data(GRU)[1]), "memory must be"),

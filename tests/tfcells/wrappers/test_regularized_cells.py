@@ -420,13 +420,6 @@ def test_wrappers_nest_in_any_order(case, first, second):
         np.testing.assert_allclose(outputs[seen], zoned[seen], rtol=1e-5)
 
 
-@pytest.mark.parametrize("wrapper", [tfcells.Zoneout, tfcells.WeightDrop, tfcells.RecurrentDropout])
-@pytest.mark.parametrize("rate", [-0.1, 1.0, 1.7, float("nan"), None, "0.5", True])
-def test_wrong_rates(wrapper, rate):
-    with pytest.raises(ValueError, match="rate must be a number in .0, 1."):
-        wrapper(tfcells.LSTMCell(2), rate)
-
-
 def test_zoneout_of_a_state_that_is_not_there():
     with pytest.raises(ValueError, match="rates by the states h, c, got .*'m'"):
         tfcells.Zoneout(tfcells.LSTMCell(2), {"m": 0.5})

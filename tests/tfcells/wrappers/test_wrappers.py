@@ -188,13 +188,6 @@ def test_masks_hold_over_masked_steps():
     np.testing.assert_array_equal(found, spoilt)
 
 
-@pytest.mark.parametrize("argument", ["input_rate", "state_rate", "output_rate"])
-@pytest.mark.parametrize("rate", [-0.1, 1.0, 1.7, float("nan"), None, "0.5", True])
-def test_wrong_rates(argument, rate):
-    with pytest.raises(ValueError, match=f"{argument} must be a number in .0, 1."):
-        tfcells.VariationalDropout(tfcells.LSTMCell(2), **{argument: rate})
-
-
 class Slotless(tfcells.ElmanCell):
     """A cell whose kernels read no state."""
 
@@ -208,12 +201,6 @@ def test_a_missing_slot_raises_at_construction():
     assert layer(X, training=True).shape == (BATCH, 2)
     with pytest.raises(ValueError, match="no kernel slot"):
         tfcells.VariationalDropout(tfcells.VariationalDropout(Slotless(2)), state_rate=0.5)
-
-
-@pytest.mark.parametrize("cell", [layers.LSTMCell(2), "LSTMCell", None])
-def test_only_cells_are_wrapped(cell):
-    with pytest.raises(ValueError, match="cell must be a tfcells.Cell"):
-        tfcells.VariationalDropout(cell)
 
 
 @pytest.mark.parametrize("rates", [{name: rate} for name, rate in RATES.items()])
