@@ -272,7 +272,7 @@ def test_readme_names_every_target_and_a_class_of_every_family():
         families.setdefault(row["family"], []).append(row["name"])
     missing = [name for name in TARGETS if f"train.py {name}" not in text and f"`{name}`" not in text]
     missing += [family for family, names in families.items() if not any(f"`{name}`" in text for name in names)]
-    assert not missing, f"README.md: name the targets, and a class of each new family: {missing}"
+    assert not missing, f"README.md must name every target, and a class of every family: {missing}"
 
 
 TINY = (

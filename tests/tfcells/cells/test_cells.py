@@ -37,7 +37,10 @@ def data(case):
     """Random inputs, initial states, and weights, biases and gains by the oracle's letters."""
     cell, rng = case.build(FEATURES), np.random.default_rng(7)
     found, named = [weight.name for weight in cell.trainable_weights], list(case.weights.values())
-    assert found == named, f"{case.name}: the row in tests/cases/ names the weights {named}, `build` made {found}"
+    assert found == named, (
+        f"{case.name}: the row in tests/cases/ names the weights {named}, `build` made {found}; "
+        "that of a wrapper begins with super().build(input_shape)"
+    )
     draw = functools.partial(rng.normal, 0.0, 0.8)
     pairs = zip(case.weights, cell.trainable_weights, strict=True)
     weights = {letter: draw(weight.shape) for letter, weight in pairs}
@@ -99,7 +102,7 @@ def test_every_cell_has_a_row():
     cells = {case.cell.__name__ for case in CASES}
     missing, unknown = tfcells.CELLS.keys() - cells, cells - tfcells.CELLS.keys()
     assert not missing, (
-        f"yield rows for {sorted(missing)} in rows() of its family's file in tests/cases/, one of FAMILIES"
+        f"yield rows for {sorted(missing)} in rows() of their family's file in tests/cases/, which FAMILIES names"
     )
     assert not unknown, f"give {sorted(unknown)} a Row in tfcells/cells/rows.py"
 
