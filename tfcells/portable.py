@@ -31,5 +31,5 @@ def plain(config: Any) -> Any:
         return config
     config = {name: plain(value) for name, value in config.items()}
     if config.get("registered_name") == "tfcells>RNN":
-        config["config"] |= {"jit_compile": False, "remat": False}
+        config["config"] |= {"jit_compile": False, "parallel": False, "remat": False}
     return config

@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from tfcells.contract.cell import GatedCell, InputCell, View
-from tfcells.contract.linear import Tensor, recurrence
+from tfcells.contract.linear import Tensor
+from tfcells.contract.recurrence import linear
 from tfcells.contract.weights import Weights
 
 
@@ -50,7 +51,7 @@ def positive(a: Tensor) -> Tensor:
 
 
 class MinGRUCell(InputCell):
-    r"""A GRU without recurrent kernels: linear in its state, so `scan` takes all steps at once.
+    r"""A GRU without recurrent kernels: linear in its state, so that all steps can be taken at once.
 
     z = s(W_z x + b_z);  g = W_g x + b_g;  h' = (1 - z) h + z activation(g).
 
@@ -63,24 +64,15 @@ class MinGRUCell(InputCell):
     """
 
     gates = 2
+    linear = True
 
     def __init__(self, units: int, activation: Any = None, **kwargs: Any) -> None:
         given = positive if activation == "positive" else activation
         super().__init__(units, given, **kwargs)
 
-    def gate_and_candidate(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """z and activation(g), of one step or of all."""
-        z, g = ops.split(x, 2, axis=-1)
-        return ops.sigmoid(z), self.activation(g)
-
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (h,) = state
-        z, g = self.gate_and_candidate(x)
-        h = (1 - z) * h + z * w.update(g)
+        z, g = ops.split(x, 2, axis=-1)
+        z = ops.sigmoid(z)
+        h = linear(1 - z, z * w.update(self.activation(g)), h)
         return h, (h,)
-
-    def scan(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
-        """All steps in parallel: outputs, (steps, batch, units), and final states."""
-        z, g = self.gate_and_candidate(x)
-        h = recurrence(1 - z, z * w.update(g), state[0])
-        return h, (h[-1],)

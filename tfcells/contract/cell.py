@@ -10,6 +10,7 @@ from tfcells.checks import flag, positive
 from tfcells.contract.configured import Configured
 from tfcells.contract.initial import fresh
 from tfcells.contract.linear import Tensor, multiplied
+from tfcells.contract.recurrence import Before
 from tfcells.contract.weights import Kernel, Weights, identity, taken
 
 VERSION_1 = """{name}.prepare is version 1 of the contract. Declare in `build`, and multiply in `inputs`:
@@ -68,11 +69,14 @@ class Cell(Configured, keras.layers.Layer):
         w.update), "state" (every cell has it).
     clocks: the names of states that count the steps; wrappers leave them alone.
     attends: whether a memory must be given to the layer that runs the cell.
+    linear: stands beside a `step` that can take all steps at once, with `Before` for its states: it advances them with
+        the functions of contract/recurrence.py alone, and all else goes along the last axes.
     """
 
     states: tuple[str, ...] = ("h",)
     clocks: frozenset[str] = frozenset()
     attends = False
+    linear = False
     slots: frozenset[str] = frozenset({"state"})
     units: int
     dtype_policy: Any
@@ -166,7 +170,8 @@ class Cell(Configured, keras.layers.Layer):
         for state_name, before, now in zip(self.states, state, new, strict=True):
             if not hasattr(now, "shape"):
                 raise ValueError(f"{name}.step: the state {state_name!r} must be a tensor, got {now!r}")
-            if tuple(now.shape[1:]) != tuple(before.shape[1:]) or now.dtype != before.dtype:
+            sizes = 2 if isinstance(before, Before) else 1  # where they begin
+            if tuple(now.shape[sizes:]) != tuple(before.shape[sizes:]) or now.dtype != before.dtype:
                 wanted, found = (
                     f"{keras.backend.standardize_dtype(state.dtype)} of shape {tuple(state.shape)}"
                     for state in (before, now)
@@ -191,6 +196,12 @@ class Cell(Configured, keras.layers.Layer):
     def fixes_noise_along_time(self) -> bool:
         """Whether `bind` draws something that has to last for the whole sequence."""
         return False
+
+    @property
+    def takes_all_steps(self) -> bool:
+        """Whether its step can take all steps at once: the class that has the step says so."""
+        author = next(base for base in type(self).__mro__ if "step" in vars(base))
+        return vars(author).get("linear", False)
 
     @property
     def state_size(self) -> list[Any]:

@@ -88,16 +88,6 @@ class Projection:
         return Projection(sequence, matrix, bias, self.dtype)
 
 
-def recurrence(decay: Tensor, added: Tensor, start: Tensor) -> Tensor:
-    """h[t] = decay[t] * h[t - 1] + added[t] along the first axis, h[-1] = start, by a parallel scan."""
-
-    def joined(early: tuple, late: tuple) -> tuple:
-        return early[0] * late[0], early[1] * late[0] + late[1]
-
-    decays, sums = ops.associative_scan(joined, (decay, added))
-    return decays * start + sums
-
-
 def whole(x: Tensor | Projection, product: Callable = ops.matmul) -> Tensor:
     """A tensor as it is; a `Projection` as the tensor that it stands for."""
     return x.whole(product) if isinstance(x, Projection) else x

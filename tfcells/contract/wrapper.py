@@ -20,6 +20,7 @@ class Wrapper(Cell):
     """
 
     needs: frozenset[str] = frozenset()
+    linear = True
 
     def __init__(self, cell: Cell | dict, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -45,6 +46,10 @@ class Wrapper(Cell):
     def innermost(self) -> Cell:
         """The cell inside all wrappers."""
         return self.cell.innermost if isinstance(self.cell, Wrapper) else self.cell
+
+    @property
+    def takes_all_steps(self) -> bool:
+        return super().takes_all_steps and self.cell.takes_all_steps
 
     def get_initial_state(self, batch_size: Any = None) -> list[Tensor]:
         return self.cell.get_initial_state(batch_size)

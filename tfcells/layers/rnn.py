@@ -12,6 +12,7 @@ from keras import ops, tree
 from tfcells.contract.cell import Call, Cell
 from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor, multiplied
+from tfcells.contract.recurrence import Before, frozen, scan
 from tfcells.contract.weights import Weights
 
 if keras.backend.backend() == "tensorflow":
@@ -27,6 +28,8 @@ class RNN(Configured, keras.layers.RNN):
     jit_compile: "auto" or True runs the compiled loop (TensorFlow with XLA), except that "auto" takes
     a single step as it is; False runs an ordinary loop, which can be exported and differentiated twice.
     With unroll=True there is no loop to compile; on other backends the ordinary one always runs.
+    parallel: "auto" takes all steps of a cell that is linear in its state at once, so that only two operations a step
+    follow one another; True refuses other cells and wrappers; False goes step by step.
     remat: go in strides of about the square root of the number of steps, keep the state before each, and
     compute its products and steps again for the gradient: much less memory, for one more pass forward.
     Needs the compiled loop.
@@ -43,6 +46,7 @@ class RNN(Configured, keras.layers.RNN):
         cell: Any,
         *args: Any,
         jit_compile: bool | str = "auto",
+        parallel: bool | str = "auto",
         remat: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -50,6 +54,7 @@ class RNN(Configured, keras.layers.RNN):
             raise ValueError(f'jit_compile must be "auto", True or False, got {jit_compile!r}')
         super().__init__(cell, *args, **kwargs)
         self.jit_compile = jit_compile
+        self.parallel = parallel
         self.remat = remat
         self.supports_masking = True
         cells = unstacked(self.cell)
@@ -61,7 +66,16 @@ class RNN(Configured, keras.layers.RNN):
         if self.runs_cells:
             for each in cells:
                 each.adopt_dtype(self.dtype_policy)
+        self.check_parallel(cells)
         self.programs: dict[tuple, Any] = {}
+
+    def check_parallel(self, cells: list) -> None:
+        if self.parallel != "auto" and not isinstance(self.parallel, bool):
+            raise ValueError(f'parallel must be "auto", True or False, got {self.parallel!r}')
+        stepping = [type(cell).__name__ for cell in cells if not getattr(cell, "takes_all_steps", False)]
+        if self.parallel is True and (stepping or self.remat or self.unroll):
+            why = stepping[0] if stepping else "with remat=True or unroll=True the layer"
+            raise ValueError(f'parallel must be "auto" or False, not True: {why} goes step by step')
 
     @property
     def compiles(self) -> bool:
@@ -160,16 +174,19 @@ class RNN(Configured, keras.layers.RNN):
         weights = cell.bind(call._replace(features=sequence.shape[-1]))
         slices = cell.inputs(sequence, weights.deferred()), weights.along_time()
         weights, given = weights.at({}), weights
-        held, state = None if keep is None else self.zero_output_for_mask, tuple(state)
+        steps, state = sequence.shape[0], tuple(state)
+        if keras.backend.backend() == "tensorflow":
+            engine.check(slices if keep is None else (keep, slices), state)
+        single = self.unroll or (steps == 1 and self.jit_compile == "auto")
+        if self.parallel and cell.takes_all_steps and not (single or self.remat):
+            outputs, state = self.at_once(cell, slices, state, keep, weights)
+            return cell.finish(outputs, given), state
+        held = None if keep is None else self.zero_output_for_mask
         if keep is not None:
             slices = keep, slices
             if not self.zero_output_for_mask:
                 shape = (ops.shape(sequence)[1], cell.output_size)
                 state = (ops.zeros(shape, dtype=cell.compute_dtype), *state)
-        steps = sequence.shape[0]
-        if keras.backend.backend() == "tensorflow":
-            engine.check(slices, state)
-        single = self.unroll or (steps == 1 and self.jit_compile == "auto")
         if single or not self.compiles:
             slices = multiplied(slices)
         elif not self.remat:
@@ -182,10 +199,27 @@ class RNN(Configured, keras.layers.RNN):
             program, outputs, state = engine.run(kind, key, cell, make, slices, state, weights, self.jit_compile)
             self.programs[program.key] = program
         else:
-            outputs, state = scan(step_of(cell, held), slices, state, weights)
+            outputs, state = in_turn(step_of(cell, held), slices, state, weights)
         if keep is not None and not self.zero_output_for_mask:
             state = state[1:]
         return cell.finish(outputs, given), list(state)
+
+    def at_once(
+        self, cell: Cell, slices: Any, state: tuple, keep: Tensor | None, weights: Weights
+    ) -> tuple[Tensor, list]:
+        """All steps of a linear cell: its outputs and final state."""
+        along = scan
+        if keras.backend.backend() == "tensorflow":
+            along = functools.partial(engine.along, compile=self.compiles)
+            slices = multiplied(slices, engine.product)
+        before = tuple(Before(start, along, keep) for start in state)
+        outputs, after = step_of(cell, None)(multiplied(slices), before, weights)
+        if keep is not None:
+            after = tuple(map(frozen, after, before))
+            nothing = ops.zeros_like(outputs)
+            last = Before(nothing[0], along, keep)
+            outputs = ops.where(keep, outputs, nothing) if self.zero_output_for_mask else frozen(outputs, last)
+        return outputs, [each[-1] for each in after]
 
     def _create_state_variables(self, batch_size: int) -> None:
         states = tree.map_structure(
@@ -270,7 +304,7 @@ def unrolled(step: Callable, slices: Any, state: tuple, weights: Weights, steps:
     return ops.stack(outputs), state
 
 
-def scan(step: Callable, slices: Any, state: tuple, weights: Weights) -> tuple:
+def in_turn(step: Callable, slices: Any, state: tuple, weights: Weights) -> tuple:
     """The ordinary loop on other backends."""
 
     def advance(state: tuple, now: Any) -> tuple:

@@ -42,6 +42,8 @@ class VariationalDropout(Noise):
     (2, 8)
     """
 
+    linear = True
+
     def __init__(
         self,
         cell: Cell | dict,
@@ -152,6 +154,7 @@ class RecurrentDropout(Noise):
     """
 
     needs = frozenset({"update"})
+    linear = True
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ class Residual(Wrapper):
     (2, 3)
     """
 
+    linear = True
     slots = property(lambda self: self.cell.slots - {"state"})
 
     def build(self, input_shape: tuple[Any, ...]) -> None:

@@ -23,7 +23,7 @@ ONE_EACH = pytest.mark.parametrize("case", {case.cell: case for case in CASES}.v
 MASK = np.array(  # padded right, padded left, a gap in the middle, nothing but padding
     [[1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 1], [1, 0, 0, 1, 0, 1], [0, 0, 0, 0, 0, 0]], bool
 )
-ENGINE, LOOP = {}, {"jit_compile": False}
+ENGINE, LOOP = {}, {"jit_compile": False, "parallel": False}
 
 
 def near(got, wanted, tolerance=1e-12):
