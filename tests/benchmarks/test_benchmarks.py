@@ -35,6 +35,7 @@ LINES = [
     ["scaling", "--only", "lengths", "--batch", "2", "--points", "5"],
     ["scaling", "--only", "first_call", "--batch", "2", "--points", "2", "3"],
     ["scaling", "--only", "masked", "--batch", "2", "--steps", "3"],
+    ["scan", "--batch", "2", "--steps", "3"],
 ]
 
 
@@ -47,7 +48,7 @@ def test_a_benchmark_writes_its_report(line, tmp_path, monkeypatch, capsys):
     text = (tmp_path / f"{name}.md").read_text(encoding="utf-8")
     assert code == int(rounds.BROKEN in text)
     assert text in capsys.readouterr().out
-    assert peers.torch or peers.MISSING in text
+    assert peers.torch or peers.MISSING in text or name == "scan-partial"
     assert "of the limit" in text
     assert (tmp_path / f"{name}.png").stat().st_size > 1000
     result = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
