@@ -95,7 +95,7 @@ def fifty_lengths(size: dict) -> dict:
             step(x, x)
             seconds.append(time.perf_counter() - started)
         more = len(compiled_programs(folder)) - len(before)
-    found = {way: sum(name.startswith(f"run_{way}") for name in before) for way in ("forward", "backward")}
+    found = {way: sum(name.startswith(f"{way}_") for name in before) for way in ("forward", "backward")}
     if not all(found.values()):
         raise RuntimeError(f"XLA did not say what it compiled: {before}")
     traces = step.experimental_get_tracing_count()
