@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfcells.contract.linear import Tensor
 from tfcells.contract.recurrence import STILL
 from tfcells.engine.differentiated import Differentiated
-from tfcells.engine.program import exponent, length_of, power_of_two, wide
+from tfcells.engine.sequences import exponent, length_of, power_of_two, wide
 
 
 def along(kind: str, decay: Tensor, added: Tensor, start: Tensor, compile: bool = True) -> Tensor:
