@@ -35,6 +35,7 @@ LINES = [
     ["scaling", "--only", "lengths", "--batch", "2", "--points", "5"],
     ["scaling", "--only", "first_call", "--batch", "2", "--points", "2", "3"],
     ["scaling", "--only", "masked", "--batch", "2", "--steps", "3"],
+    ["scaling", "--only", "modes", "--points", "2", "3", "4"],
 ]
 
 
@@ -54,7 +55,7 @@ def test_a_benchmark_writes_its_report(line, tmp_path, monkeypatch, capsys):
     assert result["machine"]["cores"] > 0
     if line[0] != "generate":
         assert "| never below |" in text
-    if not {"lengths", "first_call"} & set(line):
+    if not {"lengths", "first_call", "modes"} & set(line):
         assert '"differences"' in json.dumps(result)
 
 

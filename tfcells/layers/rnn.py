@@ -177,9 +177,9 @@ class RNN(Configured, keras.layers.RNN):
         if single:
             outputs, state = unrolled(step_of(cell, held), slices, state, weights, steps)
         elif keras.backend.backend() == "tensorflow":
-            kind, key = engine.Rematerialised if self.remat else engine.Program, (cell_key(cell), held)
+            way, key = engine.Strides if self.remat else engine.Whole, (cell_key(cell), held)
             make = functools.partial(step_of, held=held)
-            program, outputs, state = engine.run(kind, key, cell, make, slices, state, weights, self.jit_compile)
+            program, outputs, state = engine.run(way, key, cell, make, slices, state, weights, self.jit_compile)
             self.programs[program.key] = program
         else:
             outputs, state = scan(step_of(cell, held), slices, state, weights)

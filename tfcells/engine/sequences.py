@@ -1,0 +1,71 @@
+"""Sequences, (steps, batch, ...), in lists and other structures."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfcells.contract.linear import Projection, Tensor
+
+POWERS = [2**power for power in range(31)]
+
+
+def is_float(x: Tensor) -> bool:
+    return x.dtype.is_floating
+
+
+def floats(tensors: list) -> list:
+    return [x for x in tensors if is_float(x)]
+
+
+def in_place(values: list, like: list) -> list:
+    """Values of floats where these are, () elsewhere."""
+    found = iter(values)
+    return [next(found) if is_float(x) else () for x in like]
+
+
+def wide(dtype: Any) -> tf.DType:
+    """In what many numbers of that dtype are summed: at least in float32."""
+    return tf.float64 if dtype == tf.float64 else tf.float32
+
+
+def narrowed(totals: list, like: list) -> list:
+    """Sums as their terms' dtypes have them: those of the floats among `like`."""
+    return [tf.cast(total, x.dtype) for total, x in zip(totals, floats(like), strict=True)]
+
+
+def arrays(like: Any, size: Any) -> Any:
+    """A `TensorArray` for each tensor of a structure; below, of such structures, a step or all of them."""
+    return tf.nest.map_structure(lambda x: tf.TensorArray(x.dtype, size), like)
+
+
+def read(t: Any, sequences: Any) -> Any:
+    return tf.nest.map_structure(lambda sequence: sequence[t], sequences)
+
+
+def write(t: Any, arrays: Any, values: Any) -> Any:
+    return tf.nest.map_structure(lambda array, value: array.write(t, value), arrays, values)
+
+
+def stack(arrays: Any) -> Any:
+    return tf.nest.map_structure(lambda array: array.stack(), arrays)
+
+
+def tensors_of(slice: Tensor | Projection) -> list:
+    """What a slice consists of; what comes first goes along time."""
+    return slice.tensors if isinstance(slice, Projection) else [slice]
+
+
+def length_of(x: Tensor) -> Any:
+    """The steps of a sequence, as a number if they are known."""
+    return tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
+
+
+def exponent(number: Any) -> Any:
+    """The least power to which two is at least that number, an int or a tensor."""
+    if isinstance(number, int):
+        return (number - 1).bit_length()
+    return tf.reduce_sum(tf.cast(tf.constant(POWERS) < number, tf.int32))
+
+
+def power_of_two(exponent: Any) -> Any:
+    return 2**exponent if isinstance(exponent, int) else tf.gather(POWERS, exponent)
