@@ -25,6 +25,7 @@ def run(
     state: tuple,
     weights: Weights,
     compile: bool | str,
+    training: bool = True,
 ) -> tuple:
     """A cell along time: the program, the outputs, the final state.
 
@@ -38,7 +39,7 @@ def run(
         slices, state, weights = widened(slices, state, weights)
     program = Program.of(way, key, cell, step_of, slices, state, weights, half)
     if compile:
-        outputs, final = program(cell, slices, state, weights)
+        outputs, final = program(cell, slices, state, weights, training)
     else:
         outputs, final = loop(program.step.output, step_of(cell), slices, state, weights)
     if half:

@@ -12,7 +12,7 @@ from tfcells.contract.linear import Projection, Tensor
 from tfcells.contract.weights import Weights
 from tfcells.engine.differentiated import Differentiated
 from tfcells.engine.pair import Arguments
-from tfcells.engine.sequences import floats, length_of, tensors_of
+from tfcells.engine.sequences import BatchSizes, filled, floats, length_of, tensors_of
 from tfcells.engine.step import Step
 from tfcells.engine.strides import Strides
 from tfcells.engine.whole import Whole
@@ -27,6 +27,7 @@ class Program:
     def __init__(self, key: tuple, step: Step, way: Whole | Strides) -> None:
         self.key, self.step, self.way = key, step, way
         self.calls: dict[bool, Differentiated] = {}  # by whether the steps are padded
+        self.batch_sizes = BatchSizes()
 
     @classmethod
     def of(
@@ -63,7 +64,7 @@ class Program:
             program.step.cells.add(cell)
             return program
 
-    def __call__(self, cell: Any, slices: Any, state: tuple, weights: Weights) -> tuple[Tensor, tuple]:
+    def __call__(self, cell: Any, slices: Any, state: tuple, weights: Weights, training: bool) -> tuple[Tensor, tuple]:
         """The outputs and the final state. cell: what a tape has to keep.
 
         Raises NotImplementedError when differentiated twice.
@@ -71,11 +72,17 @@ class Program:
         leaves = tree.flatten(slices)
         known = leaves[0].shape[:2]
         leaves, steps, padded = self.padded(leaves)
+        batch = known[1] if known[1] is not None else tf.shape(tensors_of(leaves[0])[0])[1]
+        size = self.batch_sizes(batch, training or isinstance(self.way, Strides))
+        if size is not batch:
+            leaves, state = [filled(x, 1, size) for x in leaves], tuple(filled(x, 0, size) for x in state)
         given = Arguments([tensors_of(leaf) for leaf in leaves], list(state), *self.step.read(weights))
         if padded not in self.calls:
             self.calls[padded] = self.differentiated(leaves, given, padded)
         outputs, *final = self.calls[padded](steps, *tree.flatten(given), alive=cell)
         outputs = outputs[:steps] if padded else outputs
+        if size is not batch:
+            outputs, final = outputs[:, :batch], [x[:batch] for x in final]
         return tf.ensure_shape(outputs, known + self.step.output.shape[1:]), tuple(final)
 
     def padded(self, slices: list) -> tuple[list, Tensor, bool]:

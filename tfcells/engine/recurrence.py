@@ -13,15 +13,17 @@ import tensorflow as tf
 from tfcells.contract.linear import Tensor
 from tfcells.contract.recurrence import STILL
 from tfcells.engine.differentiated import Differentiated
-from tfcells.engine.sequences import exponent, length_of, power_of_two, wide
+from tfcells.engine.sequences import BatchSizes, exponent, filled, length_of, power_of_two, wide
 
 
-def along(kind: str, decay: Tensor, added: Tensor, start: Tensor, compile: bool = True) -> Tensor:
+def along(
+    kind: str, decay: Tensor, added: Tensor, start: Tensor, compile: bool = True, training: bool = True
+) -> Tensor:
     """All states of a recurrence, (steps, ...), as `contract.recurrence.scan` has them.
 
     Compiled, it can be differentiated once.
     """
-    dtype, steps = added.dtype, length_of(added)
+    dtype, steps, shape = added.dtype, length_of(added), (added.shape[0], *start.shape)
     tensors = [tf.cast(x, wide(dtype)) for x in (decay, added, start)]
     if not compile:
         return tf.cast(states(chunked, kind, steps, *tensors), dtype)
@@ -33,13 +35,20 @@ def along(kind: str, decay: Tensor, added: Tensor, start: Tensor, compile: bool 
 
     ones = tuple(n == 1 for n in decay.shape[:2])  # one entry for many, which a relaxed shape would not say
     sizes = ones, *(tuple(x.shape[2:]) for x in (decay, added))
-    [found] = compiled(kind, tensors[1].dtype, sizes)(steps, *map(padded, tensors[:2]), tensors[2])
-    return tf.cast(tf.ensure_shape(found[:steps], (added.shape[0], *start.shape)), dtype)
+    program, batch_sizes = compiled(kind, tensors[1].dtype, sizes)
+    decay, added, start = *map(padded, tensors[:2]), tensors[2]
+    batch = start.shape[0] if start.shape[0] is not None else tf.shape(start)[0]
+    size = batch_sizes(batch, training)
+    if size is not batch:
+        decay = decay if ones[1] else filled(decay, 1, size)
+        added, start = filled(added, 1, size), filled(start, 0, size)
+    [found] = program(steps, decay, added, start)
+    return tf.cast(tf.ensure_shape(found[:steps, :batch], shape), dtype)
 
 
 @functools.cache
-def compiled(kind: str, dtype: Any, sizes: Any) -> Differentiated:
-    """The compiled pair for tensors of those sizes."""
+def compiled(kind: str, dtype: Any, sizes: Any) -> tuple[Differentiated, BatchSizes]:
+    """The compiled pair for tensors of those sizes, and for which batch sizes."""
     way = chunked if tf.config.list_logical_devices("GPU") else looped
     compile = functools.partial(tf.function, jit_compile=True, autograph=False, reduce_retracing=True)
     forward = compile(functools.partial(states, way, kind))
@@ -52,7 +61,7 @@ def compiled(kind: str, dtype: Any, sizes: Any) -> Differentiated:
     def back(d: list, found: Tensor, tensors: list) -> list:
         return backward(d[0], found, *tensors)
 
-    return Differentiated(run, back, () if kind == "maximum" else (2,))
+    return Differentiated(run, back, () if kind == "maximum" else (2,)), BatchSizes()
 
 
 def states(way: Any, kind: str, steps: Any, decay: Tensor, added: Tensor, start: Tensor) -> Tensor:

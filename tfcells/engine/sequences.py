@@ -60,6 +60,38 @@ def length_of(x: Tensor) -> Any:
     return tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
 
 
+class BatchSizes:
+    """For which batch sizes a program is compiled: the first that eager calls have, as it is, and a few for all others.
+
+    Training and graphs that know their batch size keep to it.
+    """
+
+    ALL = [0, 1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, *(k * 2**n for n in range(4, 20) for k in (5, 6, 7, 8))]
+
+    def __init__(self) -> None:
+        self.first: int | None = None
+
+    def __call__(self, batch: Any, training: bool) -> Any:
+        """The size to which to fill up a batch; a number or a tensor, as it is."""
+        known = isinstance(batch, int)
+        if training or (known and not tf.executing_eagerly()):
+            return batch
+        if known and self.first in (None, batch):
+            self.first = batch
+            return batch
+        if known:
+            return next((size for size in self.ALL if size >= batch), batch)
+        sizes = tf.constant([*self.ALL, tf.int32.max])
+        found = sizes[tf.reduce_sum(tf.cast(sizes < batch, tf.int32))]
+        return tf.where(found == tf.int32.max, batch, found)
+
+
+def filled(x: Tensor, axis: int, size: Any) -> Tensor:
+    """x, its last entry along an axis repeated up to that size: a step can do with it; zeros may be no state at all."""
+    here = x.shape[axis] if x.shape[axis] is not None else tf.shape(x)[axis]
+    return tf.concat([x, tf.gather(x, tf.fill([size - here], here - 1), axis=axis)], axis)
+
+
 def exponent(number: Any) -> Any:
     """The least power to which two is at least that number, an int or a tensor."""
     if isinstance(number, int):

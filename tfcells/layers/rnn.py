@@ -179,7 +179,7 @@ class RNN(Configured, keras.layers.RNN):
             engine.check(slices if keep is None else (keep, slices), state)
         single = self.unroll or (steps == 1 and self.jit_compile == "auto")
         if self.parallel and cell.takes_all_steps and not (single or self.remat):
-            outputs, state = self.at_once(cell, slices, state, keep, weights)
+            outputs, state = self.at_once(cell, slices, state, keep, weights, call.training)
             return cell.finish(outputs, given), state
         held = None if keep is None else self.zero_output_for_mask
         if keep is not None:
@@ -196,7 +196,9 @@ class RNN(Configured, keras.layers.RNN):
         elif keras.backend.backend() == "tensorflow":
             way, key = engine.Strides if self.remat else engine.Whole, (cell_key(cell), held)
             make = functools.partial(step_of, held=held)
-            program, outputs, state = engine.run(way, key, cell, make, slices, state, weights, self.jit_compile)
+            program, outputs, state = engine.run(
+                way, key, cell, make, slices, state, weights, self.jit_compile, call.training
+            )
             self.programs[program.key] = program
         else:
             outputs, state = in_turn(step_of(cell, held), slices, state, weights)
@@ -205,12 +207,12 @@ class RNN(Configured, keras.layers.RNN):
         return cell.finish(outputs, given), list(state)
 
     def at_once(
-        self, cell: Cell, slices: Any, state: tuple, keep: Tensor | None, weights: Weights
+        self, cell: Cell, slices: Any, state: tuple, keep: Tensor | None, weights: Weights, training: bool
     ) -> tuple[Tensor, list]:
         """All steps of a linear cell: its outputs and final state."""
         along = scan
         if keras.backend.backend() == "tensorflow":
-            along = functools.partial(engine.along, compile=self.compiles)
+            along = functools.partial(engine.along, compile=self.compiles, training=training)
             slices = multiplied(slices, engine.product)
         before = tuple(Before(start, along, keep) for start in state)
         outputs, after = step_of(cell, None)(multiplied(slices), before, weights)
