@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from tfcells.contract.cell import GatedCell, InputCell, View
-from tfcells.contract.linear import Tensor, recurrence
+from tfcells.contract.cell import GatedCell, LinearCell, View
+from tfcells.contract.linear import Number, Tensor
 from tfcells.contract.weights import Weights
 
 
@@ -49,7 +49,7 @@ def positive(a: Tensor) -> Tensor:
     return ops.where(a >= 0, a + 0.5, ops.sigmoid(a))
 
 
-class MinGRUCell(InputCell):
+class MinGRUCell(LinearCell):
     r"""A GRU without recurrent kernels: linear in its state, so `scan` takes all steps at once.
 
     z = s(W_z x + b_z);  g = W_g x + b_g;  h' = (1 - z) h + z activation(g).
@@ -68,19 +68,28 @@ class MinGRUCell(InputCell):
         given = positive if activation == "positive" else activation
         super().__init__(units, given, **kwargs)
 
-    def gate_and_candidate(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """z and activation(g), of one step or of all."""
+    def terms(self, x: Tensor, w: Weights) -> tuple[Number, Number]:
         z, g = ops.split(x, 2, axis=-1)
-        return ops.sigmoid(z), self.activation(g)
+        z = ops.sigmoid(z)
+        return (1 - z,), (z * w.update(self.activation(g)),)
 
-    def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
-        (h,) = state
-        z, g = self.gate_and_candidate(x)
-        h = (1 - z) * h + z * w.update(g)
-        return h, (h,)
 
-    def scan(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
-        """All steps in parallel: outputs, (steps, batch, units), and final states."""
-        z, g = self.gate_and_candidate(x)
-        h = recurrence(1 - z, z * w.update(g), state[0])
-        return h, (h[-1],)
+class MinLSTMCell(MinGRUCell):
+    r"""An LSTM without recurrent kernels, whose gates sum to one: linear in its state, as `MinGRUCell`.
+
+    i = s(W_i x + b_i);  f = s(W_f x + b_f);  h' = f / (f + i) h + i / (f + i) activation(W_g x + b_g).
+
+    Kernels stack the gates as i, f, g. activation and the candidate are MinGRUCell's. State: h.
+    Source: Feng et al., 2410.01201.
+
+    >>> keras.ops.shape(tfcells.RNN(tfcells.MinLSTMCell(8))(keras.ops.ones((2, 5, 3))))
+    (2, 8)
+    """
+
+    gates = 3
+
+    def terms(self, x: Tensor, w: Weights) -> tuple[Number, Number]:
+        i, f, g = ops.split(x, 3, axis=-1)
+        # f / (f + i) as a sigmoid of log f - log i: no 0 / 0 where both gates are shut.
+        f = ops.sigmoid(ops.log_sigmoid(f) - ops.log_sigmoid(i))
+        return (f,), ((1 - f) * w.update(self.activation(g)),)

@@ -9,7 +9,7 @@ from keras import ops
 from tfcells.checks import flag, positive
 from tfcells.contract.configured import Configured
 from tfcells.contract.initial import fresh
-from tfcells.contract.linear import Tensor, multiplied
+from tfcells.contract.linear import Number, Tensor, multiplied, plus, recurrence, times
 from tfcells.contract.weights import Kernel, Weights, identity, taken
 
 VERSION_1 = """{name}.prepare is version 1 of the contract. Declare in `build`, and multiply in `inputs`:
@@ -313,11 +313,8 @@ class InputCell(Cell):
             ]
             return then(ops.concatenate(parts, axis=-1))
 
-        options |= {
-            "regularizer": getattr(self, f"{role}_regularizer"),
-            "constraint": getattr(self, f"{role}_constraint"),
-        }
-        self.declare(name, shape, initialize, **options)
+        own = {each: getattr(self, f"{role}_{each}") for each in ("regularizer", "constraint")}
+        self.declare(name, shape, initialize, **own | options)
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         self.add_kernel((input_shape[-1], self.gates * self.units))
@@ -329,6 +326,32 @@ class InputCell(Cell):
 
     def inputs(self, x: Tensor, w: Weights) -> Any:
         return w.kernel(x) + w.bias
+
+
+class LinearCell(InputCell):
+    """A cell that is linear in its state, h' = a h + b by element: `scan` takes all steps at once.
+
+    A subclass gives `terms`, and `read` unless the output is the state. Of two states, the first is the
+    real part of h and the second the imaginary part.
+    """
+
+    def terms(self, x: Any, w: Weights) -> tuple[Number, Number]:
+        """a and b, of one step or of all, from what `inputs` gave."""
+        raise NotImplementedError
+
+    def read(self, x: Any, h: Number, w: Weights) -> Tensor:
+        """The output, of one step or of all, from the new state."""
+        return h[0]
+
+    def step(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
+        a, b = self.terms(x, w)
+        h = plus(times(a, state), b)
+        return self.read(x, h, w), h
+
+    def scan(self, slices: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
+        """All steps in parallel: outputs, (steps, batch, units), and final states."""
+        h = recurrence(*self.terms(slices, w), state)
+        return self.read(slices, h, w), tuple(part[-1] for part in h)
 
 
 class KernelCell(InputCell):

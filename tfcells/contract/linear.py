@@ -77,14 +77,41 @@ class Projection:
         return Projection(sequence, matrix, bias, self.dtype)
 
 
-def recurrence(decay: Tensor, added: Tensor, start: Tensor) -> Tensor:
-    """h[t] = decay[t] * h[t - 1] + added[t] along the first axis, h[-1] = start, by a parallel scan."""
+Number = tuple[Tensor, ...]
+"""A real number, (x,), or a complex one, (real part, imaginary part): arrays of them, element by element."""
+
+
+def times(a: Number, b: Number) -> Number:
+    """a b."""
+    if len(a) == 1:
+        return (a[0] * b[0],)
+    return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
+
+
+def plus(a: Number, b: Number) -> Number:
+    """a + b."""
+    return tuple(one + other for one, other in zip(a, b, strict=True))
+
+
+def recurrence(decay: Number, added: Number, start: Number) -> Number:
+    """h[t] = decay[t] h[t - 1] + added[t] along the first axis, h[-1] = start, by a parallel scan."""
 
     def joined(early: tuple, late: tuple) -> tuple:
-        return early[0] * late[0], early[1] * late[0] + late[1]
+        return times(early[0], late[0]), plus(times(early[1], late[0]), late[1])
 
     decays, sums = ops.associative_scan(joined, (decay, added))
-    return decays * start + sums
+    return plus(times(decays, start), sums)
+
+
+def by_heads(kernel: Tensor, heads: int, gates: int) -> Tensor:
+    """The whole kernel, (inputs, outputs), where each head of the outputs reads its own inputs alone.
+
+    kernel: (inputs / heads, outputs); its columns are stacked gate by gate, and those of a gate head by head.
+    """
+    rows, columns = kernel.shape
+    apart = ops.reshape(ops.eye(heads, dtype=kernel.dtype), (heads, 1, 1, heads, 1))
+    parts = ops.reshape(kernel, (1, rows, gates, heads, columns // (gates * heads)))
+    return ops.reshape(apart * parts, (heads * rows, columns))
 
 
 def whole(x: Tensor | Projection, product: Callable = ops.matmul) -> Tensor:

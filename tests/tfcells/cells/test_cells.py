@@ -37,10 +37,10 @@ def data(case):
     """Random inputs, initial states, and weights, biases and gains by the oracle's letters."""
     cell, rng = case.build(FEATURES), np.random.default_rng(7)
     draw = functools.partial(rng.normal, 0.0, 0.8)
-    pairs = zip(case.weights, cell.trainable_weights, strict=True)
-    weights = {letter: draw(weight.shape) for letter, weight in pairs}
+    weights = {letter: draw(weight.shape) for letter, weight in zip(case.weights, cell.weights, strict=True)}
     x, sizes = draw((BATCH, STEPS, FEATURES)), [] if case.start else cell.state_size
-    return x, [draw(shape_of(BATCH, size)) for size in sizes], weights
+    state = [draw(shape_of(BATCH, size)) for size in sizes]
+    return x, [*case.valid(*state)] if case.valid else state, weights
 
 
 @functools.cache
@@ -54,8 +54,7 @@ def layer_of(case, policy="float64", layer=tfcells.RNN, more=(), **options):
 
 def pure(layer, x, state, weights, **more):
     """Outputs and final states of a layer (or a cell) as a function of everything it depends on."""
-    variables = layer.trainable_variables
-    pairs = [(v, tf.cast(w, v.dtype)) for v, w in zip(variables, weights, strict=True)]
+    pairs = [(v, tf.cast(w, v.dtype)) for v, w in zip(layer.weights, weights, strict=True)]
     with keras.StatelessScope(pairs):
         if isinstance(layer, tfcells.Cell):
             return layer(x, state)
@@ -389,6 +388,45 @@ def test_weights_fit_the_layers_of_keras(name, go_backwards, mask):
     near(*(pure(layer, x, state, weights.values(), mask=mask) for layer in (ours, theirs)))
 
 
+# A linear cell takes all steps at once.
+
+SCANS = [case for case in CASES if hasattr(case.cell, "scan")]
+
+
+@pytest.mark.parametrize("steps", [STEPS, 1])
+@pytest.mark.parametrize("case", SCANS, ids=lambda case: case.name)
+def test_a_scan_is_all_steps(case, steps):
+    """Values and gradients, from states that are not zero."""
+    x, state, weights = data(case)
+    cell, count = case.build(FEATURES, dtype="float64"), 1 + len(state)
+    sources = [tf.constant(a) for a in (x[:, :steps], *state, *weights.values())]
+
+    def scanned(x, *rest):
+        with keras.StatelessScope(list(zip(cell.weights, rest[count - 1 :], strict=True))):
+            w = cell.bind(tfcells.Call(steps, BATCH, FEATURES))
+            y, state = cell.scan(cell.inputs(tf.transpose(x, (1, 0, 2)), w), rest[: count - 1], w)
+            return tf.transpose(y, (1, 0, 2)), *state
+
+    def stepped(x, *rest):
+        return pure(layer_of(case, **LOOP), x, rest[: count - 1], rest[count - 1 :])
+
+    found = []
+    for function in (scanned, stepped):
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            results = function(*sources)
+            loss = sum(tf.reduce_sum(a * b) for a, b in zip(results, cosines(results), strict=True))
+        found.append([*results, *tape.gradient(loss, sources)])
+    near(*found, tolerance=1e-10)
+    near(found[0][:count], case.roll(x[:, :steps], state, weights), tolerance=1e-10)
+
+
+def test_linear_cells_have_a_scan():
+    assert {case.cell.__name__ for case in SCANS} == {
+        *("MinGRUCell", "MinLSTMCell", "QRNNCell", "LRUCell", "RGLRUCell", "HGRNCell", "MLSTMCell")
+    }
+
+
 # Configuration.
 
 CELLS = pytest.mark.parametrize("cell", tfcells.CELLS.values(), ids=tfcells.CELLS)
@@ -435,13 +473,13 @@ def test_a_bad_value_is_refused_by_name(cell, name, value):
 def test_regularizers_and_constraints_reach_their_weights(case):
     kinds = ["kernel", "recurrent", "bias"]
     roles = {f"{kind}_{role}" for kind in kinds for role in ("regularizer", "constraint")}
-    roles &= arguments(case.cell).keys()
-    cell = case.build(FEATURES, **{role: OTHER[role] for role in roles})
+    given = {role: OTHER[role] for role in roles & arguments(case.cell).keys()}
+    cell = case.build(FEATURES, **given)
     for weight in cell.weights:
         for kind in kinds:
             if weight.name.removeprefix("hyper_").startswith(kind) and "gain" not in weight.name:
-                assert weight.regularizer is OTHER[f"{kind}_regularizer"]
-                assert weight.constraint is OTHER[f"{kind}_constraint"]
+                assert weight.regularizer is given.get(f"{kind}_regularizer")
+                assert weight.constraint is given.get(f"{kind}_constraint")
 
 
 # Initial weights.

@@ -346,35 +346,3 @@ def test_zoneout_belongs_inside_residual(options):
         tfcells.Zoneout(tfcells.Residual(tfcells.GRUCell(3)), 0.1)
     layer = tfcells.RNN(tfcells.Residual(tfcells.Zoneout(tfcells.GRUCell(3), 0.1)), **options)
     assert layer(x, training=True).shape == (2, 3)
-
-
-# A linear cell takes all steps at once.
-
-
-@pytest.mark.parametrize("name", ["mingru", "mingru-positive"])
-def test_a_scan_is_all_steps(name):
-    """Values and gradients, from a state that is not zero."""
-    case = BY_NAME[name]
-    x, state, weights = data(case)
-    cell = case.build(FEATURES, dtype="float64")
-    sources = [tf.constant(a) for a in (x, *state, *weights.values())]
-
-    def scanned(x, h, *weights):
-        with keras.StatelessScope(list(zip(cell.weights, weights, strict=True))):
-            sequence = tf.transpose(x, (1, 0, 2))
-            w = cell.bind(tfcells.Call(STEPS, BATCH, FEATURES))
-            y, (h,) = cell.scan(cell.inputs(sequence, w), (h,), w)
-            return tf.transpose(y, (1, 0, 2)), h
-
-    def stepped(x, h, *weights):
-        return pure(layer_of(case, **LOOP), x, [h], weights)
-
-    found = []
-    for function in (scanned, stepped):
-        with tf.GradientTape() as tape:
-            tape.watch(sources)
-            y, h = function(*sources)
-            loss = sum(tf.reduce_sum(a * b) for a, b in zip((y, h), cosines((y, h)), strict=True))
-        found.append([y, h, *tape.gradient(loss, sources)])
-    near(*found, tolerance=1e-10)
-    near(found[0][:2], oracle(case), tolerance=1e-10)
