@@ -122,7 +122,7 @@ class Program:
             raise RuntimeError("the layer was dropped before its gradient was asked for; keep it until then")
         step = self.step_of(cell)
         output, new = step(tree.pack_sequence_as(self.slices, slices), tuple(state), w)
-        return output, list(new)
+        return output, shaped(new, state)
 
     def probe(self, slices: Any, state: list, weights: Weights) -> tuple:
         """Trace one step without running it: its output, the `Site` of each product, and which leaves of
@@ -360,6 +360,13 @@ def split(leaves: list) -> tuple[list, list]:
     """The kernels and the tensors among the leaves of `Weights`."""
     kernels = [leaf for leaf in leaves if isinstance(leaf, Kernel)]
     return kernels, [leaf for leaf in leaves if not isinstance(leaf, Kernel)]
+
+
+def shaped(new: Any, state: Any) -> list:
+    """New states with what is known of the old ones' shapes: one may come from an input whose batch size is not."""
+    for now, before in zip(new, state, strict=True):
+        now.set_shape(before.shape)
+    return list(new)
 
 
 def tensors_of(leaf: Any) -> list:
