@@ -13,7 +13,7 @@ except ImportError as error:  # Keras is there, its backend is not
 
 from tfcells import cells
 from tfcells.cells import *
-from tfcells.contract import Call, Cell, GatedCell, InputCell, Kernel, KernelCell, View, Weights, Wrapper
+from tfcells.contract import Call, Cell, GatedCell, InputCell, Kernel, KernelCell, LinearCell, View, Weights, Wrapper
 from tfcells.layers import RNN, Bias, Dense, Restart, WordDropout
 from tfcells.portable import portable
 from tfcells.regularizers import ActivationRegularizer, TemporalActivationRegularizer
@@ -30,6 +30,7 @@ __all__ = [
     "InputCell",
     "Kernel",
     "KernelCell",
+    "LinearCell",
     "RNN",
     "Restart",
     "TemporalActivationRegularizer",

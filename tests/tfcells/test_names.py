@@ -10,7 +10,7 @@ import tfcells
 
 PUBLIC = """
 ActivationRegularizer Attention Bias CELLS Call Cell Clip ClockworkRNNCell Dense ElmanCell FastWeightsCell
-GRUCell GatedCell HighwayStateGateRHNCell HyperLSTMCell InputCell Kernel KernelCell LSTMCell
+GRUCell GatedCell HighwayStateGateRHNCell HyperLSTMCell InputCell Kernel KernelCell LSTMCell LinearCell
 LayerNormElmanCell LayerNormGRUCell LayerNormLSTMCell MGUCell MinGRUCell Mogrifier MogrifierLSTMCell
 Multiplicative MultiplicativeLSTMCell PeepholeLSTMCell RHNCell RNN RecurrentDropout Residual Restart
 TemporalActivationRegularizer TrainableInitialState VariationalDropout View WRAPPERS WeightDrop Weights

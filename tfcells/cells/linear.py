@@ -23,14 +23,16 @@ class QRNNCell(InputCell):
     pooling="ifo":  c' = s(f) c + s(i) tanh(z);  h = s(o) c'.
 
     The kernel has the rows of W_0, W_1, ... one below the other, and stacks z, f, o, i as far as there are
-    such. The candidate, for recurrent dropout, is tanh(z). States: c, and what the last inputs add to
-    the sums of the steps to come, `window - 1` of them, later_1 the next step's: so masked steps, single steps and
-    stateful layers need no padding. Zoneout as in the paper is Zoneout(cell, {"c": rate}).
+    such. The candidate, for recurrent dropout, is tanh(z). States: c, and what the last inputs add to the sums of
+    the steps to come, `window - 1` of them, later_1 the next step's: so masked steps, single steps and stateful
+    layers need no padding. Zoneout(cell, {"c": rate}) leaves the sums alone.
     Source: Bradbury et al., 1611.01576.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.QRNNCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)
     """
+
+    states: tuple[str, ...] = ("c", "later_1")  # with the default window
 
     def __init__(self, units: int, window: int = 2, pooling: str = "fo", **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
@@ -128,6 +130,7 @@ class LRUCell(LinearCell):
         return ops.log(-ops.log(squares) / 2)
 
     def initial_phase(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+        """theta: the logarithm of an angle."""
         return ops.log(inside(shape, 0.0, self.max_phase, dtype))
 
     def initial_scale(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
@@ -186,10 +189,11 @@ class RGLRUCell(LinearCell):
         if features != H:
             self.add_kernel((features, H), "value_kernel")
         self.add_bias((2 * H,))
-        rate = View(lambda v: -8 * ops.softplus(v))
-        self.add_vector("decay_vector", H, self.initial_decay, views={"rate": rate})
+        decay = View(lambda v: -8 * ops.softplus(v))
+        self.add_vector("decay_vector", H, self.initial_decay, views={"decay": decay})
 
     def initial_decay(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+        """L, as the area of a ring has it."""
         logarithm = ops.log(keras.random.uniform(shape, 0.9**2, 0.999**2)) / 2
         return ops.cast(ops.log(ops.expm1(-logarithm)), dtype)
 
@@ -198,7 +202,7 @@ class RGLRUCell(LinearCell):
 
     def terms(self, x: dict[str, Any], w: Weights) -> tuple[Number, Number]:
         r, i = ops.split(ops.sigmoid(x["gates"]), 2, axis=-1)
-        logarithm = w.rate * r
+        logarithm = w.decay * r
         added = root(-ops.expm1(2 * logarithm)) * w.update(i * self.activation(x["x"]))
         return (ops.exp(logarithm),), (added,)
 

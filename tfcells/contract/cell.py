@@ -65,7 +65,7 @@ class Cell(Configured, keras.layers.Layer):
 
     states: the names of the state tensors, by custom the output's first.
     slots: where wrappers can act: "kernel" (a `Kernel` that reads a state), "update" (`step` calls
-        w.update), "state" (every cell has it).
+        w.update), "state" (new states and old ones can be mixed).
     clocks: the names of states that count the steps; wrappers leave them alone.
     attends: whether a memory must be given to the layer that runs the cell.
     """
