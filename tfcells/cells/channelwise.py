@@ -223,8 +223,8 @@ class ParaLSTMCell(ParaCell):
     f = s(W_f x + a_f h + p_f c + b_f);  g = tanh(W_g x + a_g h + b_g);  c' = f c + (1 - f) g;
     o = s(W_o x + a_o h + p_o c' + b_o);  h' = o tanh(c').
 
-    Weights stack the gates as f, o, g, and p as f, o. heads are ParaGRUCell's. The candidate, for recurrent dropout, is g.
-    States: h, c. Source: ParaRNN, 2510.21450, and its authors' code, ml-pararnn.
+    Weights stack the gates as f, o, g, and p as f, o. heads are ParaGRUCell's. The candidate, for recurrent dropout,
+    is g. States: h, c. Source: ParaRNN, 2510.21450, and its authors' code, ml-pararnn.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.ParaLSTMCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)

@@ -1,6 +1,5 @@
 """Cells that are linear in their state, so that all steps can be taken at once."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -104,7 +103,7 @@ class LRUCell(LinearCell):
         activation: Any = None,
         min_radius: float = 0.0,
         max_radius: float = 1.0,
-        max_phase: float = 2 * math.pi,
+        max_phase: float = 6.28,
         **kwargs: Any,
     ) -> None:
         super().__init__(units, activation, **kwargs)

@@ -128,6 +128,12 @@ def check_mask(mask, of_samples=True):
         assert len(np.unique(rows, axis=0)) > 5
 
 
+def changed(one, other):
+    """The share of entries that differ, of those that both masks show: what is 0 shows none."""
+    seen = ~np.isnan(one + other)
+    return np.mean(one[seen] != other[seen])
+
+
 def same_states(one, other):
     for a, b in zip(one.states, other.states, strict=True):
         for x, y in zip(a, b, strict=True):
@@ -173,11 +179,11 @@ def test_update_masks(case, name):
         assert abs(np.nanmean(now[0]) - 1) < 0.1
         for other in now[1:]:  # shared by the updates of a step
             np.testing.assert_array_equal(other, now[0])
-    fresh = np.mean(masks[0][0] != masks[1][0])
+    fresh = changed(masks[0][0], masks[1][0])
     assert fresh == 0 if "per_sequence" in name else fresh > 0.1
     same_states(one, plain)
     again = masks_of(Probe(cell, x, state).updates, plain.updates)
-    assert np.any(again[0][0] != masks[0][0])
+    assert changed(again[0][0], masks[0][0]) > 0.1
     if isinstance(bare(case), tfcells.HyperLSTMCell):
         assert [u[0].shape[-1] for u in one.updates] == [bare(case).units] * STEPS
 
@@ -212,7 +218,7 @@ def test_zoneout_keeps_the_exact_old_value(case, name):
             was, is_new = value == np.asarray(old), value == fresh
             assert np.all(was | is_new)
             assert abs(was.mean() - RATE) < 0.05
-            assert len(np.unique(was, axis=0)) > 10
+            assert len(np.unique(was, axis=0)) >= min(11, 2 ** np.prod(was.shape[1:]))
             kept[-1].append(was)
     assert all(np.any(a != b) for a, b in zip(*kept, strict=True))  # fresh at every step
     for a, b in zip(kept[0], kept[0][1:]):
