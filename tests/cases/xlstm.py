@@ -28,7 +28,7 @@ def positive_n(h, c, n, m):
     return h, c, 0.5 + np.abs(n), m
 
 
-def mlstm(x, C, n, m, W, b=0, f=identity, heads=1):
+def mlstm(x, h, C, n, m, W, b=0, f=identity, heads=1):
     """Beck et al. 2405.04517, head by head, without the scale exp(m), which is taken out at the end."""
     a, d = x @ W + b, (W.shape[-1] - 2 * heads) // 4 // heads
     *parts, gates = np.split(a, [d * heads * k for k in (1, 2, 3, 4)], -1)
@@ -44,7 +44,8 @@ def mlstm(x, C, n, m, W, b=0, f=identity, heads=1):
         outputs[-1] *= sigmoid(o)
         top = np.maximum(np.log(keep) + m[:, k, None], i[:, k, None])
         states.append((memory / np.exp(top)[..., None], size / np.exp(top), top[:, 0]))
-    return np.concatenate(outputs, -1), *(np.stack(state, 1) for state in zip(*states, strict=True))
+    h = np.concatenate(outputs, -1)
+    return h, h, *(np.stack(state, 1) for state in zip(*states, strict=True))
 
 
 def rows():

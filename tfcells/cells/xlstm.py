@@ -73,15 +73,15 @@ class MLSTMCell(InputCell):
     C and n are kept as multiples of exp(m), where m' = max(log s(f) + m, i). The kernel stacks q, k, v, o, and then i
     and f of all heads. As in the authors' code the kernels of i and f start as zeros, the bias of i from
     N(0, 0.1), that of f from 3 to 6 along the heads. activation: of v, which is the candidate, for recurrent dropout.
-    States: C, (heads, d, d); n, (heads, d); m, (heads,). The output is none, and there is no state slot: old and
-    new values of C have different scales. Source: Beck et al., 2405.04517, with a sigmoid f. Their code has the gates
-    read q, k and v instead of x, and normalizes h.
+    States: h, which wrappers read and the step does not; C, (heads, d, d); n, (heads, d); m, (heads,). There is no
+    state slot: old and new values of C have different scales. Source: Beck et al., 2405.04517, with a sigmoid f.
+    Their code has the gates read q, k and v instead of x, and normalizes h.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.MLSTMCell(8, heads=2))(keras.ops.ones((2, 5, 3))))
     (2, 8)
     """
 
-    states = ("C", "n", "m")
+    states = ("h", "C", "n", "m")
     slots = frozenset({"update"})
 
     def __init__(self, units: int, activation: Any = None, heads: int = 1, **kwargs: Any) -> None:
@@ -91,7 +91,7 @@ class MLSTMCell(InputCell):
     @property
     def state_size(self) -> list[Any]:
         heads, d = self.heads, self.units // self.heads
-        return [(heads, d, d), (heads, d), heads]
+        return [self.units, (heads, d, d), (heads, d), heads]
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         width, gates = 4 * self.units, 2 * self.heads
@@ -122,18 +122,19 @@ class MLSTMCell(InputCell):
         return o * ops.reshape(ops.sum(C * q[..., None, :], axis=-1) / size[..., None], ops.shape(o))
 
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
-        C, n, m = state
+        _, C, n, m = state
         q, k, v, o, i, f = self.parts(x, w)
         f = f + m
         m = ops.maximum(f, i)
         i, f = ops.exp(i - m)[..., None], ops.exp(f - m)[..., None]
         C = f[..., None] * C + (i * v)[..., None] * k[..., None, :]
         n = f * n + i * k
-        return self.read(q, o, C, n, m), (C, n, m)
+        h = self.read(q, o, C, n, m)
+        return h, (h, C, n, m)
 
     def scan(self, slices: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         """All steps in parallel: outputs, (steps, batch, units), and final states."""
-        C, n, m = state
+        _, C, n, m = state
         q, k, v, o, i, f = self.parts(slices, w)
         decayed = ops.cumsum(f, axis=0)
         largest = ops.associative_scan(ops.maximum, ops.concatenate([m[None], i - decayed]))
@@ -142,4 +143,5 @@ class MLSTMCell(InputCell):
         i, f = ops.exp(i - m)[..., None], ops.exp(f - m)[..., None]
         (C,) = recurrence((f[..., None],), ((i * v)[..., None] * k[..., None, :],), (C,))
         (n,) = recurrence((f,), (i * k,), (n,))
-        return self.read(q, o, C, n, m), (C[-1], n[-1], m[-1])
+        h = self.read(q, o, C, n, m)
+        return h, (h[-1], C[-1], n[-1], m[-1])
