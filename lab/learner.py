@@ -15,7 +15,7 @@ from lab.run import Arrays
 from lab.task import Batches, Tensor
 
 OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
-NOT_DECAYED = ["bias", "gain", "shift", "peephole"]  # in the names of weights
+NOT_DECAYED = ["bias", "gain", "shift", "peephole", "vector"]  # in the names of weights
 
 
 def make_learner(recipe: Recipe[Any], data: Any, settings: Any) -> "AnyLearner":

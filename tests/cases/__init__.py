@@ -15,13 +15,26 @@ import keras
 import pytest
 
 import tfcells
-from tests.cases import gru, highway, hyper, lstm, memory, minimal, simple, wrappers
+from tests.cases import (
+    channelwise,
+    dynamical,
+    gru,
+    highway,
+    hyper,
+    linear,
+    lstm,
+    memory,
+    minimal,
+    simple,
+    wrappers,
+    xlstm,
+)
 from tests.cases.row import Case
 from tests.cases.values import BAD, OTHER
 from tfcells.contract.linear import multiplied
 from tfcells.contract.wrapper import Inlined
 
-FAMILIES = simple, lstm, gru, hyper, highway, minimal, memory, wrappers
+FAMILIES = simple, lstm, gru, hyper, highway, minimal, memory, dynamical, channelwise, linear, xlstm, wrappers
 CASES = [Case(*row) for family in FAMILIES for row in family.rows()]
 WRAPPED = {row.name: row for row in wrappers.wrappers()}
 

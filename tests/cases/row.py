@@ -18,7 +18,7 @@ class Case:
     """A row: `weights` has the oracle's letters for the cell's weights, in their order.
 
     given: further arguments of the layer's call. start: the states that a cell has of its weights, if
-    it is not to be given any, from the batch size and these.
+    it is not to be given any, from the batch size and these. valid: what drawn states become, if not all can occur.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Case:
     settings: dict = dataclasses.field(default_factory=dict)
     given: dict = dataclasses.field(default_factory=dict)
     start: Callable | None = None
+    valid: Callable | None = None
 
     def build(self, features, **more):
         """The cell, built for inputs of that width."""

@@ -76,3 +76,27 @@ class MinGRUCell(InputCell):
         z = ops.sigmoid(z)
         h = linear(1 - z, z * w.update(self.activation(g)), h)
         return h, (h,)
+
+
+class MinLSTMCell(MinGRUCell):
+    r"""An LSTM without recurrent kernels, whose gates sum to one: linear in its state, as `MinGRUCell`.
+
+    i = s(W_i x + b_i);  f = s(W_f x + b_f);  h' = f / (f + i) h + i / (f + i) activation(W_g x + b_g).
+
+    Kernels stack the gates as i, f, g. activation and the candidate are MinGRUCell's. State: h.
+    Source: Feng et al., 2410.01201.
+
+    >>> keras.ops.shape(tfcells.RNN(tfcells.MinLSTMCell(8))(keras.ops.ones((2, 5, 3))))
+    (2, 8)
+    """
+
+    gates = 3
+    linear = True
+
+    def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
+        (h,) = state
+        i, f, g = ops.split(x, 3, axis=-1)
+        # f / (f + i) as a sigmoid of log f - log i: no 0 / 0 where both gates are shut.
+        f = ops.sigmoid(ops.log_sigmoid(f) - ops.log_sigmoid(i))
+        h = linear(f, (1 - f) * w.update(self.activation(g)), h)
+        return h, (h,)

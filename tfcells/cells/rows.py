@@ -20,6 +20,8 @@ class Row(NamedTuple):
 
 LSTM, GRU, SIMPLE = "tfcells.cells.lstm", "tfcells.cells.gru", "tfcells.cells.elman"
 HIGHWAY, NOISE = "tfcells.cells.highway", "tfcells.wrappers.noise"
+DYNAMICAL, LINEAR = "tfcells.cells.dynamical", "tfcells.cells.linear"
+CHANNELWISE, XLSTM = "tfcells.cells.channelwise", "tfcells.cells.xlstm"
 GATING, STATE = "tfcells.wrappers.gating", "tfcells.wrappers.state"
 
 ROWS = (
@@ -33,6 +35,25 @@ ROWS = (
     Row("LayerNormGRUCell", GRU, "GRU", "Ba et al., 1607.06450", 2016),
     Row("MGUCell", "tfcells.cells.minimal", "minimal", "Zhou et al., 1603.09420", 2016),
     Row("MinGRUCell", "tfcells.cells.minimal", "minimal", "Feng et al., 2410.01201", 2024),
+    Row("MinLSTMCell", "tfcells.cells.minimal", "linear", "Feng et al., 2410.01201", 2024),
+    Row("QRNNCell", LINEAR, "linear", "Bradbury et al., 1611.01576", 2016),
+    Row("LRUCell", LINEAR, "linear", "Orvieto et al., 2303.06349", 2023),
+    Row("HGRNCell", LINEAR, "linear", "Qin, Yang & Zhong, 2311.04823", 2023),
+    Row("RGLRUCell", LINEAR, "linear", "De et al., 2402.19427", 2024),
+    Row("MLSTMCell", XLSTM, "linear", "Beck et al., 2405.04517", 2024),
+    Row("SLSTMCell", XLSTM, "LSTM", "Beck et al., 2405.04517", 2024),
+    Row("SRUCell", CHANNELWISE, "channelwise", "Lei et al., 1709.02755", 2017),
+    Row("IndRNNCell", CHANNELWISE, "channelwise", "Li et al., 1803.04831", 2018),
+    Row("IndyLSTMCell", CHANNELWISE, "channelwise", "Gonnet & Deselaers, 1903.08023", 2019),
+    Row("ParaGRUCell", CHANNELWISE, "channelwise", "ParaRNN, 2510.21450", 2025),
+    Row("ParaLSTMCell", CHANNELWISE, "channelwise", "ParaRNN, 2510.21450", 2025),
+    Row("EchoStateCell", DYNAMICAL, "dynamical", "Jaeger, 2001", 2001),
+    Row("ScoRNNCell", DYNAMICAL, "dynamical", "Helfrich, Willmott & Ye, 1707.09520", 2017),
+    Row("AntisymmetricRNNCell", DYNAMICAL, "dynamical", "Chang et al., 1902.09689", 2019),
+    Row("GatedAntisymmetricRNNCell", DYNAMICAL, "dynamical", "Chang et al., 1902.09689", 2019),
+    Row("LipschitzRNNCell", DYNAMICAL, "dynamical", "Erichson et al., 2006.12070", 2020),
+    Row("CoRNNCell", DYNAMICAL, "dynamical", "Rusch & Mishra, 2010.00951", 2020),
+    Row("LEMCell", DYNAMICAL, "dynamical", "Rusch et al., 2110.04744", 2021),
     Row("FastWeightsCell", "tfcells.cells.fast_weights", "memory", "Ba et al., 1610.06258", 2016),
     Row("MogrifierLSTMCell", GATING, "LSTM", "Melis et al., 1909.01792", 2019),
     Row("MultiplicativeLSTMCell", GATING, "LSTM", "Krause et al., 1609.07959", 2016),

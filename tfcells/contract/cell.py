@@ -66,7 +66,7 @@ class Cell(Configured, keras.layers.Layer):
 
     states: the names of the state tensors, by custom the output's first.
     slots: where wrappers can act: "kernel" (a `Kernel` that reads a state), "update" (`step` calls
-        w.update), "state" (every cell has it).
+        w.update), "state" (new states and old ones can be mixed).
     clocks: the names of states that count the steps; wrappers leave them alone.
     attends: whether a memory must be given to the layer that runs the cell.
     linear: stands beside a `step` that can take all steps at once, with `Before` for its states: it advances them with
@@ -324,11 +324,8 @@ class InputCell(Cell):
             ]
             return then(ops.concatenate(parts, axis=-1))
 
-        options |= {
-            "regularizer": getattr(self, f"{role}_regularizer"),
-            "constraint": getattr(self, f"{role}_constraint"),
-        }
-        self.declare(name, shape, initialize, **options)
+        own = {each: getattr(self, f"{role}_{each}") for each in ("regularizer", "constraint")}
+        self.declare(name, shape, initialize, **own | options)
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         self.add_kernel((input_shape[-1], self.gates * self.units))

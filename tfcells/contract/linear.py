@@ -88,6 +88,17 @@ class Projection:
         return Projection(sequence, matrix, bias, self.dtype)
 
 
+def by_heads(kernel: Tensor, heads: int, gates: int) -> Tensor:
+    """The whole kernel, (inputs, outputs), where each head of the outputs reads its own inputs alone.
+
+    kernel: (inputs / heads, outputs); its columns are stacked gate by gate, and those of a gate head by head.
+    """
+    rows, columns = kernel.shape
+    apart = ops.reshape(ops.eye(heads, dtype=kernel.dtype), (heads, 1, 1, heads, 1))
+    parts = ops.reshape(kernel, (1, rows, gates, heads, columns // (gates * heads)))
+    return ops.reshape(apart * parts, (heads * rows, columns))
+
+
 def whole(x: Tensor | Projection, product: Callable = ops.matmul) -> Tensor:
     """A tensor as it is; a `Projection` as the tensor that it stands for."""
     return x.whole(product) if isinstance(x, Projection) else x

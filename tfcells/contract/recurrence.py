@@ -38,6 +38,7 @@ class Before:
 
     def states(self, kind: str, decay: Tensor, added: Tensor, start: Tensor) -> Tensor:
         """The states after all steps, which stay as they are where a step does not count."""
+        decay = ops.reshape(decay, (*[1] * (len(added.shape) - len(decay.shape)), *ops.shape(decay)))
         if self.keep is not None:
             shape = (*ops.shape(self.keep)[:2], *[1] * (len(added.shape) - 2))
             keep = ops.reshape(self.keep, shape)

@@ -9,7 +9,7 @@ from keras import tree
 from tfcells.contract.linear import Projection, Tensor
 from tfcells.contract.weights import Kernel, Weights
 from tfcells.engine.program import Program
-from tfcells.engine.sequences import length_of, tensors_of
+from tfcells.engine.sequences import length_of, shaped, tensors_of
 from tfcells.engine.strides import Strides
 from tfcells.engine.whole import Whole
 
@@ -67,7 +67,7 @@ def loop(output: tf.TensorSpec, step: Callable, slices: Any, state: tuple, weigh
     def body(t: Any, state: tuple, outputs: Any) -> tuple:
         now = tree.pack_sequence_as(slices, [moment.read(t) for moment in moments])
         output, new = step(now, state, weights)
-        return t + 1, tuple(new), outputs.write(t, output)
+        return t + 1, tuple(shaped(new, state)), outputs.write(t, output)
 
     _, state, outputs = tf.while_loop(
         lambda t, *_: t < steps, body, (0, tuple(state), outputs), maximum_iterations=steps

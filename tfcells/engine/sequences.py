@@ -50,6 +50,13 @@ def stack(arrays: Any) -> Any:
     return tf.nest.map_structure(lambda array: array.stack(), arrays)
 
 
+def shaped(values: Any, like: Any) -> list:
+    """The values, with what is known of the shapes of others: one may come from an input whose batch size is not."""
+    for x, y in zip(values, like, strict=True):
+        x.set_shape(y.shape)
+    return list(values)
+
+
 def tensors_of(slice: Tensor | Projection) -> list:
     """What a slice consists of; what comes first goes along time."""
     return slice.tensors if isinstance(slice, Projection) else [slice]

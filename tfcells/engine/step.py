@@ -13,6 +13,7 @@ from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Kernel, Weights
 from tfcells.engine.differentiated import traced
 from tfcells.engine.recording import Search, Site
+from tfcells.engine.sequences import shaped
 
 
 class Step:
@@ -39,7 +40,7 @@ class Step:
             raise RuntimeError("the layer was dropped before its gradient was asked for; keep it until then")
         step = self.step_of(cell)
         output, new = step(tree.pack_sequence_as(self.slices, slices), tuple(state), self.bind(products, tensors))
-        return output, list(new)
+        return output, shaped(new, state)
 
     def bind(self, products: Any, tensors: list) -> Weights:
         """The weights that the cell's step is given: kernel i, of those that are used, is `products.product(i, x)`."""

@@ -17,6 +17,7 @@ from tfcells.engine.sequences import (
     narrowed,
     power_of_two,
     read,
+    shaped,
     stack,
     tensors_of,
     wide,
@@ -144,11 +145,6 @@ def joined(blocks: Any, steps: Any) -> Tensor:
     """An array of strides, (stride, ...), as one sequence of so many steps."""
     x = blocks.stack()
     return tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], 0))[:steps]
-
-
-def shaped(values: list, like: list) -> list:
-    """The values, known to have the shapes of others."""
-    return [tf.ensure_shape(x, y.shape) for x, y in zip(values, like, strict=True)]
 
 
 def added(totals: list, terms: list) -> list:

@@ -42,10 +42,10 @@ def data(case):
         "that of a wrapper begins with super().build(input_shape)"
     )
     draw = functools.partial(rng.normal, 0.0, 0.8)
-    pairs = zip(case.weights, cell.trainable_weights, strict=True)
-    weights = {letter: draw(weight.shape) for letter, weight in pairs}
+    weights = {letter: draw(weight.shape) for letter, weight in zip(case.weights, cell.weights, strict=True)}
     x, sizes = draw((BATCH, STEPS, FEATURES)), [] if case.start else cell.state_size
-    return x, [draw(shape_of(BATCH, size)) for size in sizes], weights
+    state = [draw(shape_of(BATCH, size)) for size in sizes]
+    return x, [*case.valid(*state)] if case.valid else state, weights
 
 
 @functools.cache
@@ -59,8 +59,7 @@ def layer_of(case, policy="float64", layer=tfcells.RNN, more=(), **options):
 
 def pure(layer, x, state, weights, **more):
     """Outputs and final states of a layer (or a cell) as a function of everything it depends on."""
-    variables = layer.trainable_variables
-    pairs = [(v, tf.cast(w, v.dtype)) for v, w in zip(variables, weights, strict=True)]
+    pairs = [(v, tf.cast(w, v.dtype)) for v, w in zip(layer.weights, weights, strict=True)]
     with keras.StatelessScope(pairs):
         if isinstance(layer, tfcells.Cell):
             return layer(x, state)
@@ -85,6 +84,13 @@ def cosines(arrays):
     return [np.cos(1 + np.arange(np.size(a))).reshape(np.shape(a)) for a in arrays]
 
 
+def differentiated(tape, loss, sources, count):
+    """The gradients of `count` inputs and states, and of weights. A step may leave a state unread: it has zeros."""
+    found = tape.gradient(loss, sources)
+    unread = [tf.zeros_like(a) if d is None else d for d, a in zip(found[1:count], sources[1:count], strict=True)]
+    return [found[0], *unread, *found[count:]]
+
+
 def gradients(case, options, dtype="float64", mask=None):
     """The gradients of inputs, states and weights for a loss of all outputs and final states."""
     x, state, weights = data(case)
@@ -95,7 +101,7 @@ def gradients(case, options, dtype="float64", mask=None):
         count = 1 + len(state)
         found = pure(layer, sources[0], sources[1:count], sources[count:], mask=mask, **case.given)
         loss = sum(tf.reduce_sum(a * b.astype(dtype)) for a, b in zip(found, cosines(found), strict=True))
-    return [g.numpy() for g in tape.gradient(loss, sources)]
+    return [g.numpy() for g in differentiated(tape, loss, sources, count)]
 
 
 def test_every_cell_has_a_row():
@@ -445,13 +451,13 @@ def test_a_bad_value_is_refused_by_name(cell, name, value):
 def test_regularizers_and_constraints_reach_their_weights(case):
     kinds = ["kernel", "recurrent", "bias"]
     roles = {f"{kind}_{role}" for kind in kinds for role in ("regularizer", "constraint")}
-    roles &= arguments(case.cell).keys()
-    cell = case.build(FEATURES, **{role: OTHER[role] for role in roles})
+    given = {role: OTHER[role] for role in roles & arguments(case.cell).keys()}
+    cell = case.build(FEATURES, **given)
     for weight in cell.weights:
         for kind in kinds:
             if weight.name.removeprefix("hyper_").startswith(kind) and "gain" not in weight.name:
-                assert weight.regularizer is OTHER[f"{kind}_regularizer"]
-                assert weight.constraint is OTHER[f"{kind}_constraint"]
+                assert weight.regularizer is given.get(f"{kind}_regularizer")
+                assert weight.constraint is given.get(f"{kind}_constraint")
 
 
 # Initial weights.

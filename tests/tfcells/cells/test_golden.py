@@ -8,6 +8,7 @@ those without a row are skipped there.
 
 import functools
 import itertools
+import math
 import os
 import pathlib
 import re
@@ -270,6 +271,84 @@ def min_gru_keras(w):
     return {name: stacked(w, f"{{}}/{name}", ["gate", "candidate"]) for name in ("kernel", "bias")}
 
 
+def ind_rnn_haste(w):
+    return {"kernel": w["kernel"], "recurrent_vector": w["recurrent_scale"], "bias": w["bias"]}
+
+
+def ind_rnn_torchrecurrent(w):
+    bias = w["bias_ih"] + w["bias_hh"]
+    return {"kernel": tf.transpose(w["weight_ih"]), "recurrent_vector": w["vector_u"], "bias": bias}
+
+
+def gated_antisymmetric_torchrecurrent(w):
+    """The recurrent bias is that of the candidate, the second block."""
+    bias = w["bias_ih"] + tf.pad(w["bias_hh"], [[tf.size(w["bias_hh"]), 0]])
+    return torchrecurrent(w | {"bias_ih": bias, "bias_hh": 0.0})
+
+
+def cornn_rusch(w):
+    """One kernel of [x, z, y]."""
+    kernel = tf.transpose(w["i2h.weight"])
+    units = kernel.shape[1]
+    x, z, y = tf.split(kernel, [kernel.shape[0] - 2 * units, units, units])
+    return {"kernel": x, "recurrent_kernel": y, "velocity_kernel": z, "bias": w["i2h.bias"]}
+
+
+def cornn_torchrecurrent(w):
+    w = w | {"bias_ih": w["bias_ih"] + w["bias_ch"]}
+    return torchrecurrent(w) | {"velocity_kernel": tf.transpose(w["weight_ch"])}
+
+
+def lem_rusch(w):
+    """Gates e, d, then of the input y and z, of the state z."""
+    bias = dict(zip("edyz", tf.split(w["inp2hid.bias"], 4), strict=True))
+    for gate, add in zip("edz", tf.split(w["hid2hid.bias"], 3), strict=True):
+        bias[gate] += add
+    bias["y"] += w["transform_z.bias"]
+    return {
+        "kernel": reorder(tf.transpose(w["inp2hid.weight"]), "edyz", "dezy"),
+        "recurrent_kernel": reorder(tf.transpose(w["hid2hid.weight"]), "edz", "dez"),
+        "transform_kernel": tf.transpose(w["transform_z.weight"]),
+        "bias": tf.concat([bias[gate] for gate in "dezy"], 0),
+    }
+
+
+def sru_taolei(w):
+    """The gates of a unit stand side by side."""
+    units = w["bias"].shape[0] // 2
+    kernel = tf.reshape(w["weight"], (w["weight"].shape[0], units, -1))
+    kernel = tf.reshape(tf.transpose(kernel, (0, 2, 1)), (kernel.shape[0], -1))
+    return {"kernel": kernel, "recurrent_vector": w["weight_c"], "bias": w["bias"]}
+
+
+def qrnn_salesforce(gates):
+    """The second gate is the paper's 1 - f."""
+
+    def weights(w):
+        signs = np.repeat([1.0, -1.0, 1.0][:gates], w["linear.bias"].shape[0] // gates)
+        return {"kernel": signs * tf.transpose(w["linear.weight"]), "bias": signs * w["linear.bias"]}
+
+    return weights
+
+
+def slstm_nxai(w):
+    """The input is the sum of its products; the recurrent kernel is [head, gate and output, input]."""
+    kernel = w["_recurrent_kernel_"]
+    heads, _, rows = kernel.shape
+    kernel = tf.transpose(tf.reshape(kernel, (heads, 4, rows, rows)), (3, 1, 0, 2))
+    width = 4 * heads * rows
+    return {
+        "kernel": tf.eye(width, dtype="float64"),
+        "recurrent_kernel": tf.reshape(kernel, (rows, width)),
+        "bias": w["_bias_"],
+    }
+
+
+def apart_states(state, units):
+    """One array of all states."""
+    return tf.unstack(state)
+
+
 def same(*state, units):
     return state
 
@@ -291,7 +370,9 @@ META = {
     "embedding_units": "hyper_embedding_size",
     "rounds": "feature_mask_rounds",
     "rank": "feature_mask_rank",
-}
+    "leak": "leaky",
+    "heads": "num_heads",
+} | {name: name for name in ("epsilon", "gamma", "dt", "window", "highway_bias", "rescale")}
 """Arguments of ours, and where a file has them."""
 
 
@@ -301,7 +382,8 @@ def cell(name, **arguments):
     def make(units, meta):
         made = getattr(tfcells, name)
         found = {ours: meta[theirs] for ours, theirs in META.items() if theirs in meta}
-        found = {ours: value or None for ours, value in found.items() if ours in made.arguments()}
+        found = {ours: value for ours, value in found.items() if ours in made.arguments()}
+        found |= {"rank": None} if found.get("rank") == 0 else {}
         return made(units, dtype="float64", **arguments | found)
 
     return make
@@ -317,6 +399,12 @@ def wrapped(wrapper, inner, *rates):
     return make
 
 
+def sru_rescaled(units, meta):
+    """With the file's scale, which has single precision."""
+    bias = math.log((meta["scale_x"] ** 2 - 1) / 2)
+    return cell("SRUCell")(units, meta | {"highway_bias": bias})
+
+
 LSTM, GRU = cell("LSTMCell"), cell("GRUCell")
 norm = functools.partial(cell, "LayerNormLSTMCell")
 hyper = functools.partial(cell, "HyperLSTMCell")
@@ -326,6 +414,9 @@ HSG = functools.partial(cell, "HighwayStateGateRHNCell")
 PEEPHOLES, HYPER, GATE_NORM = cell("PeepholeLSTMCell"), hyper(), norm(norm="gate")
 MASKED_RHN = wrapped(tfcells.VariationalDropout, COUPLED, 0.4, 0.3)
 MOGRIFIER = cell("MogrifierLSTMCell", round_biases=True)
+IND_RNN = cell("IndRNNCell", activation="tanh")
+ESN, CORNN = cell("EchoStateCell"), cell("CoRNNCell")
+SRU, QRNN, SLSTM = cell("SRUCell"), cell("QRNNCell"), cell("SLSTMCell")
 MULTIPLICATIVE = cell("MultiplicativeLSTMCell", factor_biases=True)
 
 
@@ -344,6 +435,7 @@ ZONED = [
         ("layernormlstm", HASTE, lstm_haste),
         ("gru", GRU, gru_haste),
         ("layernormgru", HASTE_GRU, gru_haste_norm),
+        ("indrnn", IND_RNN, ind_rnn_haste),
     )
     for how in ("train", "eval")
 ]
@@ -370,6 +462,32 @@ ROWS = [
     ("mogrifier_lamb_r5", MOGRIFIER, mogrifier_lamb, swapped),
     ("mogrifier_lamb_r4_rank2", MOGRIFIER, mogrifier_lamb, swapped),
     ("multiplicativelstm_torchrecurrent", MULTIPLICATIVE, multiplicative_torchrecurrent, same),
+    ("hastept_indrnn", IND_RNN, ind_rnn_haste, same),
+    ("indrnn_torchrecurrent", IND_RNN, ind_rnn_torchrecurrent, same),
+    ("indrnn_relu_torchrecurrent", cell("IndRNNCell"), ind_rnn_torchrecurrent, same),
+    ("antisymmetricrnn_torchrecurrent", cell("AntisymmetricRNNCell"), torchrecurrent, same),
+    (
+        "gatedantisymmetricrnn_torchrecurrent",
+        cell("GatedAntisymmetricRNNCell"),
+        gated_antisymmetric_torchrecurrent,
+        same,
+    ),
+    ("cornn_rusch", CORNN, cornn_rusch, same),
+    ("cornn_torchrecurrent", CORNN, cornn_torchrecurrent, same),
+    ("lem_rusch", cell("LEMCell"), lem_rusch, same),
+    ("esn_tfa", ESN, dict, same),
+    ("esn_tfa_leaky", ESN, dict, same),
+    ("sru_taolei", SRU, sru_taolei, same),
+    ("sru_tanh_taolei", cell("SRUCell", activation="tanh"), sru_taolei, same),
+    ("sru_sq_taolei", SRU, sru_taolei, same),
+    ("sru_sq_rescale_taolei", sru_rescaled, sru_taolei, same),
+    ("qrnn_w1_salesforce", QRNN, qrnn_salesforce(3), same),
+    ("qrnn_w2_salesforce", QRNN, qrnn_salesforce(3), same),
+    ("qrnn_w2_f_salesforce", cell("QRNNCell", pooling="f"), qrnn_salesforce(2), same),
+    ("slstm_nxai_heads1", SLSTM, slstm_nxai, apart_states),
+    ("slstm_nxai_heads2", SLSTM, slstm_nxai, apart_states),
+    ("slstm_nxai_heads1_zerostate", SLSTM, slstm_nxai, apart_states),
+    ("slstm_nxai_heads2_zerostate", SLSTM, slstm_nxai, apart_states),
     ("lstm_peephole_tfa", PEEPHOLES, peephole_tfa, same),
     ("peepholelstm_torchrecurrent", PEEPHOLES, peephole_torchrecurrent, same),
     ("gru_layernorm_haste", HASTE_GRU, gru_haste_norm, same),
@@ -440,7 +558,9 @@ def test_numbers_of_the_reference(name, monkeypatch):
     states_of = functools.partial(states_of, units=units)
     x, weights = tf.constant(file["input/x"]), read(file, "weight/")
     weights = {key: tf.constant(value) for key, value in weights.items()}
-    states = [tf.constant(a) for a in read(file, "input/state/").values()]
+    # From zeros the reference's gradient is that of a branch; there the cell begins with its own state.
+    starts = () if name.endswith("_zerostate") else read(file, "input/state/").values()
+    states = [tf.constant(a) for a in starts]
     drawn = list(read(file, "mask/").values())
 
     def mask_of(shape, rate, *_):
@@ -455,13 +575,15 @@ def test_numbers_of_the_reference(name, monkeypatch):
     with tf.GradientTape() as tape:
         tape.watch([x, *states, *weights.values()])
         ours, given = weights_of(weights), list(states_of(*states)) if states else None
-        assert len(ours) == len(layer.trainable_variables)
-        with keras.StatelessScope([(v, ours[v.name]) for v in layer.trainable_variables]):
+        assert len(ours) == len(layer.weights)
+        if given:  # what a reference has no state for begins as the cell has it
+            given += layer.get_initial_state(len(x))[len(given) :]
+        with keras.StatelessScope([(v, ours[v.name]) for v in layer.weights]):
             y, *final = layer(x, initial_state=given, training=training)
         loss = tf.reduce_sum(y * file["R"])
     found = tape.gradient(loss, [x, *states, *weights.values()])
-    wanted = [file["grad/input/x"], *read(file, "grad/input/state/").values()]
+    wanted = [file["grad/input/x"], *[*read(file, "grad/input/state/").values()][: len(states)]]
     wanted += [read(file, "grad/weight/")[key] for key in weights]
     last = states_of(*map(tf.constant, read(file, "output/state/").values()))
-    for a, b in zip([y, *final, *found], [file["output/y"], *last, *wanted], strict=True):
+    for a, b in zip([y, *final[: len(last)], *found], [file["output/y"], *last, *wanted], strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)

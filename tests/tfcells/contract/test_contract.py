@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 import tfcells
@@ -61,6 +62,21 @@ STEPS = {
     ),
     "a number": (lambda y, new: (y, (new[0], 0.0)), "the state 'm' must be a tensor, got 0.0"),
 }
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "keras RNN"])
+def test_a_state_that_comes_from_the_input_alone(way):
+    """The batch size is known of the initial states, and not of the input; Keras's own loop refuses that."""
+
+    class Last(Leaky):
+        def step(self, x, state, w):
+            return x, (x, 2 * x)
+
+    run = WAYS[way](Last(5))
+    states = [ops.zeros((2, 5)), ops.zeros((2, 5))]
+    signature = tf.TensorSpec((None, 3, 4), "float32")
+    found = tf.function(lambda x: run(x, initial_state=states), input_signature=[signature])(X)
+    np.testing.assert_allclose(found, run(X), rtol=1e-6)
 
 
 @EVERY_WAY

@@ -89,6 +89,12 @@ def test_all_steps_at_once_are_the_oracle(case, how):
     near(run(case, PARALLEL | how), oracle(case))
 
 
+def test_linear_cells():
+    assert {case.cell.__name__ for case in LINEAR} == {
+        *("MinGRUCell", "MinLSTMCell", "QRNNCell", "LRUCell", "RGLRUCell", "HGRNCell", "MLSTMCell")
+    }
+
+
 @EACH
 @pytest.mark.parametrize("zeros", [False, True], ids=["held", "zeros"])
 def test_masked(case, zeros):

@@ -17,6 +17,7 @@ from keras import ops, tree
 import tfcells
 from tests.cases import CASES, prepared, stepped
 from tests.cases.row import shape_of
+from tests.tfcells.cells.test_cells import differentiated
 
 pytestmark = pytest.mark.slow
 
@@ -71,6 +72,7 @@ def data(case, batch=BATCH, steps=STEPS):
     states = [rng.normal(size=shape_of(batch, size)) for size in bare(case).state_size]
     for name, value in zip(bare(case).states, states, strict=True):
         value[...] = 0 if name in bare(case).clocks else value
+    states = case.valid(*states) if case.valid else states
     return rng.normal(size=(steps, batch, FEATURES)).astype("float32"), [
         tf.constant(state, "float32") for state in states
     ]
@@ -127,6 +129,12 @@ def check_mask(mask, of_samples=True):
         assert len(np.unique(rows, axis=0)) > 5
 
 
+def changed(one, other):
+    """The share of entries that differ, of those that both masks show: what is 0 shows none."""
+    seen = ~np.isnan(one + other)
+    return np.mean(one[seen] != other[seen])
+
+
 def same_states(one, other):
     for a, b in zip(one.states, other.states, strict=True):
         for x, y in zip(a, b, strict=True):
@@ -172,11 +180,11 @@ def test_update_masks(case, name):
         assert abs(np.nanmean(now[0]) - 1) < 0.1
         for other in now[1:]:  # shared by the updates of a step
             np.testing.assert_array_equal(other, now[0])
-    fresh = np.mean(masks[0][0] != masks[1][0])
+    fresh = changed(masks[0][0], masks[1][0])
     assert fresh == 0 if "per_sequence" in name else fresh > 0.1
     same_states(one, plain)
     again = masks_of(Probe(cell, x, state).updates, plain.updates)
-    assert np.any(again[0][0] != masks[0][0])
+    assert changed(again[0][0], masks[0][0]) > 0.1
     if isinstance(bare(case), tfcells.HyperLSTMCell):
         assert [u[0].shape[-1] for u in one.updates] == [bare(case).units] * STEPS
 
@@ -192,16 +200,17 @@ def ordinary(cell, x, state, training=True):
     return np.asarray(cell.finish(ops.stack(outputs), w)), states
 
 
-@EVERY_VARIANT
-def test_zoneout_keeps_the_exact_old_value(case):
+@pairs(CASES, ["zoneout"])
+def test_zoneout_keeps_the_exact_old_value(case, name):
     x, state = data(case, MANY, 1)
-    cell = WRAPPERS["zoneout"](bare(case), seed=1)
-    _, (new,) = ordinary(bare(case), x, state)
+    cell = WRAPPERS[name](bare(case), seed=1)
+    (output,), (new,) = ordinary(bare(case), x, state)
+    is_state = np.array_equal(output, new[0])
     slices, w = prepared(cell, np.repeat(x, 2, 0), True)
     kept = []
     for t in range(2):  # twice the same step from the same state
         output, zoned = stepped(cell, slices, t, state, w)
-        np.testing.assert_array_equal(output, zoned[0])  # not the un-zoned one
+        assert np.array_equal(output, zoned[0]) == is_state  # not the un-zoned one
         kept.append([])
         for name, old, fresh, value in zip(cell.states, state, new, map(np.asarray, zoned)):
             if name in cell.clocks:
@@ -210,7 +219,7 @@ def test_zoneout_keeps_the_exact_old_value(case):
             was, is_new = value == np.asarray(old), value == fresh
             assert np.all(was | is_new)
             assert abs(was.mean() - RATE) < 0.05
-            assert len(np.unique(was, axis=0)) > 10
+            assert len(np.unique(was, axis=0)) >= min(11, 2 ** np.prod(was.shape[1:]))
             kept[-1].append(was)
     assert all(np.any(a != b) for a, b in zip(*kept, strict=True))  # fresh at every step
     for a, b in zip(kept[0], kept[0][1:]):
@@ -219,11 +228,11 @@ def test_zoneout_keeps_the_exact_old_value(case):
     for name, old, fresh, value in zip(cell.states, state, new, found, strict=True):
         rate = 0 if name in cell.clocks else RATE
         np.testing.assert_allclose(value, rate * old + (1 - rate) * fresh, atol=1e-6)
-    np.testing.assert_array_equal(output[0], found[0])
+    assert np.array_equal(output[0], found[0]) == is_state
 
 
-@EVERY_VARIANT
-def test_zoneout_has_a_rate_for_each_state(case):
+@pairs(CASES, ["zoneout"])
+def test_zoneout_has_a_rate_for_each_state(case, name):
     x, state = data(case, BATCH, 1)
     _, (new,) = ordinary(bare(case), x, state)
     for name in bare(case).states:
@@ -373,7 +382,7 @@ def test_the_engine_runs_all_of_them_at_once(case):
             outputs = layer(inputs[0], initial_state=inputs[1:], training=True)
             loss = sum(ops.sum(ops.sin(y + 0.1)) for y in outputs)
         sources = [*inputs, *(weight.value for weight in cell.trainable_variables)]
-        found.append([*outputs, *tape.gradient(loss, sources)])
+        found.append([*outputs, *differentiated(tape, loss, sources, len(inputs))])
     for a, b in zip(*found, strict=True):
         assert a is not None and b is not None
         a, b = map(ops.convert_to_numpy, map(tf.convert_to_tensor, (a, b)))
@@ -431,10 +440,9 @@ def test_zoneout_of_a_state_that_is_not_there():
 def test_slots_are_those_of_the_step(case):
     x, state = data(case)
     seen = Probe(bare(case), x, state)
-    slots = {"state"}
-    slots |= {"kernel"} if seen.reads[0] else set()
+    slots = {"kernel"} if seen.reads[0] else set()
     slots |= {"update"} if seen.updates[0] else set()
-    assert bare(case).slots == slots
+    assert bare(case).slots - {"state"} == slots
 
 
 class Slotless(tfcells.ElmanCell):
