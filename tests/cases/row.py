@@ -73,8 +73,10 @@ EPSILON = {"epsilon": 1e-2}
 class Wrapped:
     """A row of a wrapper: its arguments, its oracle over that of the cell inside, its own weights.
 
+    arguments: one that is a cell is a partial, called for each wrapper.
     settings: of the oracle. given, start: a `Case`'s. units: of the cell inside, if not its row's.
-    others: what differs from the defaults besides; the oracle does not know it.
+    others: what differs from the defaults besides; the oracle does not know it. after: from the weights of the
+    cell inside, by letters, those that come after them.
     """
 
     wrapper: type
@@ -86,6 +88,7 @@ class Wrapped:
     start: Callable | None = None
     units: dict = dataclasses.field(default_factory=dict)
     others: dict = dataclasses.field(default_factory=dict)
+    after: Callable = lambda weights: {}
 
     @property
     def name(self):
@@ -93,7 +96,9 @@ class Wrapped:
 
     def make(self, cell, **more):
         """The wrapper around a cell."""
-        return self.wrapper(cell, **self.arguments | more)
+        given = self.arguments | more
+        given = {name: value() if isinstance(value, functools.partial) else value for name, value in given.items()}
+        return self.wrapper(cell, **given)
 
     def around(self, inner):
         """The row of the wrapper around the cell of a row."""
@@ -106,8 +111,8 @@ class Wrapped:
             make,
             {},
             functools.partial(self.oracle, inner=functools.partial(inner.oracle, **inner.settings)),
-            self.weights(inner.cell(**inner.arguments)) | inner.weights,
+            self.weights(inner.cell(**inner.arguments)) | inner.weights | self.after(inner.weights),
             self.settings,
-            self.given,
+            inner.given | self.given,
             self.start,
         )

@@ -112,6 +112,12 @@ def set_weights(layer, case):
     return layer
 
 
+def halved(given):
+    """What is given to the layer's call, for either half of a sequence."""
+    parts = {name: np.split(value, 2, 1) if name == "reset" else [value] * 2 for name, value in given.items()}
+    return [{name: part[half] for name, part in parts.items()} for half in (0, 1)]
+
+
 @EVERY
 def test_two_halves_of_a_stateful_layer_are_one_sequence(case):
     """Without noise; twice, with `reset_state` between."""
@@ -123,7 +129,7 @@ def test_two_halves_of_a_stateful_layer_are_one_sequence(case):
         set_weights(layer, case)
     for _ in range(2):
         half.reset_state()
-        halves = [half(part, **given) for part in np.split(x, 2, 1)]
+        halves = [half(part, **now) for part, now in zip(np.split(x, 2, 1), halved(given), strict=True)]
         near([np.concatenate(halves, 1)], [whole(x, **given)])
 
 
@@ -134,7 +140,6 @@ def test_two_halves_of_a_stateful_layer_are_one_sequence(case):
 def test_config_keeps_every_argument(row):
     names = set(row.wrapper.arguments()) - {"cell"}
     given = row.arguments | row.others
-    given |= {name: True for name in names if given.get(name) is False}
     assert given.keys() == names, "an argument without another value than its default"
     inner = INNER[0].cell(5, forget_bias=0.5)
     built = row.wrapper(inner, **given, name="own", dtype="mixed_bfloat16", trainable=False)
@@ -174,7 +179,7 @@ def test_a_wrapper_is_refused_where_a_slot_is_missing():
         for inner in [*INNER, BY_NAME["mingru"]]
         if row.wrapper.needs - inner.cell.slots
     ]
-    assert {row.name for row, _ in lacks} == {"RecurrentDropout", "WeightDrop", "Multiplicative"}
+    assert {row.name for row, _ in lacks} == {"RecurrentDropout", "WeightDrop", "Multiplicative", "Hyper", "Projection"}
     for row, inner in lacks:
         with pytest.raises(ValueError, match=f"has no .* slot, on which {row.name} acts"):
             row.make(inner.cell(**inner.arguments))
@@ -187,10 +192,11 @@ def test_a_kernel_slot_is_a_kernel_that_reads_a_state(row, inner):
     inner = BY_NAME[inner]
     if not row.wrapper.needs <= inner.cell.slots:
         return  # refused, see above
-    arguments = row.arguments | ({"state_rate": 0.0} if "state_rate" in row.arguments else {})
-    cell = row.wrapper(inner.cell(**inner.arguments | {"units": FEATURES}), **arguments)
+    arguments = {"state_rate": 0.0} if "state_rate" in row.arguments else {}
+    cell = row.make(inner.cell(**inner.arguments | {"units": FEATURES}), **arguments)
     cell.build((None, FEATURES))
-    w = cell.bind(tfcells.Call(STEPS, BATCH, FEATURES, memory=row.given.get("memory")))
+    given = {name: value for name, value in row.given.items() if name != "training"}
+    w = cell.bind(tfcells.Call(STEPS, BATCH, FEATURES, **given))
     reads = [leaf for leaf in w.leaves() if getattr(leaf, "reads", None)]
     assert bool(reads) == ("kernel" in cell.slots)
 
