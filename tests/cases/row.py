@@ -43,9 +43,9 @@ class Case:
         weights: arrays by the oracle's letters. Where the mask is False, state and output stay.
         """
         y, outputs, state = 0.0, [], self.start(len(x), weights) if self.start else state
-        timed = "moment" in inspect.signature(self.oracle).parameters
+        moments = timed(self.oracle)
         for t in range(x.shape[1]):
-            more = {"moment": (t, x.shape[1])} if timed else {}
+            more = {"moment": (t, x.shape[1])} if moments else {}
             new = self.oracle(x[:, t], *state, **weights, **self.settings | settings | more)
             if mask is not None:
                 pairs = zip(new, (y, *state), strict=True)
@@ -53,6 +53,12 @@ class Case:
             y, *state = new
             outputs.append(y)
         return np.stack(outputs, 1), *state
+
+
+def timed(oracle):
+    """Whether an oracle, or that of a cell inside, is told which step it is."""
+    inner = getattr(oracle, "keywords", {}).get("inner")
+    return "moment" in inspect.signature(oracle).parameters or (inner is not None and timed(inner))
 
 
 def hold(keep, now, before):

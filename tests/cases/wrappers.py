@@ -131,7 +131,7 @@ def last(window, row):
     return np.concatenate([window[:, 1:], row[:, None]], 1)
 
 
-def kvp(x, *state, inner, WY, Wh, Wr, Wx, v, mode="kvp", include_current=False, partial_window=True, **weights):
+def kvp(x, *state, inner, WY, Wh, Wr, Wx, w, mode="kvp", include_current=False, partial_window=True, **weights):
     """Daniluk et al. 1702.04521, equations 2 to 13, sample by sample and output by output of the window."""
     *state, keys, values, filled = state
     h, *state = inner(x, *state, **weights)
@@ -144,18 +144,18 @@ def kvp(x, *state, inner, WY, Wh, Wr, Wx, v, mode="kvp", include_current=False, 
     for n in range(len(x)):
         seen = [i for i in range(length) if length - i <= filled[n, 0]]
         if seen:
-            a = softmax(np.array([(np.tanh(keys[n, i] + k[n] @ Wh) @ v)[0] for i in seen]))
+            a = softmax(np.array([(np.tanh(keys[n, i] + k[n] @ Wh) @ w)[0] for i in seen]))
             r[n] = sum(a_i * values[n, i] for a_i, i in zip(a, seen, strict=True))
     y = np.tanh(r @ Wr + p @ Wx)
     return y if partial_window else np.where(filled >= length, y, k), *state, *new
 
 
-def window_attention(x, *state, inner, D, i, K, Q, q, v, O, o, **weights):
+def window_attention(x, *state, inner, D, i, K, Q, q, k, O, o, **weights):
     """TensorFlow 1's AttentionCellWrapper; of the new states it asks about vectors alone."""
     *state, a, keys, values = state
     h, *state = inner(np.concatenate([x, a], -1) @ D + i, *state, **weights)
     asked = np.concatenate([each for each in state if each.ndim == 2], -1) @ Q + q
-    e = np.stack([(np.tanh(keys[:, j] + asked) @ v)[:, 0] for j in range(keys.shape[1])], 1)
+    e = np.stack([(np.tanh(keys[:, j] + asked) @ k)[:, 0] for j in range(keys.shape[1])], 1)
     p = softmax(e)
     a = sum(p[:, j, None] * values[:, j] for j in range(keys.shape[1]))
     y = np.concatenate([h, a], -1) @ O + o
@@ -209,9 +209,8 @@ def highway(x, *state, inner, T, b_T, **weights):
 
 def projection(x, *state, inner, P, **weights):
     """Sak et al. 1402.1128, equations 7 and 8: the recurrent kernels read r = P m."""
-    m, _, *rest = inner(x, *state, **weights)
-    r = m @ P
-    return r, r, *rest
+    y, m, *rest = inner(x, *state, **weights)
+    return y @ P, m @ P, *rest
 
 
 def reset_on_flag(x, *state, inner, moment, reset, **weights):
@@ -312,7 +311,7 @@ def wrappers():
         tfcells.KVPAttention,
         {"window": 3},
         kvp,
-        lambda cell: names("WY:key_kernel Wh:query_kernel Wr:read_kernel Wx:predict_kernel v:score_kernel"),
+        lambda cell: names("WY:key_kernel Wh:query_kernel Wr:read_kernel Wx:predict_kernel w:score_kernel"),
         units={"units": 6},
         others={"mode": "k", "include_current": True, "partial_window": False},
     )
@@ -321,7 +320,7 @@ def wrappers():
         {"window": 3, "attention_units": 4},
         window_attention,
         lambda cell: names(
-            "D:input_kernel i:input_shift K:key_kernel Q:query_kernel q:query_shift v:score_kernel "
+            "D:input_kernel i:input_shift K:key_kernel Q:query_kernel q:query_shift k:score_kernel "
             "O:output_kernel o:output_shift"
         ),
     )

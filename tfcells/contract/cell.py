@@ -221,9 +221,19 @@ class Cell(Configured, keras.layers.Layer):
 
     def project(self, width: int) -> None:
         """Have the kernels read a first state of that width: `Projection` makes it of the output."""
-        if self.built:
+        if self.built and self.projected != width:
             raise ValueError(f"cell: {type(self).__name__} must not be built before it is in a Projection")
         self.projected = width
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        config = super().get_build_config()
+        return config | {"projected": self.projected} if config and self.projected else config
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Build as before saving. Keras does so before the cell is given to its wrapper."""
+        if config.get("projected"):
+            self.project(config["projected"])
+        super().build_from_config({name: value for name, value in config.items() if name != "projected"})
 
     def get_initial_state(self, batch_size: Any = None) -> list[Tensor]:
         """Zeros, as many as a batch needs."""
