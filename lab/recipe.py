@@ -155,8 +155,9 @@ class Recipe(Task[D]):
         if not self.wrapper:
             return cell
         wrapped = make("wrapper", self.wrapper, cell, **self.wrapper_arguments)
-        if getattr(wrapped, "attends", False) and not getattr(cell, "attends", False):
-            raise InputError(f"wrapper={self.wrapper}: must not read a memory, as there is none here")
+        for what, asked in (("a memory, as there is none", "attends"), ("flags, as there are none", "reset_by_flag")):
+            if getattr(wrapped, asked, False) and not getattr(cell, asked, False):
+                raise InputError(f"wrapper={self.wrapper}: must not read {what} here")
         return wrapped
 
     def taken(self, batches: Batches) -> Batches:

@@ -176,6 +176,7 @@ def without_times(result):
         "lstm --size tied --units 5 --embedding_units 4 --level char --engine eager",
         "lnlstm --units 5 --embedding_units 4",
         "hypernets --units 5 --embedding_units 4 --hyper_units 3",
+        "kvp --units 6 --embedding_units 4 --wrapper.window 3",
         "hsg --units 5 --embedding_units 4 --depth 2 --learning_rate 1 --clip_norm 1",
     ],
 )

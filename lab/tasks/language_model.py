@@ -177,7 +177,7 @@ class LanguageModel(Recipe[Corpus]):
         """x by the embedding's matrix, after a map to its width where it has another."""
         import keras
 
-        if embedding.output_dim != self.units:
+        if embedding.output_dim != x.shape[-1]:
             start = self.initializers("kernel_initializer")
             x = keras.layers.Dense(embedding.output_dim, name="projection", **start)(x)
         return embedding(x, reverse=True)

@@ -38,11 +38,30 @@ class Reading:
     def __rmatmul__(self, h):
         return self.seen(h) @ self.matrix
 
+    def columns(self, count):
+        return [Reading(part, self.seen) for part in columns(self.matrix, count)]
+
+
+class Scaled:
+    """A matrix whose products are scaled and shifted, column by column: x @ Scaled(W, d, b) is d (x @ W) + b."""
+
+    __array_ufunc__ = None
+
+    def __init__(self, matrix, scale, shift):
+        self.matrix, self.scale, self.shift, self.ndim = matrix, scale, shift, 2
+
+    def __rmatmul__(self, x):
+        return self.scale * (x @ self.matrix) + self.shift
+
+    def columns(self, count):
+        parts = (columns(each, count) for each in (self.matrix, self.scale, self.shift))
+        return [Scaled(*part) for part in zip(*parts, strict=True)]
+
 
 def columns(matrix, count):
     """Equal blocks of columns; of a number, that number each time."""
-    if isinstance(matrix, Reading):
-        return [Reading(part, matrix.seen) for part in columns(matrix.matrix, count)]
+    if isinstance(matrix, Reading | Scaled):
+        return matrix.columns(count)
     return np.split(matrix, count, -1) if np.ndim(matrix) else [matrix] * count
 
 

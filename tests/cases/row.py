@@ -44,9 +44,9 @@ class Case:
         weights: arrays by the oracle's letters. Where the mask is False, state and output stay.
         """
         y, outputs, state = 0.0, [], self.start(len(x), weights) if self.start else state
-        timed = "moment" in inspect.signature(self.oracle).parameters
+        moments = timed(self.oracle)
         for t in range(x.shape[1]):
-            more = {"moment": (t, x.shape[1])} if timed else {}
+            more = {"moment": (t, x.shape[1])} if moments else {}
             new = self.oracle(x[:, t], *state, **weights, **self.settings | settings | more)
             if mask is not None:
                 pairs = zip(new, (y, *state), strict=True)
@@ -54,6 +54,12 @@ class Case:
             y, *state = new
             outputs.append(y)
         return np.stack(outputs, 1), *state
+
+
+def timed(oracle):
+    """Whether an oracle, or that of a cell inside, is told which step it is."""
+    inner = getattr(oracle, "keywords", {}).get("inner")
+    return "moment" in inspect.signature(oracle).parameters or (inner is not None and timed(inner))
 
 
 def hold(keep, now, before):
@@ -74,8 +80,10 @@ EPSILON = {"epsilon": 1e-2}
 class Wrapped:
     """A row of a wrapper: its arguments, its oracle over that of the cell inside, its own weights.
 
+    arguments: one that is a cell is a partial, called for each wrapper.
     settings: of the oracle. given, start: a `Case`'s. units: of the cell inside, if not its row's.
-    others: what differs from the defaults besides; the oracle does not know it.
+    others: what differs from the defaults besides; the oracle does not know it. after: from the weights of the
+    cell inside, by letters, those that come after them.
     """
 
     wrapper: type
@@ -87,6 +95,7 @@ class Wrapped:
     start: Callable | None = None
     units: dict = dataclasses.field(default_factory=dict)
     others: dict = dataclasses.field(default_factory=dict)
+    after: Callable = lambda weights: {}
 
     @property
     def name(self):
@@ -94,7 +103,9 @@ class Wrapped:
 
     def make(self, cell, **more):
         """The wrapper around a cell."""
-        return self.wrapper(cell, **self.arguments | more)
+        given = self.arguments | more
+        given = {name: value() if isinstance(value, functools.partial) else value for name, value in given.items()}
+        return self.wrapper(cell, **given)
 
     def around(self, inner):
         """The row of the wrapper around the cell of a row."""
@@ -107,8 +118,8 @@ class Wrapped:
             make,
             {},
             functools.partial(self.oracle, inner=functools.partial(inner.oracle, **inner.settings)),
-            self.weights(inner.cell(**inner.arguments)) | inner.weights,
+            self.weights(inner.cell(**inner.arguments)) | inner.weights | self.after(inner.weights),
             self.settings,
-            self.given,
+            inner.given | self.given,
             self.start,
         )

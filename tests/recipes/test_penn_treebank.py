@@ -119,7 +119,7 @@ def test_no_weight_starts_as_a_copy_of_another(target, size, corpus):
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_portable_model_says_the_same(target, corpus, tmp_path):
-    small = dataclasses.replace(next(iter(TARGETS[target].values())).recipe, units=8)
+    small = dataclasses.replace(next(iter(TARGETS[target].values())).recipe, units=6)
     model = small.build(corpus)
     portable = small.portable(model, corpus)
     tokens = corpus.train[:20].reshape(2, 10)

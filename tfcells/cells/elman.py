@@ -19,6 +19,8 @@ class ElmanCell(KernelCell):
     (2, 8)
     """
 
+    slots = KernelCell.slots | {"projection"}
+
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (h,) = state
         h = w.update(self.activation(x + w.recurrent_kernel(h)))

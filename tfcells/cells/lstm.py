@@ -26,6 +26,7 @@ class LSTMCell(GatedCell):
 
     states = ("h", "c")
     gates = 4
+    slots = GatedCell.slots | {"projection"}
 
     def __init__(self, units: int, forget_bias: float = 1.0, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)

@@ -23,6 +23,7 @@ HIGHWAY, NOISE = "tfcells.cells.highway", "tfcells.wrappers.noise"
 DYNAMICAL, LINEAR = "tfcells.cells.dynamical", "tfcells.cells.linear"
 CHANNELWISE, XLSTM = "tfcells.cells.channelwise", "tfcells.cells.xlstm"
 GATING, STATE = "tfcells.wrappers.gating", "tfcells.wrappers.state"
+STRUCTURE = "tfcells.wrappers.structure"
 
 ROWS = (
     Row("ElmanCell", SIMPLE, "simple", "Elman, 1990", 1990),
@@ -72,9 +73,17 @@ ROWS = (
         2014,
         "wrapper",
     ),
+    Row("LuongAttention", "tfcells.wrappers.attention", "attention", "Luong et al., 1508.04025", 2015, "wrapper"),
+    Row("KVPAttention", "tfcells.wrappers.window", "attention", "Daniluk et al., 1702.04521", 2017, "wrapper"),
+    Row("WindowAttention", "tfcells.wrappers.window", "attention", "Cheng et al., 1601.06733", 2016, "wrapper"),
     Row("Mogrifier", GATING, "gating", "Melis et al., 1909.01792", 2019, "wrapper"),
     Row("Multiplicative", GATING, "gating", "Krause et al., 1609.07959", 2016, "wrapper"),
-    Row("Residual", "tfcells.wrappers.structure", "structure", "He et al., 1512.03385", 2015, "wrapper"),
+    Row("Hyper", "tfcells.wrappers.hyper", "gating", "Ha et al., 1609.09106", 2016, "wrapper"),
+    Row("Residual", STRUCTURE, "structure", "He et al., 1512.03385", 2015, "wrapper"),
+    Row("Highway", STRUCTURE, "structure", "Srivastava et al., 1505.00387", 2015, "wrapper"),
+    Row("Projection", STRUCTURE, "structure", "Sak et al., 1402.1128", 2014, "wrapper"),
+    Row("FastSlow", STRUCTURE, "structure", "Mujika et al., 1705.08639", 2017, "wrapper"),
     Row("Clip", STATE, "state", "Sak et al., 1402.1128", 2014, "wrapper"),
     Row("TrainableInitialState", STATE, "state", "none", 2015, "wrapper"),
+    Row("ResetOnFlag", STATE, "state", "none", 2018, "wrapper"),
 )

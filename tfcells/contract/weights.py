@@ -38,6 +38,10 @@ class Kernel:
         """The same kernel, multiplied by the function `product` of its input."""
         return Kernel(self.matrix, self.reads, self.blocks, product)
 
+    def reading(self, reads: str | None) -> "Kernel":
+        """The same kernel, said to read that state."""
+        return Kernel(self.matrix, reads, self.blocks, self.product)
+
     def deferred(self) -> "Kernel":
         """The same kernel, whose products with a sequence are `Projection`s."""
         return self.using(partial(Projection, matrix=self.matrix))

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops, tree
 
+from tfcells import masks
 from tfcells.contract.cell import Call, Cell
 from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor, multiplied
@@ -35,6 +36,7 @@ class RNN(Configured, keras.layers.RNN):
     Needs the compiled loop.
     memory, memory_mask: arguments of the call for cells in `Attention`, (batch, rows, features) and
     (batch, rows).
+    reset: an argument of the call for cells in `ResetOnFlag`, (batch, steps).
 
     >>> layer = tfcells.RNN([tfcells.LSTMCell(8), tfcells.GRUCell(4)], return_sequences=True)
     >>> keras.ops.shape(layer(keras.ops.ones((2, 5, 3))))
@@ -92,16 +94,18 @@ class RNN(Configured, keras.layers.RNN):
         training: bool = False,
         memory: Tensor | None = None,
         memory_mask: Tensor | None = None,
+        reset: Tensor | None = None,
     ) -> Any:
         self.check_memory(memory)
         state = self.first_state(sequences, initial_state)
-        mask = self.checked_mask(sequences, mask)
+        mask = self.checked_mask("mask", sequences, mask)
+        reset = self.checked_reset(sequences, reset)
         if self.unroll and sequences.shape[1] is None:
             raise ValueError("unroll=True needs a known number of steps; sequences has None")
         if not self.runs_cells:
             return super().call(sequences, state, mask, training)
         batch, steps, features = ops.shape(sequences)
-        call = Call(steps, batch, features, training, memory, memory_mask)
+        call = Call(steps, batch, features, training, memory, memory_mask, reset)
         last, outputs, state = self.along(sequences, state, mask, call)
         if self.stateful:
             for variable, value in zip(tree.flatten(self.states), tree.flatten(state), strict=True):
@@ -140,8 +144,16 @@ class RNN(Configured, keras.layers.RNN):
         if memory is not None and not reads:
             raise ValueError("memory must be None, as no cell of this layer reads one")
 
-    def checked_mask(self, sequences: Tensor, mask: Any) -> Tensor | None:
-        """The mask as (batch, steps) booleans, or None."""
+    def checked_reset(self, sequences: Tensor, reset: Any) -> Tensor | None:
+        """The flags as (batch, steps) booleans: there must be some for the cells that read them, and for no others."""
+        reads = any(getattr(cell, "reset_by_flag", False) for cell in unstacked(self.cell))
+        if reads != (reset is not None):
+            wanted = "have shape (batch, steps) for cells in" if reads else "be None without a cell in"
+            raise ValueError(f"reset must {wanted} ResetOnFlag, got {reset if reads else reset.shape}")
+        return self.checked_mask("reset", sequences, reset)
+
+    def checked_mask(self, name: str, sequences: Tensor, mask: Any) -> Tensor | None:
+        """A mask as (batch, steps) booleans, or None. name: of the argument."""
         mask = tree.flatten(mask)[0] if mask is not None else None
         if mask is None:
             return None
@@ -149,7 +161,7 @@ class RNN(Configured, keras.layers.RNN):
         if len(mask.shape) == 3 and mask.shape[2] == 1:
             mask = mask[:, :, 0]
         if not fits(tuple(mask.shape), tuple(sequences.shape[:2])):
-            raise ValueError(f"mask must have shape (batch, steps) = {tuple(sequences.shape[:2])}, got {mask.shape}")
+            raise ValueError(f"{name} must have shape (batch, steps) = {tuple(sequences.shape[:2])}, got {mask.shape}")
         return mask
 
     def along(
@@ -157,10 +169,10 @@ class RNN(Configured, keras.layers.RNN):
     ) -> tuple[Tensor, Tensor, Any]:
         """Last output, all outputs, (batch, steps, ...), and final state of batch-major sequences."""
         x = ops.swapaxes(sequences, 0, 1)
-        keep = None if mask is None else ops.expand_dims(ops.transpose(mask), -1)
+        keep, reset = (None if m is None else ops.expand_dims(ops.transpose(m), -1) for m in (mask, call.reset))
         if self.go_backwards:
-            x, keep = ops.flip(x, 0), None if keep is None else ops.flip(keep, 0)
-        x, state = self.run(self.cell, x, initial_state, keep, call)
+            x, keep, reset = (None if each is None else ops.flip(each, 0) for each in (x, keep, reset))
+        x, state = self.run(self.cell, x, initial_state, keep, call._replace(reset=reset))
         return x[-1], ops.swapaxes(x, 0, 1), state
 
     def run(self, cell: Any, sequence: Tensor, state: Any, keep: Tensor | None, call: Call) -> tuple[Tensor, list]:
@@ -277,23 +289,13 @@ def hold(step: Callable, zero_output: bool) -> Callable:
         keep, x = x
         if zero_output:
             output, new = step(x, state, w)
-            return ops.where(keep, output, ops.zeros_like(output)), choose(keep, new, state)
+            return ops.where(keep, output, ops.zeros_like(output)), masks.choose(keep, new, state)
         last, before = state[0], state[1:]
         output, new = step(x, before, w)
         output = ops.where(keep, output, last)
-        return output, (output, *choose(keep, new, before))
+        return output, (output, *masks.choose(keep, new, before))
 
     return held
-
-
-def choose(keep: Tensor, new: tuple, old: tuple) -> tuple:
-    """Of each pair of states, the new where `keep` holds; keep: (batch, 1)."""
-
-    def select(new: Tensor, old: Tensor) -> Tensor:
-        shape = (-1,) + (1,) * (len(new.shape) - 1)
-        return ops.where(ops.reshape(keep, shape), new, old)
-
-    return tuple(map(select, new, old))
 
 
 def unrolled(step: Callable, slices: Any, state: tuple, weights: Weights, steps: int) -> tuple:

@@ -212,6 +212,7 @@ class Zoneout(Noise):
     """
 
     needs = frozenset({"state"})
+    slots = property(lambda self: self.cell.slots - {"projection"})  # it mixes old and new states
 
     def __init__(
         self,
@@ -221,11 +222,10 @@ class Zoneout(Noise):
         **kwargs: Any,
     ) -> None:
         super().__init__(cell, seed, **kwargs)
-        zoned = [name for name in self.states if name not in self.clocks]
-        rates = rate if isinstance(rate, dict) else dict.fromkeys(zoned, rate)
+        rates = rate if isinstance(rate, dict) else dict.fromkeys(self.carried, rate)
         for name in rates:
-            allowed = f"a rate, or rates by the states {', '.join(zoned)}"
-            require("rate", rate, allowed, name in zoned)
+            allowed = f"a rate, or rates by the states {', '.join(self.carried)}"
+            require("rate", rate, allowed, name in self.carried)
         self.rate = rate
         self.rates = [probability("rate", rates.get(name, 0.0)) for name in self.states]
 

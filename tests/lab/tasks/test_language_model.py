@@ -58,15 +58,16 @@ def test_dropout_acts_in_training_alone(field, corpus):
 
 
 def test_some_rows_begin_with_the_zero_state(corpus):
-    """All states of a row together, others anew at each call, none outside training."""
+    """All states of a row together, a matrix too, others anew at each call, none outside training."""
     random = np.random.default_rng(0)
-    states = [random.normal(size=(300, size)).astype("float32") for size in (3, 2)]
+    states = [random.normal(size=(300, *size)).astype("float32") for size in ((3,), (2,), (4, 5))]
     layer, drawn = tfcells.Restart(0.3, seed=1), []
     for _ in range(2):
         found = [np.array(state) for state in layer(states, training=True)]
         zero = np.all(found[0] == 0, axis=1)
         for new, old in zip(found, states, strict=True):
-            np.testing.assert_array_equal(new, np.where(zero[:, None], 0, old))
+            np.testing.assert_array_equal(new[zero], np.zeros_like(old[zero]))
+            np.testing.assert_array_equal(new[~zero], old[~zero])
         assert 0.2 < zero.mean() < 0.4
         drawn.append(zero)
     assert not np.array_equal(*drawn)

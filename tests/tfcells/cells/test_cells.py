@@ -136,6 +136,24 @@ def test_kernels_read_the_states_that_they_declare(case):
 
 
 @EVERY
+def test_a_projection_slot_is_a_first_state_of_any_width(case):
+    """A cell has the slot if, and only if, its step runs with a first state that is wider than the output."""
+    cell = case.cell(**case.arguments)
+    cell.project(7)
+    cell.build((None, FEATURES))
+    x, state, _ = data(case)
+    state = [tf.ones((BATCH, 7)), *(tf.constant(s, "float32") for s in state[1:])]
+    try:
+        (slices, along), w = prepared(cell, x.swapaxes(0, 1).astype("float32"))
+        slices, along = keras.tree.map_structure(lambda s: s[0], (slices, along))
+        cell.advance(slices, tuple(state), w.at(along))
+        ran = True
+    except (ValueError, tf.errors.InvalidArgumentError):
+        ran = False
+    assert ran == ("projection" in cell.slots)
+
+
+@EVERY
 def test_weights_are_in_the_documented_order(case):
     """Of a wrapper its own come first."""
     assert [w.name for w in case.build(FEATURES).weights] == list(case.weights.values())

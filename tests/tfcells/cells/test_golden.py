@@ -76,6 +76,19 @@ def lstm_asahi(w, shift=forget):
     return {"kernel": x, "recurrent_kernel": h, "bias": shift(reorder(w["linear/bias"], "igfo"))}
 
 
+def kvp_asahi(w):
+    parts = {
+        ("context_vector", "w_y"): "key",
+        ("context_vector", "w_h"): "query",
+        ("context_vector", "w"): "score",
+        ("weighted_output", "w_r"): "read",
+        ("weighted_output", "w_h"): "predict",
+    }
+    inner = "rnn_cell/custom_lstm_cell/"
+    found = lstm_asahi({name.removeprefix(inner): w[name] for name in w if name.startswith(inner)})
+    return found | {f"{ours}_kernel": w[f"attention/{scope}/{name}"] for (scope, name), ours in parts.items()}
+
+
 def lstm_asahi_ln(w):
     gain, shift = (stacked(w, f"layer_norm_{{}}/{name}", "ifjo") for name in ("gain", "shift"))
     return lstm_asahi(w, shift=tf.identity) | {"gain": gain, "shift": forget(shift)}
@@ -405,6 +418,13 @@ def sru_rescaled(units, meta):
     return cell("SRUCell")(units, meta | {"highway_bias": bias})
 
 
+def kvp(units, meta):
+    """units: of the prediction, one of the parts of the LSTM's output."""
+    mode = meta["mode"]
+    options = {"include_current": True, "partial_window": False, "dtype": "float64"}
+    return tfcells.KVPAttention(LSTM(units * len(mode), meta), meta["window"], mode, **options)
+
+
 LSTM, GRU = cell("LSTMCell"), cell("GRUCell")
 norm = functools.partial(cell, "LayerNormLSTMCell")
 hyper = functools.partial(cell, "HyperLSTMCell")
@@ -496,6 +516,7 @@ ROWS = [
     ("rhn_asahi_hsg_uncoupled", HSG(coupled=False), hsg("htc"), same),
     ("lstm_supercell", LSTM, plain(), swapped),
     ("lstm_asahi", LSTM, lstm_asahi, swapped),
+    *((f"kvp_asahi_{mode}_softmaxfixed", kvp, kvp_asahi, swapped) for mode in ("k", "kv", "kvp")),
     ("lstm_lamb", LSTM, lstm_lamb, swapped),
     ("hastept_lstm", LSTM, lstm_haste, same),
     ("lstm_supercell_ln", GATE_NORM, lstm_supercell_ln, swapped),

@@ -115,6 +115,25 @@ def test_masked(case, zeros):
 
 
 @EACH
+def test_reset(case):
+    """States that are the cell's first ones again, where a flag says so; a masked step has none."""
+    x, state, _ = data(case)
+    flags, found = np.random.default_rng(4).random(MASK.shape) < 0.4, []
+    assert (flags & MASK).any() and (flags & ~MASK).any()
+    for options in (PARALLEL, LOOP):
+        keras.utils.set_random_seed(3)
+        cell = tfcells.ResetOnFlag(case.cell(**case.arguments, dtype="float64"), dtype="float64")
+        layer = tfcells.RNN(cell, return_sequences=True, return_state=True, dtype="float64", **options)
+        layer.build(x.shape)
+        with tf.GradientTape() as tape:
+            values = layer(x, initial_state=state, mask=MASK, reset=flags)
+            loss = sum(tf.reduce_sum(a * b) for a, b in zip(values, cosines(values), strict=True))
+        weights = [w.value for w in layer.trainable_weights]
+        found.append([*values, *tape.gradient(loss, weights, unconnected_gradients="zero")])
+    near(*found, tolerance=1e-11)
+
+
+@EACH
 def test_unknown_lengths_and_fit(case):
     """One trace takes every length, and Keras trains the weights as step by step."""
     results = []
@@ -132,10 +151,11 @@ def test_unknown_lengths_and_fit(case):
     near(*results, tolerance=1e-5)
 
 
-NO_SLOT = {"Attention", "Multiplicative", "WeightDrop"}  # wrappers that a cell without recurrent kernels can't have
+NO_SLOT = {"FastSlow", "Hyper", "Multiplicative", "Projection", "WeightDrop"}  # a linear cell has not what they need
+AT_ONCE = {"Highway", "RecurrentDropout", "ResetOnFlag", "Residual", "TrainableInitialState", "VariationalDropout"}
 
 
-@pytest.mark.parametrize("name", sorted(WRAPPED.keys() - NO_SLOT))
+@pytest.mark.parametrize("name", sorted(WRAPPED.keys() - NO_SLOT - {"ResetOnFlag"}))
 def test_wrappers(name):
     """Those that need the step go step by step; the others are equal in both ways."""
     row = WRAPPED[name]
@@ -145,8 +165,8 @@ def test_wrappers(name):
         arguments = {k: v for k, v in row.arguments.items() if k != "state_rate"}
         return row.wrapper(tfcells.MinGRUCell(**{"units": 5} | row.units), **arguments)
 
-    if not make().takes_all_steps:
-        assert name in ("Zoneout", "Mogrifier", "Clip")
+    assert make().takes_all_steps == (name in AT_ONCE)
+    if name not in AT_ONCE:
         with pytest.raises(ValueError, match=f"{name} goes step by step"):
             tfcells.RNN(make(), parallel=True)
         return

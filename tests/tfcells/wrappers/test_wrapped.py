@@ -4,6 +4,8 @@ Its masks are the same in the oracle and in the layer; what drawn masks are like
 tests/tfcells/wrappers/test_regularized_cells.py to say.
 """
 
+import dataclasses
+import functools
 import json
 
 import keras
@@ -103,8 +105,10 @@ def test_mixed_precision(case):
     """Finite, and near the numbers of float32."""
     options = ENGINE if case in LSTM.values() else LOOP
     found, wanted = run(case, options, "mixed_bfloat16"), run(case, LOOP, "float32")
-    for a, b in zip(found, wanted, strict=True):
-        assert a.dtype == "bfloat16" and np.isfinite(a.astype("float32")).all()
+    cell = case.cell()
+    dtypes = ["float32" if name in cell.clocks else "bfloat16" for name in (None, *cell.states)]
+    for a, b, dtype in zip(found, wanted, dtypes, strict=True):
+        assert a.dtype == dtype and np.isfinite(a.astype("float32")).all()
         np.testing.assert_allclose(a.astype("float32"), b, rtol=0.05, atol=0.15)
 
 
@@ -112,6 +116,12 @@ def set_weights(layer, case):
     for variable, value in zip(layer.trainable_variables, data(case)[2].values(), strict=True):
         variable.assign(value)
     return layer
+
+
+def halved(given):
+    """What is given to the layer's call, for either half of a sequence."""
+    parts = {name: np.split(value, 2, 1) if name == "reset" else [value] * 2 for name, value in given.items()}
+    return [{name: part[half] for name, part in parts.items()} for half in (0, 1)]
 
 
 @EVERY
@@ -125,7 +135,7 @@ def test_two_halves_of_a_stateful_layer_are_one_sequence(case):
         set_weights(layer, case)
     for _ in range(2):
         half.reset_state()
-        halves = [half(part, **given) for part in np.split(x, 2, 1)]
+        halves = [half(part, **now) for part, now in zip(np.split(x, 2, 1), halved(given), strict=True)]
         near([np.concatenate(halves, 1)], [whole(x, **given)])
 
 
@@ -185,7 +195,7 @@ def test_a_wrapper_is_refused_where_a_slot_is_missing():
         for inner in [*INNER, BY_NAME["mingru"]]
         if row.wrapper.needs - inner.cell.slots
     ]
-    assert {row.name for row, _ in lacks} == {"RecurrentDropout", "WeightDrop", "Multiplicative"}
+    assert {row.name for row, _ in lacks} == {"RecurrentDropout", "WeightDrop", "Multiplicative", "Hyper", "Projection"}
     for row, inner in lacks:
         with pytest.raises(ValueError, match=f"has no .* slot, on which {row.name} acts"):
             row.make(inner.cell(**inner.arguments))
@@ -198,10 +208,11 @@ def test_a_kernel_slot_is_a_kernel_that_reads_a_state(row, inner):
     inner = BY_NAME[inner]
     if not row.wrapper.needs <= inner.cell.slots:
         return  # refused, see above
-    arguments = row.arguments | ({"state_rate": 0.0} if "state_rate" in row.arguments else {})
-    cell = row.wrapper(inner.cell(**inner.arguments | {"units": FEATURES}), **arguments)
+    arguments = {"state_rate": 0.0} if "state_rate" in row.arguments else {}
+    cell = row.make(inner.cell(**inner.arguments | {"units": FEATURES}), **arguments)
     cell.build((None, FEATURES))
-    w = cell.bind(tfcells.Call(STEPS, BATCH, FEATURES, memory=row.given.get("memory")))
+    given = {name: value for name, value in row.given.items() if name != "training"}
+    w = cell.bind(tfcells.Call(STEPS, BATCH, FEATURES, **given))
     reads = [leaf for leaf in w.leaves() if getattr(leaf, "reads", None)]
     assert bool(reads) == ("kernel" in cell.slots)
 
@@ -213,7 +224,319 @@ def test_state_dropout_around_a_mogrifier_of_a_cell_without_kernels():
     assert np.any(np.asarray(layer(x, training=True)) != layer(x))
 
 
+# Wrappers around wrappers.
+
+MEMORY = ("Attention", "LuongAttention")
+READING = ("VariationalDropout", "WeightDrop", "Multiplicative")  # what the attention's kernel reads, too
+AROUND = pytest.mark.parametrize("outside", WRAPPED)
+
+
+@pytest.mark.parametrize("outside", sorted(WRAPPED.keys() - {"Zoneout", "Clip"}))
+def test_output_dropout_inside_acts_on_the_output_of_the_cell(outside):
+    """And so do the other masks of VariationalDropout. Where the new state changes, so does what is dropped."""
+    case = WRAPPED[outside].around(WRAPPED["VariationalDropout"].around(BY_NAME["lstm"]))
+    near(run(case, LOOP), oracle(case))
+
+
+@AROUND
+@pytest.mark.parametrize("inside", [True, False], ids=["around", "inside"])
+def test_attention(outside, inside):
+    attention, row = WRAPPED["Attention"], WRAPPED[outside]
+    if inside and row.units == {"units": FEATURES}:  # as wide as the input
+        row = dataclasses.replace(row, units={"units": FEATURES + attention.arguments["memory_features"]})
+    outer, inner = (attention, row) if inside else (row, attention)
+    if not inside and outside in (*MEMORY, "Hyper"):
+        with pytest.raises(ValueError, match="cell: .*reads a memory"):
+            outer.around(inner.around(BY_NAME["lstm"])).cell()
+    elif outside not in (*MEMORY, *([] if inside else READING)):
+        case = outer.around(inner.around(BY_NAME["lstm"]))
+        near(run(case, LOOP), oracle(case))
+
+
+@AROUND
+def test_a_projection_around_a_wrapper(outside):
+    """Where the slot is said to be there: a first state of 3 in place of 5."""
+    inner = WRAPPED[outside].around(BY_NAME["lstm"])
+    if "projection" in inner.cell().slots:
+        case = WRAPPED["Projection"].around(inner)
+        near(run(case, LOOP), oracle(case))
+    else:
+        assert outside in (*MEMORY[1:], *NO_PROJECTION)
+        with pytest.raises(ValueError, match="has no projection slot, on which Projection acts"):
+            tfcells.Projection(inner.cell(), 3)
+
+
+NO_PROJECTION = ("Zoneout", "KVPAttention", "WindowAttention", "Residual", "Highway", "Projection", "FastSlow")
+
+
+def test_state_dropout_tells_the_states_of_two_cells_apart():
+    """The kernels of the slow cell read its own state, of another width, with a mask of its own."""
+    row = dataclasses.replace(WRAPPED["FastSlow"], arguments={"slow": WRAPPED["FastSlow"].arguments["slow"]})
+    cell = tfcells.VariationalDropout(row.make(tfcells.LSTMCell(5)), state_rate=0.3)
+    layer = tfcells.RNN(cell, return_sequences=True, dtype="float64", **LOOP)
+    layer.build((BATCH, None, FEATURES))
+    w = cell.bind(tfcells.Call(STEPS, BATCH, FEATURES, training=True))
+    assert {name: tuple(mask.shape) for name, mask in w.state_masks.items.items()} == {
+        "h": (BATCH, 5),
+        "slow_h": (BATCH, 4),
+    }
+    inside = tfcells.VariationalDropout(tfcells.GRUCell(4), state_rate=0.3)
+    inside = tfcells.RNN(tfcells.FastSlow(tfcells.LSTMCell(5), inside), return_sequences=True, dtype="float64", **LOOP)
+    inside.build((BATCH, None, FEATURES))
+    inside.set_weights(layer.get_weights())
+    x = data(BY_NAME["lstm"])[0]
+    near([inside(x)], [layer(x)])
+    assert np.abs(inside(x, training=True) - layer(x, training=True)).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["KVPAttention", "WindowAttention", "LuongAttention"])
+def test_one_state_of_a_name(name):
+    row = WRAPPED[name]
+    cell = (
+        row.make(row.make(tfcells.LSTMCell(18)))
+        if name not in MEMORY
+        else tfcells.WindowAttention(row.make(tfcells.LSTMCell(12)), 2)
+    )
+    with pytest.raises(ValueError, match=r"adds the state '\w+', and \w+Attention has one of that name"):
+        cell.build((None, FEATURES))
+
+
 # One wrapper at a time.
+
+
+def variant(name, settings, inner="lstm", **more):
+    """The row of a wrapper with other arguments, which its oracle knows as well."""
+    row = WRAPPED[name]
+    arguments = row.arguments | settings
+    return dataclasses.replace(row, arguments=arguments, settings=row.settings | settings | more).around(BY_NAME[inner])
+
+
+@pytest.mark.parametrize("mode", ["k", "kv", "kvp"])
+@pytest.mark.parametrize("include_current", [False, True], ids=["before", "current"])
+@pytest.mark.parametrize("partial_window", [False, True], ids=["full", "partial"])
+def test_modes_of_the_attention_of_key_value_and_prediction(mode, include_current, partial_window):
+    """From an empty window, as a layer begins, and from one of any number of outputs."""
+    case = variant("KVPAttention", {"mode": mode, "include_current": include_current, "partial_window": partial_window})
+    x, state, weights = data(case)
+    for filled in (0.0, 2.0, 3.0):
+        state = [*state[:-1], np.full((BATCH, 1), filled)]
+        near(pure(layer_of(case, **LOOP), x, state, weights.values()), case.roll(x, state, weights))
+    cell = layer_of(case, **LOOP).cell
+    assert [tuple(s.shape) for s in cell.get_initial_state(2)] == [
+        *[(2, 6)] * 2,
+        *[(2, 3, 6 // len(mode))] * 2,
+        (2, 1),
+    ]
+
+
+@pytest.mark.parametrize("include_current", [False, True])
+def test_attention_over_a_window_is_attention_over_the_sequence(include_current):
+    """The paper's equations for all steps at once, by the outputs of the cell alone."""
+    case = variant("KVPAttention", {"include_current": include_current, "partial_window": True})
+    layer = layer_of(case, **LOOP)
+    x, _, weights = data(case)
+    zeros = [np.zeros(s.shape) for s in layer.get_initial_state(BATCH)]
+    found = pure(layer, x, zeros, weights.values())[0]
+    h = BY_NAME["lstm"].roll(x, zeros[:2], {name: weights[name] for name in "WUb"})[0]
+    k, v, p = np.split(h, 3, -1)
+    for t in range(STEPS):
+        seen = slice(max(0, t - 3 + include_current), t + include_current)
+        e = np.tanh(k[:, seen] @ weights["WY"] + k[:, t, None] @ weights["Wh"]) @ weights["w"]
+        a = np.exp(e) / np.exp(e).sum(1, keepdims=True) if e.size else e
+        r = (a * v[:, seen]).sum(1)
+        near([found[:, t]], [np.tanh(r @ weights["Wr"] + p[:, t] @ weights["Wx"])])
+
+
+def test_dot_scores_are_general_ones_with_the_identity():
+    cells = [tfcells.LuongAttention(tfcells.GRUCell(5), 4, 5, score) for score in ("general", "dot")]
+    layers = [tfcells.RNN(cell, return_sequences=True, dtype="float64", **LOOP) for cell in cells]
+    x, memory = data(BY_NAME["lstm"])[0], np.random.default_rng(0).normal(size=(BATCH, 3, 5))
+    for layer in layers:
+        layer.build(x.shape)
+    general, dot = layers
+    general.set_weights([np.eye(5), *dot.get_weights()])
+    near([general(x, memory=memory)], [dot(x, memory=memory)])
+
+
+def hyper_lstm_cells(layer_norm):
+    """`HyperLSTMCell`, and `Hyper` of the same."""
+    if layer_norm:
+        inner = functools.partial(tfcells.LayerNormLSTMCell, norm="gate")
+    else:
+        inner = tfcells.LSTMCell
+    return tfcells.HyperLSTMCell(5, 4, 2, layer_norm=layer_norm), tfcells.Hyper(inner(5), inner(4), 2)
+
+
+def named(cell):
+    """Its weights by their names; those of a second cell after hyper_."""
+    found = {weight.name: weight for weight in cell.weights}
+    if isinstance(cell, tfcells.Hyper):
+        found = {w.name: w for w in cell.weights if w.name.startswith(("embedding", "scale"))}
+        found |= {w.name: w for w in cell.cell.weights} | {f"hyper_{w.name}": w for w in cell.hyper.weights}
+    return found
+
+
+@pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "norm"])
+def test_hyper_of_lstms_is_the_hyper_lstm(layer_norm, randomise):
+    """The same weights by name, the same numbers; started alike."""
+    x, found = data(BY_NAME["lstm"])[0], []
+    for cell in hyper_lstm_cells(layer_norm):
+        layer = tfcells.RNN(cell, return_sequences=True, return_state=True, dtype="float64", **LOOP)
+        layer.build(x.shape)
+        found.append((layer, named(cell)))
+    (one, ours), (two, theirs) = found
+    assert {name: tuple(w.shape) for name, w in ours.items()} == {name: tuple(w.shape) for name, w in theirs.items()}
+    for name in ("embedding_bias", "scale_kernel"):
+        np.testing.assert_array_equal(ours[name], theirs[name])
+    for name, start in theirs.items():
+        if name == "embedding_kernel":
+            assert not np.any(start[:, :16]) and 0.005 < np.std(start[:, 16:]) < 0.02
+    randomise(one)
+    for name, weight in ours.items():
+        theirs[name].assign(weight)
+    near(one(x), two(x))
+
+
+def test_hyper_needs_gates_of_its_units():
+    layer = tfcells.RNN(tfcells.Hyper(tfcells.Mogrifier(tfcells.LSTMCell(5)), tfcells.LSTMCell(4)))
+    with pytest.raises(ValueError, match="kernels of Mogrifier must have gates of 5 columns"):
+        layer(np.ones((2, 5, 3), "float32"))
+
+
+def test_a_new_highway_passes_the_input():
+    """As its gate says: s(-1) of the output, whatever the kernel does to an input of zeros."""
+    cell = tfcells.Highway(tfcells.GRUCell(3))
+    layer = tfcells.RNN(cell, **LOOP)
+    layer(np.ones((2, 5, 3), "float32"))
+    np.testing.assert_array_equal(cell.transform_shift, -np.ones(3))
+    assert np.any(cell.transform_kernel) and cell.transform_kernel.shape == (3, 3)
+
+
+def test_fast_cells_have_weights_of_their_own():
+    cell = tfcells.FastSlow(tfcells.LSTMCell(5, forget_bias=0.5), fast_cells=3)
+    assert type(cell.slow) is tfcells.LSTMCell and cell.slow.forget_bias == 0.5
+    cell.build((None, FEATURES))
+    kernels = [each.kernel for each in (cell.cell, *cell.rest)]
+    assert [kernel.shape[0] for kernel in kernels] == [FEATURES, 5, 0] and cell.slow.kernel.shape[0] == 5
+    recurrent = {np.asarray(each.recurrent_kernel).tobytes() for each in (cell.cell, cell.slow, *cell.rest)}
+    assert len(recurrent) == 4
+    assert len(cell.trainable_variables) == 12
+
+
+def test_an_lstmp_has_the_weights_of_its_paper():
+    """Sak et al. 1402.1128, section 2.2, without its cell outputs' own projection and peepholes."""
+    cell = tfcells.Projection(tfcells.LSTMCell(7), 2)
+    cell.build((None, FEATURES))
+    assert cell.count_params() == 7 * 4 * (FEATURES + 2 + 1) + 7 * 2
+    assert cell.states == ("h", "c") and cell.state_size == [2, 7] and cell.output_size == 2
+
+
+def test_a_cell_is_projected_before_it_is_built():
+    cell = tfcells.LSTMCell(5)
+    cell.build((None, FEATURES))
+    cell.built = True
+    with pytest.raises(ValueError, match="cell: LSTMCell must not be built"):
+        tfcells.Projection(cell, 3)
+
+
+# Flags.
+
+
+def flagged(cell, *flags, **options):
+    layer = tfcells.RNN(cell, return_sequences=True, return_state=True, dtype="float64", **LOOP | options)
+    layer.build((None, None, FEATURES))
+    return layer
+
+
+def test_a_flag_begins_a_sequence_anew(randomise):
+    """With a learned initial state, and a counter of steps: as two sequences."""
+    cell = tfcells.TrainableInitialState(tfcells.ClockworkRNNCell(4, periods=(1, 2)))
+    layer = randomise(flagged(tfcells.ResetOnFlag(cell)))
+    x = data(BY_NAME["lstm"])[0]
+    flags = np.zeros((BATCH, STEPS), bool)
+    whole = layer(x, reset=flags)
+    parts = layer(x[:, :3], reset=flags[:, :3]), layer(x[:, 3:], reset=flags[:, 3:])
+    flags[:, 3] = True
+    y, *state = layer(x, reset=flags)
+    near([y], [np.concatenate([part[0] for part in parts], 1)])
+    near(state, parts[1][1:])
+    assert np.abs(y - whole[0]).max() > 1e-3
+
+
+def test_the_gradient_of_a_learned_state_comes_from_each_flag(randomise):
+    layer = randomise(flagged(tfcells.ResetOnFlag(tfcells.TrainableInitialState(tfcells.GRUCell(4)))))
+    x, rows = tf.constant(data(BY_NAME["lstm"])[0]), layer.cell.cell.initial_h
+    flags = np.zeros((BATCH, STEPS), bool)
+    flags[:, 3] = True
+    with tf.GradientTape(persistent=True) as tape:
+        whole = tf.reduce_sum(tf.sin(layer(x, reset=flags)[0]))
+        parts = [tf.reduce_sum(tf.sin(layer(part, reset=flags[:, :3])[0])) for part in (x[:, :3], x[:, 3:])]
+    near(
+        [tape.gradient(whole, rows.value)], [tape.gradient(parts[0], rows.value) + tape.gradient(parts[1], rows.value)]
+    )
+
+
+def test_a_flag_under_a_mask_does_nothing(randomise):
+    layer = randomise(flagged(tfcells.ResetOnFlag(tfcells.GRUCell(4))))
+    x, flags = data(BY_NAME["lstm"])[0], ~MASK
+    for a, b in zip(layer(x, mask=MASK, reset=flags), layer(x, mask=MASK, reset=np.zeros_like(MASK)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_flags_go_backwards_with_their_steps(randomise):
+    cell = tfcells.ResetOnFlag(tfcells.GRUCell(4))
+    forwards, backwards = flagged(cell), flagged(cell, go_backwards=True)
+    randomise(forwards)
+    x, flags = data(BY_NAME["lstm"])[0], WRAPPED["ResetOnFlag"].given["reset"]
+    near(backwards(x, reset=flags), forwards(x[:, ::-1], reset=flags[:, ::-1]))
+
+
+def test_flags_in_a_stack(randomise):
+    """Each cell in ResetOnFlag reads them, and the one that is not goes on."""
+    cells = [tfcells.ResetOnFlag(tfcells.GRUCell(4)), tfcells.LSTMCell(3), tfcells.ResetOnFlag(tfcells.ElmanCell(2))]
+    layer = randomise(flagged(cells))
+    x, flags = data(BY_NAME["lstm"])[0], WRAPPED["ResetOnFlag"].given["reset"]
+    found = layer(x, reset=flags)[0]
+    y = x
+    for cell, own in zip(cells, (True, False, True), strict=True):
+        y = flagged(cell)(y, **({"reset": flags} if own else {}))[0]
+    near([found], [y])
+
+
+X = np.ones((BATCH, STEPS, FEATURES), "float32")
+
+
+@pytest.mark.parametrize(
+    "make,message",
+    [
+        (lambda: tfcells.RNN(tfcells.ResetOnFlag(tfcells.GRUCell(2)))(X), r"reset must have shape \(batch, steps\)"),
+        (lambda: tfcells.RNN(tfcells.GRUCell(2))(X, reset=MASK), "reset must be None without"),
+        (
+            lambda: tfcells.RNN(tfcells.ResetOnFlag(tfcells.GRUCell(2)))(X, reset=MASK[:, :3]),
+            r"reset must have shape \(batch, steps\) = \(4, 6\), got \(4, 3\)",
+        ),
+        (lambda: keras.layers.RNN(tfcells.ResetOnFlag(tfcells.GRUCell(2)))(X), "reset must be flags; run the cell in"),
+        (lambda: tfcells.Highway(tfcells.GRUCell(3), "1"), "transform_bias must be a finite number"),
+        (lambda: tfcells.RNN(tfcells.Highway(tfcells.GRUCell(4)))(X), "4 features are needed, got 3"),
+        (lambda: tfcells.Projection(tfcells.LSTMCell(3), 0), "projection_units must be a whole number above 0, got 0"),
+        (lambda: tfcells.FastSlow(tfcells.LSTMCell(3), fast_cells=1), "fast_cells must be .* above 1, got 1"),
+        (lambda: tfcells.FastSlow(tfcells.LSTMCell(3), "gru"), "slow must be a tfcells.Cell, got 'gru'"),
+        (lambda: tfcells.Hyper(tfcells.LSTMCell(3), 4), "hyper must be a tfcells.Cell, got 4"),
+        (lambda: tfcells.Hyper(tfcells.LSTMCell(3), embedding_units=0), "embedding_units must be"),
+        (lambda: tfcells.KVPAttention(tfcells.LSTMCell(5)), "mode='kvp' .* 5 units must be a multiple of 3"),
+        (lambda: tfcells.KVPAttention(tfcells.LSTMCell(6), 0), "window must be a whole number above 0, got 0"),
+        (lambda: tfcells.KVPAttention(tfcells.LSTMCell(6), mode="v"), "mode must be one of k, kv, kvp, got 'v'"),
+        (lambda: tfcells.KVPAttention(tfcells.LSTMCell(6), include_current=1), "include_current must be True or False"),
+        (lambda: tfcells.KVPAttention(tfcells.LSTMCell(6), partial_window=None), "partial_window must be True or"),
+        (lambda: tfcells.WindowAttention(tfcells.LSTMCell(6), 1.5), "window must be a whole number above 0, got 1.5"),
+        (lambda: tfcells.WindowAttention(tfcells.LSTMCell(6), 2, 0), "attention_units must be a whole number"),
+        (lambda: tfcells.LuongAttention(tfcells.LSTMCell(6), 2, 3, "cosine"), 'score must be "general" or "dot"'),
+        (lambda: tfcells.LuongAttention(tfcells.LSTMCell(6), 2, 3, "dot"), "memory_features must be 6 .*, got 3"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 def test_multiplicative_around_a_gru_carries_the_state_on():
