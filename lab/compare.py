@@ -13,7 +13,7 @@ from lab.streams import complain, deliver
 
 STYLES = ("-", "--", ":", "-.")
 MARKERS = "osD^vPX*<>p"
-LINE, PANEL = 0.17, 4.2  # inches: a line of the legend, the axes of a corpus
+LINE, PANEL = 0.19, 4.2  # inches: a line of the legend, the axes of a corpus
 Story = dict[str, Any]
 
 

@@ -7,7 +7,7 @@ def configure(precision: str = "float32") -> None:
     """Set what Keras reads from its file, and the precision of layers made from now on."""
     try:
         import keras
-    except ValueError as error:  # Keras's own check of that file
+    except (AttributeError, ValueError) as error:  # of Keras's reading that file
         raise InputError(f"keras.json: {error}") from error
     if keras.backend.backend() != "tensorflow":
         raise InputError(f"Keras's backend: must be tensorflow in this process, not {keras.backend.backend()}")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lab.checkpoints import Best, NotFinite, find_best
+from lab.configuration import configure
 from lab.fields import InputError
 from lab.memory import check_fits, enough_memory
 from lab.options import Settings, located, recall
@@ -44,6 +45,7 @@ def evaluate(options: argparse.Namespace, targets: Targets) -> dict[str, Any]:
     data = recipe.load(corpus, data_dir, known)
     if own:
         check_data(run, recipe, data)
+    configure()  # Keras and TensorFlow are imported from here on, where the input is known to be good
     with enough_memory(recipe):
         learner = learned(recipe, settings, known, best, *splits(recipe, data))
         valid, test = (mean_loss(learner, data, split) for split in ("valid", "test"))
@@ -69,7 +71,6 @@ def generate(options: argparse.Namespace, targets: Targets) -> str:
 
 def learned(recipe: Recipe[Any], settings: Settings, data: Any, best: Best, *batches: Batches) -> "AnyLearner":
     """A learner with a run's best weights, to predict such batches."""
-    # Keras and TensorFlow are imported from here on, where the input is known to be good.
     check_fits(recipe, data, *batches)
     from lab.learner import make_learner
 

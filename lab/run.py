@@ -175,7 +175,7 @@ def curve_axes(figure: Any, label: str, epochs: int, *place: Any) -> Any:
     margin = max(0.5, epochs / 20)
     limits = 1 - margin, epochs + margin
     axes = figure.add_subplot(*place, xlabel="epoch", ylabel=label, xlim=limits, yscale="log")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.yaxis.set_major_formatter(LogFormatter())
     axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
     return axes

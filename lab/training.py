@@ -14,6 +14,7 @@ import numpy as np
 
 from lab.budget import fitted
 from lab.checkpoints import NotFinite, best_weights, keep, keep_best, restore
+from lab.configuration import configure
 from lab.engines import check_numpy
 from lab.evaluation import check_data, mean_loss, splits
 from lab.fields import InputError
@@ -51,7 +52,7 @@ def train(
         if run:
             check_data(run, recipe, data, "--resume: ")
 
-        # Keras and TensorFlow are imported from here on, where the input is known to be good.
+        configure()  # Keras and TensorFlow are imported from here on, where the input is known to be good
         if options.budget:
             fit = fitted(recipe, data, options.budget)
             if run:

@@ -10,7 +10,6 @@ import pytest
 from lab import compare
 from lab.run import Run, curve_axes
 from recipes import TARGETS
-from tests.lab.tasks.test_tasks import SMALL
 from tests.tiny import RUN, call, result_of, write_corpus
 
 pytestmark = pytest.mark.slow
@@ -47,18 +46,6 @@ def test_two_runs(place, monkeypatch):
 
 def cells_of(line):
     return [cell.strip() for cell in line.strip("|").split("|")]
-
-
-def test_every_task_is_finished_when_it_is(place, monkeypatch, tmp_path):
-    """Its test score is the one of result.json, whatever a task calls it."""
-    monkeypatch.chdir(tmp_path)
-    for target, line in SMALL.items():
-        assert call(f"{target} {line} --epochs 1 --out {target}")[0] == 0
-        code, out, err = run(target, "--out", f"{target}.png")
-        assert code == 0, err
-        row = dict(zip(cells_of(out.splitlines()[0]), cells_of(out.splitlines()[2])))
-        assert row["test"] == f"{result_of(tmp_path / target)['test_loss']:.4g}"
-        assert (row["run"], row["corpus"]) == (target, result_of(tmp_path / target)["corpus"])
 
 
 def test_corpora_are_told_apart(place, monkeypatch):

@@ -18,10 +18,13 @@ from tests.lab.tasks.test_tasks import SMALL
 from tests.tiny import RUN, write_corpus
 
 ROOT = pathlib.Path(__file__).parents[2]
-STRANGE = [
-    {"floatx": "float64", "epsilon": 0.3, "backend": "jax", "image_data_format": "channels_first"},
-    {"floatx": "float16", "nnx_enabled": True, "unknown": 3},
-]
+STRANGE = {
+    "floatx": "float16",
+    "epsilon": 0.3,
+    "backend": "jax",
+    "image_data_format": "channels_first",
+    "nnx_enabled": True,
+}
 
 
 @pytest.fixture
@@ -69,26 +72,26 @@ def run(place, line, name, configuration):
     "line",
     [
         f"{RUN.replace('eager', 'graph')} --word_dropout 0.1 --restart 0.1 --zoneout 0.1 --tied true",
-        f"{RUN} --engine numpy --dropout 0",
         f"ocr {SMALL['ocr']} --epochs 1",
     ],
-    ids=["language model", "numpy", "ocr"],
+    ids=["language model", "ocr"],
 )
 def test_the_same_bits_under_any_file(tmp_path, line):
     write_corpus(tmp_path / "text")
-    for number, configuration in enumerate([{}, *STRANGE]):
-        done = run(tmp_path, line, f"run-{number}", configuration)
+    found = []
+    for name, configuration in {"plain": {}, "strange": STRANGE}.items():
+        done = run(tmp_path, line, name, configuration)
         assert done.returncode == 0, done.stderr
-    first, *others = (load(tmp_path / f"run-{number}" / "checkpoint.npz")[0] for number in range(3))
-    for other in others:
-        assert first.keys() == other.keys()
-        for key in first.keys() - {"step_seconds"}:
-            assert first[key].dtype == other[key].dtype
-            np.testing.assert_array_equal(first[key], other[key])
+        found.append(load(tmp_path / name / "checkpoint.npz")[0])
+    one, other = found
+    assert one.keys() == other.keys()
+    for key in one.keys() - {"step_seconds"}:
+        assert one[key].dtype == other[key].dtype
+        np.testing.assert_array_equal(one[key], other[key])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("configuration", [{"floatx": "float8"}, {"epsilon": 1}, {"image_data_format": "both"}])
+@pytest.mark.parametrize("configuration", [{"floatx": "float8"}, {"epsilon": 1}])
 def test_a_file_that_keras_refuses_is_named(tmp_path, configuration):
     write_corpus(tmp_path / "text")
     done = run(tmp_path, RUN, "new", configuration)
