@@ -114,13 +114,14 @@ def load_corpus(
     if level not in data.LEVELS:
         raise CorpusError(f"level {level!r}: neither 'word' nor 'char'")
     name, tokens = read(corpus, data_dir, level)
+    scored = [split for split in tokens if split != "train"]
     if vocabulary is None:
         counts = collections.Counter(tokens["train"])
-        if not counts.keys() >= {*tokens["validation"], *tokens["test"]}:
+        if not counts.keys() >= set().union(*(tokens[split] for split in scored)):
             counts.setdefault(data.UNK, 0)
         vocabulary = tuple(sorted(counts, key=lambda token: (-counts[token], token)))
     streams = {split: encode(part, vocabulary) for split, part in tokens.items()}
-    for split in ("validation", "test"):
+    for split in scored:
         check_known(f"corpus {name}", split, tokens[split], streams[split])
     folder = None if corpus in NAMES else os.path.abspath(os.path.expanduser(corpus))
     train, valid, test = streams.values()
@@ -187,7 +188,7 @@ def read_folder(folder: str, level: str) -> tuple[str, Tokens]:
         raise CorpusError(f"--corpus {str(folder)!r}: neither {', '.join(NAMES)} nor a folder")
     paths = data.find_files(path)
     if not paths:
-        raise CorpusError(f"{folder}: holds neither {', '.join(data.FILES.values())} nor ptb.*.txt")
+        raise CorpusError(f"--corpus {folder}: holds neither {', '.join(data.FILES.values())} nor ptb.*.txt")
     whole = ptb.read_cache(path)  # Penn Treebank's own files are read as Penn Treebank
     texts = whole or {split: data.to_lines(data.read_file(path), path) for split, path in paths.items()}
     name = path.resolve().name
@@ -227,16 +228,21 @@ def windows(tokens: np.ndarray, batch_size: int, steps: int) -> Batches:
     (batch_size, steps), in order. `.skip(k)` costs next to nothing. Raises CorpusError if the stream
     is too short for one window.
     """
+    count, row = count_windows(tokens, batch_size, steps), len(tokens) // batch_size
+    rows = np.reshape(tokens[: batch_size * row], (batch_size, row))
+    return in_order(*(columns(rows[:, k : k + count * steps], steps) for k in (0, 1)))
+
+
+def count_windows(tokens: np.ndarray, batch_size: int, steps: int) -> int:
+    """How many `windows` there are; CorpusError if the stream is too short for one."""
     check_positive(batch_size=batch_size, steps=steps)
-    row = len(tokens) // batch_size
-    count = (row - 1) // steps
+    count = (len(tokens) // batch_size - 1) // steps
     if count < 1:
         raise CorpusError(
             f"{len(tokens):,} tokens are too few for one window of batch_size {batch_size} and "
             f"steps {steps}: that takes {batch_size * (steps + 1):,}"
         )
-    rows = np.reshape(tokens[: batch_size * row], (batch_size, row))
-    return in_order(*(columns(rows[:, k : k + count * steps], steps) for k in (0, 1)))
+    return count
 
 
 def evaluation_windows(tokens: np.ndarray, batch_size: int, steps: int, first: int) -> Batches:

@@ -17,7 +17,15 @@ from lab.fields import Count, InputError, NonNegative, Positive, Rate
 from lab.recipe import Recipe
 from lab.run import Run, write_text
 from lab.task import Batches, Model, Tensor
-from lab.tasks.corpus import NAMES, Corpus, evaluation_windows, from_vocabulary, load_corpus, windows
+from lab.tasks.corpus import (
+    NAMES,
+    Corpus,
+    count_windows,
+    evaluation_windows,
+    from_vocabulary,
+    load_corpus,
+    windows,
+)
 from lab.tasks.generation import generate, written
 from lab.tasks.layers import carried, recurrent
 
@@ -194,7 +202,7 @@ class LanguageModel(Recipe[Corpus]):
         if like:
             return load_corpus(corpus, data_dir, self.level, like.vocabulary)
         data = load_corpus(corpus, data_dir, self.level)
-        steps = len(windows(data.train, self.batch_size, self.steps))  # raises if there is not one
+        steps = count_windows(data.train, self.batch_size, self.steps)
         if self.steps_per_epoch and self.steps_per_epoch > steps:
             raise InputError(f"steps_per_epoch={self.steps_per_epoch}: this text has only {steps} steps")
         return data

@@ -88,7 +88,8 @@ def test_evaluate_on_another_corpus_in_the_vocabulary_of_the_run(place):
         text = path.read_text()
         path.write_text(text.translate({ord(letter): "<unk>" for letter in "xyz"}))
     said = [json.loads(call(f"evaluate done --corpus {name}")[1]) for name in (place / "other", translated)]
-    assert said[0] | {"corpus": "translated"} == said[1]
+    assert said[0] | {"corpus": "translated", "folder": str(translated)} == said[1]
+    assert said[0]["test_unknown"] > 0.3
     assert said[0]["test_perplexity"] != result_of(place / "done")["test_perplexity"]
 
 
