@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from lab.configuration import configure
 from lab.fields import InputError
 from lab.memory import keep_memory
 from lab.numpy_learner import NumPyLearner
@@ -35,8 +36,8 @@ class Learner:
 
     def __init__(self, recipe: Recipe[Any], data: Any, seed: int, engine: str, precision: str) -> None:
         keep_memory()
+        configure(precision)
         keras.utils.set_random_seed(seed)
-        keras.config.set_dtype_policy(precision)
         self.recipe = recipe
         self.model = recipe.build(data)
         self.weights = self.model.trainable_variables

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfcells
+from lab.tasks.generation import written
 from tests.tiny import TINY, random_corpus
 
 pytestmark = pytest.mark.slow
@@ -110,5 +111,15 @@ def test_sample_has_as_many_words_as_asked(level, corpus):
     sample = small.sample(model, corpus, 30, seed=3)
     assert len(sample.split()) == 30
     assert "<eos>" not in sample and sample.endswith("\n")
-    assert level == "char" or "\n " not in sample
+    assert level == "char" or not sample.startswith(" ") and "\n " not in sample
     assert sample == small.sample(model, corpus, 30, seed=3) != small.sample(model, corpus, 30, 4)
+
+
+def test_written_characters_keep_their_indentation(corpus):
+    corpus = dataclasses.replace(corpus, level="char", vocabulary=("<eos>", *" :abc"))
+    prompt = corpus.encode("  a:\n    b ")
+    tokens = iter(["c", "<eos>", " ", " ", "a", " ", "b"])
+    assert written(tokens, 4, corpus, prompt, "") == "  a:\n    b c\n  a b\n"
+    words = dataclasses.replace(corpus, level="word")
+    tokens = iter(["<eos>", "c", "a", "<eos>", "b"])
+    assert written(tokens, 4, words, words.encode("a b"), " ") == "a b\nc a\nb\n"
