@@ -65,13 +65,15 @@ class Cell(Configured, keras.layers.Layer):
 
     states: the names of the state tensors, by custom the output's first.
     slots: where wrappers can act: "kernel" (a `Kernel` that reads a state), "update" (`step` calls
-        w.update), "state" (every cell has it).
+        w.update), "state" (the output is a new state, or depends on none).
     clocks: the names of states that count the steps; wrappers leave them alone.
+    timed: whether the first column of the input is a time, which wrappers leave alone.
     attends: whether a memory must be given to the layer that runs the cell.
     """
 
     states: tuple[str, ...] = ("h",)
     clocks: frozenset[str] = frozenset()
+    timed = False
     attends = False
     slots: frozenset[str] = frozenset({"state"})
     units: int
@@ -379,3 +381,30 @@ class GatedCell(KernelCell):
     def __init__(self, units: int, recurrent_activation: Any = "sigmoid", **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.recurrent_activation = keras.activations.get(recurrent_activation)
+
+
+class PassingCell(GatedCell):
+    """A `GatedCell` that also uses its input as it is, which must then be as wide as its units.
+
+    project: whether that input is multiplied by `projection_kernel` first. None: only if the widths differ.
+    """
+
+    def __init__(self, units: int, project: bool | None = None, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.project = project if project is None else flag("project", project)
+
+    def add_projection(self, features: int, bias: bool = False) -> None:
+        """Declare the projection, if there is to be one. Raises ValueError if it is needed and not allowed."""
+        if self.project or (self.project is None and features != self.units):
+            self.add_kernel((features, self.units), "projection_kernel")
+            if bias:
+                self.add_bias((self.units,), "projection_bias", then=identity)
+        elif features != self.units:
+            widths = f"{features} features are not as many as {self.units} units"
+            raise ValueError(f"project must be True or None where {widths}, got False")
+
+    def passed(self, x: Tensor, w: Weights) -> Any:
+        """The input, as wide as the units."""
+        kernel, bias = w.get("projection_kernel"), w.get("projection_bias")
+        x = x if kernel is None else kernel(x)
+        return x if bias is None else x + bias

@@ -35,6 +35,7 @@ class Wrapper(Cell):
 
     states = property(lambda self: self.cell.states)
     clocks = property(lambda self: self.cell.clocks)
+    timed = property(lambda self: self.cell.timed)
     attends = property(lambda self: self.cell.attends)
     slots = property(lambda self: self.cell.slots)
     units = property(lambda self: self.cell.units)

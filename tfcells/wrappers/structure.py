@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tfcells.contract.cell import Cell
 from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Weights
 from tfcells.contract.wrapper import Wrapper
@@ -13,7 +14,7 @@ class Residual(Wrapper):
     The input must be as wide as the output. The output is no state any more, so that there is no "state" slot:
     put Residual around `Zoneout`. Source: He et al., 1512.03385; along depth in stacks, Wu et al., 1609.08144.
 
-    Raises a ValueError if the widths differ.
+    Raises a ValueError if the widths differ, or if there is a time among the input.
 
     >>> cell = tfcells.Residual(tfcells.GRUCell(3))
     >>> keras.ops.shape(tfcells.RNN(cell)(keras.ops.ones((2, 5, 3))))
@@ -21,6 +22,11 @@ class Residual(Wrapper):
     """
 
     slots = property(lambda self: self.cell.slots - {"state"})
+
+    def __init__(self, cell: Cell | dict, **kwargs: Any) -> None:
+        super().__init__(cell, **kwargs)
+        if self.timed:
+            raise ValueError(f"cell: Residual would add the time that {type(self.cell).__name__} reads to its output")
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         super().build(input_shape)
