@@ -14,13 +14,26 @@ import inspect
 import keras
 
 import tfcells
-from tests.cases import gru, highway, hyper, lstm, memory, minimal, simple, wrappers
+from tests.cases import (
+    fast,
+    gated,
+    gru,
+    highway,
+    hyper,
+    irregular,
+    lstm,
+    memory,
+    minimal,
+    searched,
+    simple,
+    wrappers,
+)
 from tests.cases.row import Case
 from tests.cases.values import BAD, OTHER  # noqa: F401 (tests read both here)
 from tfcells.contract.linear import multiplied
 from tfcells.contract.wrapper import Inlined
 
-FAMILIES = simple, lstm, gru, hyper, highway, minimal, memory, wrappers
+FAMILIES = simple, lstm, gru, hyper, highway, gated, minimal, fast, searched, irregular, memory, wrappers
 CASES = [Case(*row) for family in FAMILIES for row in family.rows()]
 WRAPPED = {row.name: row for row in wrappers.wrappers()}
 

@@ -205,6 +205,34 @@ def test_state_dropout_around_a_mogrifier_of_a_cell_without_kernels():
 # One wrapper at a time.
 
 
+def test_a_time_takes_no_part_in_a_mogrifier():
+    """Its rounds are those of the features alone, and the cell reads the time as it is."""
+    inner = BY_NAME["cfc-timed"]
+    cell = tfcells.Mogrifier(inner.cell(**inner.arguments), rounds=3, round_biases=True)
+    cell.build((None, FEATURES))
+    cell.built = True
+    assert cell.mogrifier_kernel_0.shape == (5, FEATURES - 1)
+
+    def oracle(x, h, **weights):
+        def read(features, h, **rest):
+            return inner.oracle(np.concatenate([x[:, :1], features], -1), h, timed=True, **rest)
+
+        return oracles.mogrifier(x[:, 1:], h, inner=read, **weights)
+
+    case = Case("", lambda dtype=None: cell, {}, oracle, oracles.rounds(3, biases=True) | inner.weights)
+    rng = np.random.default_rng(2)
+    x, h = np.abs(rng.normal(size=(BATCH, FEATURES))), rng.normal(size=(BATCH, 5))
+    weights = case.draw(cell, lambda shape: rng.normal(size=shape))
+    cell.set_weights([*weights.values()])
+    np.testing.assert_allclose(cell(x, [h])[0], oracle(x, h, **weights)[0], atol=1e-5)
+
+
+def test_a_residual_connection_refuses_a_time():
+    with pytest.raises(ValueError, match="cell: Residual would add the time that TimeLSTMCell reads"):
+        tfcells.Residual(tfcells.TimeLSTMCell(3, timed=True))
+    tfcells.Residual(tfcells.TimeLSTMCell(3))
+
+
 def test_multiplicative_around_a_gru_carries_the_state_on():
     case = ROWS["Multiplicative-gru-after"]
     x, state, weights = data(case)
