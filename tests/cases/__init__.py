@@ -18,13 +18,17 @@ import tfcells
 from tests.cases import (
     channelwise,
     dynamical,
+    fast,
+    gated,
     gru,
     highway,
     hyper,
+    irregular,
     linear,
     lstm,
     memory,
     minimal,
+    searched,
     simple,
     wrappers,
     xlstm,
@@ -34,7 +38,8 @@ from tests.cases.values import BAD, OTHER
 from tfcells.contract.linear import multiplied
 from tfcells.contract.wrapper import Inlined
 
-FAMILIES = simple, lstm, gru, hyper, highway, minimal, memory, dynamical, channelwise, linear, xlstm, wrappers
+FAMILIES = simple, lstm, gru, hyper, highway, gated, minimal, fast, searched, irregular
+FAMILIES += memory, dynamical, channelwise, linear, xlstm, wrappers
 CASES = [Case(*row) for family in FAMILIES for row in family.rows()]
 WRAPPED = {row.name: row for row in wrappers.wrappers()}
 

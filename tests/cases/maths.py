@@ -70,6 +70,11 @@ def blocks(gates, *matrices):
     return zip(gates, *(columns(matrix, len(gates)) for matrix in matrices), strict=True)
 
 
+def sums(gates, x, h, W, U, b):
+    """x W + h U + b, gate by gate."""
+    return {y: x @ W_y + h @ U_y + b_y for y, W_y, U_y, b_y in blocks(gates, W, U, b)}
+
+
 def norm(a, gain, shift, epsilon):
     """Layer normalization with the biased variance (Ba, Kiros & Hinton 2016, equations 3 and 4)."""
     mu = a.sum(-1, keepdims=True) / a.shape[-1]
@@ -77,7 +82,9 @@ def norm(a, gain, shift, epsilon):
     return gain * (a - mu) / sigma + shift
 
 
-def memory(a, c, read=identity, update=identity):
-    """h' and c' of an LSTM (Gers et al. 2000) from its gates before they are squashed."""
-    c = s(a["f"]) * c + s(a["i"]) * update(tanh(a["g"]))
+def memory(a, c, read=identity, update=identity, capped=False):
+    """h' and c' of an LSTM (Gers et al. 2000) from its gates before they are squashed; i may be missing."""
+    i = s(a["i"]) if "i" in a else 1 - s(a["f"])
+    i = np.minimum(i, 1 - s(a["f"])) if capped else i
+    c = s(a["f"]) * c + i * update(tanh(a["g"]))
     return s(a["o"]) * tanh(read(c)), c

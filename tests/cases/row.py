@@ -19,6 +19,7 @@ class Case:
 
     given: further arguments of the layer's call. start: the states that a cell has of its weights, if
     it is not to be given any, from the batch size and these. valid: what drawn states become, if not all can occur.
+    within: by letter, functions that bring a random weight to where the cell makes sense.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Case:
     given: dict = dataclasses.field(default_factory=dict)
     start: Callable | None = None
     valid: Callable | None = None
+    within: dict = dataclasses.field(default_factory=dict)
 
     def build(self, features, **more):
         """The cell, built for inputs of that width."""
@@ -37,6 +39,11 @@ class Case:
         cell.build((None, features))
         cell.built = True
         return cell
+
+    def draw(self, cell, draw):
+        """Random weights of the built cell by the oracle's letters. draw: a function of the shape."""
+        pairs = zip(self.weights, cell.weights, strict=True)
+        return {letter: self.within.get(letter, np.asarray)(draw(weight.shape)) for letter, weight in pairs}
 
     def roll(self, x, state, weights, mask=None, **settings):
         """The oracle along (batch, steps, features): all outputs and the final states.

@@ -69,6 +69,7 @@ class Cell(Configured, keras.layers.Layer):
     slots: where wrappers can act: "kernel" (a `Kernel` that reads a state), "update" (`step` calls
         w.update), "state" (the output is one, and new and old ones can be mixed), "projection" (kernels alone read the
         first state, so that it may have another width than the output).
+    timed: whether the first column of the input is a time, which wrappers leave alone.
     clocks: the names of states that count the steps. records: of those that hold what earlier steps gave.
         Wrappers leave both alone.
     attends, reset_by_flag: whether a memory, or flags, must be given to the layer that runs the cell.
@@ -80,6 +81,7 @@ class Cell(Configured, keras.layers.Layer):
     states: tuple[str, ...] = ("h",)
     clocks: frozenset[str] = frozenset()
     records: frozenset[str] = frozenset()
+    timed = False
     attends = False
     linear = False
     reset_by_flag = False
@@ -230,7 +232,7 @@ class Cell(Configured, keras.layers.Layer):
         """The names of the states that wrappers may change."""
         return [name for name in self.states if name not in self.clocks | self.records]
 
-    def project(self, width: int) -> None:
+    def narrow(self, width: int) -> None:
         """Have the kernels read a first state of that width: `Projection` makes it of the output."""
         if self.built and self.projected != width:
             raise ValueError(f"cell: {type(self).__name__} must not be built before it is in a Projection")
@@ -243,7 +245,7 @@ class Cell(Configured, keras.layers.Layer):
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Build as before saving. Keras does so before the cell is given to its wrapper."""
         if config.get("projected"):
-            self.project(config["projected"])
+            self.narrow(config["projected"])
         super().build_from_config({name: value for name, value in config.items() if name != "projected"})
 
     def get_initial_state(self, batch_size: Any = None) -> list[Tensor]:
@@ -425,3 +427,30 @@ class GatedCell(KernelCell):
     def __init__(self, units: int, recurrent_activation: Any = "sigmoid", **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.recurrent_activation = keras.activations.get(recurrent_activation)
+
+
+class PassingCell(GatedCell):
+    """A `GatedCell` that also uses its input as it is, which must then be as wide as its units.
+
+    project: whether that input is multiplied by `projection_kernel` first. None: only if the widths differ.
+    """
+
+    def __init__(self, units: int, project: bool | None = None, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.project = project if project is None else flag("project", project)
+
+    def add_projection(self, features: int, bias: bool = False) -> None:
+        """Declare the projection, if there is to be one. Raises ValueError if it is needed and not allowed."""
+        if self.project or (self.project is None and features != self.units):
+            self.add_kernel((features, self.units), "projection_kernel")
+            if bias:
+                self.add_bias((self.units,), "projection_bias", then=identity)
+        elif features != self.units:
+            widths = f"{features} features are not as many as {self.units} units"
+            raise ValueError(f"project must be True or None where {widths}, got False")
+
+    def passed(self, x: Tensor, w: Weights) -> Any:
+        """The input, as wide as the units."""
+        kernel, bias = w.get("projection_kernel"), w.get("projection_bias")
+        x = x if kernel is None else kernel(x)
+        return x if bias is None else x + bias

@@ -38,6 +38,7 @@ class Wrapper(Cell):
     states = property(lambda self: (*self.cell.states, *self.own_states))
     clocks = property(lambda self: self.cell.clocks)
     records = property(lambda self: self.cell.records)
+    timed = property(lambda self: self.cell.timed)
     attends = property(lambda self: self.cell.attends)
     reset_by_flag = property(lambda self: self.cell.reset_by_flag)
     projected = property(lambda self: self.cell.projected)
@@ -65,8 +66,8 @@ class Wrapper(Cell):
         count = len(self.cell.states)
         return state[:count], state[count:]
 
-    def project(self, width: int) -> None:
-        self.cell.project(width)
+    def narrow(self, width: int) -> None:
+        self.cell.narrow(width)
 
     def get_initial_state(self, batch_size: Any = None) -> list[Tensor]:
         return [*self.cell.get_initial_state(batch_size), *self.zeros(batch_size, self.own_states)]

@@ -61,6 +61,11 @@ class RNN(Configured, keras.layers.RNN):
         self.supports_masking = True
         cells = unstacked(self.cell)
         self.runs_cells = all(isinstance(each, Cell) for each in cells)
+        for each in cells[1:]:
+            if getattr(each, "timed", False):
+                raise ValueError(
+                    f"cell: a timed {type(each).__name__} must be the first of a stack, which is given times"
+                )
         if not isinstance(remat, bool) or (remat and not self.compiles):
             allowed = "True or False, and False where no loop is compiled: for jit_compile=False"
             allowed += ", unroll=True, cells that are not tfcells', backends besides TensorFlow"

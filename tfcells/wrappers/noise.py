@@ -29,9 +29,9 @@ class Noise(Wrapper):
 class VariationalDropout(Noise):
     r"""Dropout with one mask for a whole sequence, drawn for each sample.
 
-    input_rate: on the inputs.  state_rate: on what the kernels read of each state; the carry is
-    untouched.  output_rate: on the outputs, and not on the state.  Kept values are scaled by
-    1 / (1 - rate); nothing is dropped outside training.
+    input_rate: on the inputs, but for a time among them.  state_rate: on what the kernels read of each
+    state; the carry is untouched.  output_rate: on the outputs, and not on the state.  Kept values are
+    scaled by 1 / (1 - rate); nothing is dropped outside training.
     per_gate=False: one mask a state, shared over gates and depths ("tied").
     per_gate=True: every gate of every kernel that reads a state has a mask of its own ("untied").
     Source: Gal & Ghahramani, 1512.05287, whose untied form has a mask of the inputs for each gate, too;
@@ -73,7 +73,9 @@ class VariationalDropout(Noise):
     def bind(self, call: Call) -> Weights:
         noise: dict[str, Any] = {}
         if call.training and self.input_rate:
-            noise["input_mask"] = self.mask(self.input_rate, call.batch, call.features)
+            mask = self.mask(self.input_rate, call.batch, call.features)
+            time = ops.ones_like(mask[:, :1])
+            noise["input_mask"] = ops.concatenate([time, mask[:, 1:]], axis=-1) if self.timed else mask
         w = super().bind(call)
         if call.training and self.state_rate and self.per_gate:
             w = w.including(cell=w.cell.map_kernels(by_gate))

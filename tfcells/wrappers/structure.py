@@ -13,7 +13,10 @@ from tfcells.contract.wrapper import OutputWrapper, Pair, Wrapper, build_once
 
 
 def as_wide(wrapper: Wrapper, features: int) -> None:
-    """Raise ValueError unless the input is as wide as the output."""
+    """Raise ValueError unless the input is as wide as the output, and has no time in it."""
+    if wrapper.timed:
+        name = type(wrapper.innermost).__name__
+        raise ValueError(f"cell: {type(wrapper).__name__} would add the time that {name} reads to its output")
     if features != wrapper.output_size:
         raise ValueError(
             f"sequences: {type(wrapper).__name__} adds the input to the output, so that {wrapper.output_size} "
@@ -27,7 +30,7 @@ class Residual(OutputWrapper):
     The input must be as wide as the output. The output is no state any more, so that there is no "state" slot:
     put Residual around `Zoneout`. Source: He et al., 1512.03385; along depth in stacks, Wu et al., 1609.08144.
 
-    Raises a ValueError if the widths differ.
+    Raises a ValueError if the widths differ, or if there is a time among the input.
 
     >>> cell = tfcells.Residual(tfcells.GRUCell(3))
     >>> keras.ops.shape(tfcells.RNN(cell)(keras.ops.ones((2, 5, 3))))
@@ -105,7 +108,7 @@ class Projection(Wrapper):
     def __init__(self, cell: Cell | dict, projection_units: int, **kwargs: Any) -> None:
         super().__init__(cell, **kwargs)
         self.projection_units = positive("projection_units", projection_units)
-        self.cell.project(self.projection_units)
+        self.cell.narrow(self.projection_units)
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         super().build(input_shape)

@@ -95,8 +95,9 @@ def lstm_asahi_ln(w):
 
 
 def lstm_lamb(w):
-    x, h = rows(reorder(w["tiled_linear/W"], "gofi"))
-    return {"kernel": x, "recurrent_kernel": h, "bias": stacked(w, "tiled_linear/B_{}", "ifjo")}
+    theirs, ours = ("gofi", "ifgo") if "tiled_linear/B_i" in w else ("gof", "fgo")
+    x, h = rows(reorder(w["tiled_linear/W"], theirs, ours), len(ours))
+    return {"kernel": x, "recurrent_kernel": h, "bias": stacked(w, "tiled_linear/B_{}", ours.replace("g", "j"))}
 
 
 def lstm_lamb_ln(w):
@@ -252,6 +253,106 @@ def torchrecurrent(w):
         "recurrent_kernel": tf.transpose(w["weight_hh"]),
         "bias": w["bias_ih"] + w["bias_hh"],
     }
+
+
+def torch(theirs, ours, recurrent="", ours_recurrent=""):
+    """The same with other blocks; those of the recurrent weights and their bias may be fewer."""
+    recurrent, ours_recurrent = recurrent or theirs, ours_recurrent or ours
+
+    def weights(w):
+        given = dict(zip(recurrent, tf.split(w["bias_hh"], len(recurrent)), strict=True))
+        added = [given.get(gate, tf.zeros_like(given[recurrent[0]])) for gate in ours]
+        return {
+            "kernel": reorder(tf.transpose(w["weight_ih"]), theirs, ours),
+            "recurrent_kernel": reorder(tf.transpose(w["weight_hh"]), recurrent, ours_recurrent),
+            "bias": reorder(w["bias_ih"], theirs, ours) + tf.concat(added, 0),
+        }
+
+    return weights
+
+
+def janet_torchrecurrent(w):
+    return torchrecurrent(w) | {"gate_offset": w["beta"][None]}
+
+
+def minimalrnn_torchrecurrent(w):
+    matrices = {"kernel": "weight_ih", "recurrent_kernel": "weight_hh", "latent_kernel": "weight_mm"}
+    found = {ours: tf.transpose(w[theirs]) for ours, theirs in matrices.items()}
+    return found | {"input_bias": w["bias_ih"], "bias": w["bias_hh"]}
+
+
+def ran_torchrecurrent(w):
+    """Its blocks are g, i, f, where there is a g."""
+    found = torchrecurrent(w)
+    return found | {"kernel": reorder(found["kernel"], "gif", "ifg")}
+
+
+def atr_torchrecurrent(w):
+    return torchrecurrent(w) | {"bias": tf.stack([w["bias_ih"], w["bias_hh"]])}
+
+
+def mut1_torchrecurrent(w):
+    """Blocks z, r and that of tanh(x); of the recurrent weights r, g."""
+    kernel, (b_z, b_r, p), (b_rh, b_g) = (
+        tf.transpose(w["weight_ih"]),
+        tf.split(w["bias_ih"], 3),
+        tf.split(w["bias_hh"], 2),
+    )
+    units = p.shape[0]
+    return {
+        "kernel": kernel[:, : 2 * units],
+        "projection_kernel": kernel[:, 2 * units :],
+        "projection_bias": p,
+        "recurrent_kernel": tf.transpose(w["weight_hh"]),
+        "bias": tf.concat([b_z, b_r + b_rh, b_g], 0),
+    }
+
+
+def mut2_torchrecurrent(w):
+    found = torchrecurrent(w)
+    z, r, g = tf.split(found["kernel"], 3, -1)
+    return found | {"kernel": tf.concat([z, g], -1), "projection_kernel": r}
+
+
+def brc_torchrecurrent(w):
+    found = torch("acg", "acg", "ac", "ac")(w | {"weight_hh": tf.transpose(w["weight_hh"][None])})
+    return {"recurrent_vector" if name[0] == "r" else name: tf.squeeze(a) for name, a in found.items()}
+
+
+def fastrnn_torchrecurrent(w):
+    return torchrecurrent(w) | {"alpha": w["alpha"], "beta": w["beta"]}
+
+
+def fastgrnn_torchrecurrent(w):
+    found = torchrecurrent(w)
+    return found | {"bias": tf.stack(tf.split(found["bias"], 2)), "zeta": w["zeta"], "nu": w["nu"]}
+
+
+def edgeml(w):
+    theirs = {"kernel": "W", "recurrent_kernel": "U"}
+    theirs |= {f"{name}_{part}": f"{letter}{i}" for name, letter in theirs.items() for part, i in SIDES.items()}
+    found = {ours: w[name] for ours, name in theirs.items() if name in w}
+    found |= {name: tf.reshape(w[name], (1,)) for name in ("alpha", "beta", "zeta", "nu") if name in w}
+    biases = tf.concat([w[name] for name in ("bias_gate", "bias_update") if name in w], 0)
+    return found | {"bias": biases if "bias_gate" in w else biases[0]}
+
+
+SIDES = {"right": 1, "left": 2}
+
+
+def nas_tfa(w):
+    return {"projection_kernel" if name == "projection_weights" else name: a for name, a in w.items()}
+
+
+def nas(units, meta):
+    """Where there is a projection, it gives the size of what is put out."""
+    own, projection = meta["shapes"]["recurrent_kernel"][1] // 8, int(meta["projection"]) or None
+    return tfcells.NASCell(own, projection, use_bias=bool(meta["use_bias"]), dtype="float64")
+
+
+def fastgrnn(units, meta):
+    ranks = (meta["shapes"].get(name, [None, None])[1] for name in ("W1", "U1"))
+    return tfcells.FastGRNNCell(units, *ranks, dtype="float64")
 
 
 def multiplicative_torchrecurrent(w):
@@ -471,6 +572,32 @@ DROPPED = [
 ROWS = [
     *ZONED,
     *DROPPED,
+    ("ugrnn_torchrecurrent", cell("UGRNNCell"), torch("cg", "gc"), same),
+    ("janet_torchrecurrent", cell("JANETCell", train_beta=True), janet_torchrecurrent, same),
+    ("minimalrnn_torchrecurrent", cell("MinimalRNNCell"), minimalrnn_torchrecurrent, same),
+    ("intersectionrnn_torchrecurrent", cell("IntersectionRNNCell", project=False), torch("ycpq", "pqyc"), same),
+    ("cfn_torchrecurrent", cell("CFNCell"), torch("fig", "fig", "fi", "fi"), same),
+    ("ran_torchrecurrent", cell("RANCell"), ran_torchrecurrent, same),
+    ("atr_torchrecurrent", cell("ATRCell"), atr_torchrecurrent, same),
+    ("mut1_torchrecurrent", cell("MUT1Cell", project=True), mut1_torchrecurrent, same),
+    ("mut2_torchrecurrent", cell("MUT2Cell", project=True), mut2_torchrecurrent, same),
+    ("mut3_torchrecurrent", cell("MUT3Cell"), torchrecurrent, same),
+    ("ligru_torchrecurrent", cell("LiGRUCell"), torchrecurrent, same),
+    ("lightru_torchrecurrent", cell("LightRUCell"), torch("gf", "fg", "f", "f"), same),
+    ("star_torchrecurrent", cell("STARCell"), torch("zk", "kz", "k", "k"), same),
+    ("fastrnn_torchrecurrent", cell("FastRNNCell"), fastrnn_torchrecurrent, same),
+    ("fastrnn_edgeml", cell("FastRNNCell"), edgeml, same),
+    ("fastgrnn_edgeml", fastgrnn, edgeml, same),
+    ("fastgrnn_edgeml_lowrank", fastgrnn, edgeml, same),
+    ("fastgrnn_sigmoid_torchrecurrent", fastgrnn, fastgrnn_torchrecurrent, same),
+    ("brc_torchrecurrent", cell("BRCCell"), brc_torchrecurrent, same),
+    ("nbrc_torchrecurrent", cell("NBRCCell"), torch("acg", "acg", "ac", "ac"), same),
+    ("originallstm_torchrecurrent", cell("OriginalLSTMCell", doubled=False), torchrecurrent, same),
+    *((f"nas_tfa{kind}", nas, nas_tfa, swapped) for kind in ("", "_nobias", "_proj", "_proj_nobias")),
+    ("lstm_lamb_cap", cell("LSTMCell", input_gate="capped"), lstm_lamb, swapped),
+    ("lstm_lamb_tied", cell("LSTMCell", input_gate="coupled"), lstm_lamb, swapped),
+    ("mogrifier_lamb_r5_cap", MOGRIFIER(input_gate="capped"), mogrifier_lamb, swapped),
+    ("mogrifier_lamb_r5_tied", MOGRIFIER(input_gate="coupled"), mogrifier_lamb, swapped),
     (
         "simplernn_layernorm_tfa",
         cell("LayerNormElmanCell", epsilon=1e-5),
@@ -479,8 +606,8 @@ ROWS = [
     ),
     ("mgu_torchrecurrent", cell("MGUCell"), torchrecurrent, same),
     ("mingru_keras", cell("MinGRUCell"), min_gru_keras, same),
-    ("mogrifier_lamb_r5", MOGRIFIER, mogrifier_lamb, swapped),
-    ("mogrifier_lamb_r4_rank2", MOGRIFIER, mogrifier_lamb, swapped),
+    ("mogrifier_lamb_r5", MOGRIFIER(), mogrifier_lamb, swapped),
+    ("mogrifier_lamb_r4_rank2", MOGRIFIER(), mogrifier_lamb, swapped),
     ("multiplicativelstm_torchrecurrent", MULTIPLICATIVE, multiplicative_torchrecurrent, same),
     ("hastept_indrnn", IND_RNN, ind_rnn_haste, same),
     ("indrnn_torchrecurrent", IND_RNN, ind_rnn_torchrecurrent, same),
@@ -537,6 +664,11 @@ ROWS = [
     ("rhn_lamb_untied", UNCOUPLED, rhn_lamb("hct"), same),
 ]
 
+DEFECTS = [
+    ("nas_torchrecurrent", cell("NASCell"), torchrecurrent, same),  # adds x_3 and u_3
+    ("fastgrnn_default_torchrecurrent", fastgrnn, fastgrnn_torchrecurrent, same),  # the gate is a tanh
+]
+"""Files whose code is not what the paper and its authors' code say: our numbers must differ."""
 
 LAYERS = {}
 
@@ -561,7 +693,7 @@ def read(file, kind):
 
 
 def test_every_file_has_a_row():
-    names = [name for name, *_ in ROWS]
+    names = [name for name, *_ in ROWS + DEFECTS]
     assert len(set(names)) == len(names)
     assert FILES, f"no files in {GOLDEN}"
     assert GOLDEN != OWN or FILES == sorted(names)
@@ -569,7 +701,7 @@ def test_every_file_has_a_row():
 
 @pytest.mark.parametrize("name", FILES)
 def test_numbers_of_the_reference(name, monkeypatch):
-    row = next((row for row in ROWS if row[0] == name), None)
+    row = next((row for row in ROWS + DEFECTS if row[0] == name), None)
     if row is None and GOLDEN != OWN:
         pytest.skip(f"no row for {name}")
     _, make_cell, weights_of, states_of = row
@@ -578,6 +710,7 @@ def test_numbers_of_the_reference(name, monkeypatch):
     meta = {key: value.item() for key, value in read(file, "meta/").items()}
     states_of = functools.partial(states_of, units=units)
     x, weights = tf.constant(file["input/x"]), read(file, "weight/")
+    meta["shapes"] = {key: value.shape for key, value in weights.items()}
     weights = {key: tf.constant(value) for key, value in weights.items()}
     # From zeros the reference's gradient is that of a branch; there the cell begins with its own state.
     starts = () if name.endswith("_zerostate") else read(file, "input/state/").values()
@@ -602,6 +735,9 @@ def test_numbers_of_the_reference(name, monkeypatch):
         with keras.StatelessScope([(v, ours[v.name]) for v in layer.weights]):
             y, *final = layer(x, initial_state=given, training=training)
         loss = tf.reduce_sum(y * file["R"])
+    if row in DEFECTS:
+        assert np.abs(y - file["output/y"]).max() > 1e-3
+        return
     found = tape.gradient(loss, [x, *states, *weights.values()])
     wanted = [file["grad/input/x"], *[*read(file, "grad/input/state/").values()][: len(states)]]
     wanted += [read(file, "grad/weight/")[key] for key in weights]

@@ -27,7 +27,6 @@ from tests.tfcells.cells.test_cells import (
     STEPS,
     agree,
     check_gradients,
-    cosines,
     data,
     gradients,
     layer_of,
@@ -539,138 +538,30 @@ def test_wrong_arguments(make, message):
         make()
 
 
-def test_multiplicative_around_a_gru_carries_the_state_on():
-    case = ROWS["Multiplicative-gru-after"]
-    x, state, weights = data(case)
-    written_out = Case("", case.cell, {}, oracles.multiplicative_gru, case.weights)
-    near(run(case, LOOP), written_out.roll(x, state, weights))
+def test_a_time_takes_no_part_in_a_mogrifier():
+    """Its rounds are those of the features alone, and the cell reads the time as it is."""
+    inner = BY_NAME["cfc-timed"]
+    cell = tfcells.Mogrifier(inner.cell(**inner.arguments), rounds=3, round_biases=True)
+    cell.build((None, FEATURES))
+    cell.built = True
+    assert cell.mogrifier_kernel_0.shape == (5, FEATURES - 1)
+
+    def oracle(x, h, **weights):
+        def read(features, h, **rest):
+            return inner.oracle(np.concatenate([x[:, :1], features], -1), h, timed=True, **rest)
+
+        return oracles.mogrifier(x[:, 1:], h, inner=read, **weights)
+
+    case = Case("", lambda dtype=None: cell, {}, oracle, oracles.rounds(3, biases=True) | inner.weights)
+    rng = np.random.default_rng(2)
+    x, h = np.abs(rng.normal(size=(BATCH, FEATURES))), rng.normal(size=(BATCH, 5))
+    weights = case.draw(cell, lambda shape: rng.normal(size=shape))
+    cell.set_weights([*weights.values()])
+    np.testing.assert_allclose(cell(x, [h])[0], oracle(x, h, **weights)[0], atol=1e-5)
 
 
-def test_mogrifier_around_a_gru_carries_the_scaled_state_on():
-    """With the update gate shut the state is the scaled one, step after step."""
-    case = ROWS["Mogrifier-gru-after"]
-    x, state, weights = data(case)
-    weights = weights | {"b": weights["b"] + np.repeat([1e3, 0, 0], 5)}
-    outputs, _ = pure(layer_of(case, **LOOP), x, state, weights.values())
-    wanted = oracles.mogrifier(x[:, 0], *state, inner=lambda x, h, **_: (h, h), **weights)
-    near([outputs[:, 0]], [wanted[0]])
-    assert np.abs(outputs[:, 0] - state[0]).max() > 0.1
-
-
-@pytest.mark.parametrize("batch", [4, 3])
-@pytest.mark.parametrize("per_gate", [False, True], ids=["tied", "by gate"])
-@pytest.mark.parametrize("outside", ["Multiplicative", "VariationalDropout"])
-def test_multiplicative_with_state_dropout(outside, per_gate, batch, randomise, monkeypatch):
-    """Masks of ones change nothing, whichever is outside; 4 is also the number of gates."""
-    monkeypatch.setattr("tfcells.masks.dropout_mask", lambda shape, rate, dtype, seed: ops.ones(shape, dtype))
-    x = data(ROWS["Multiplicative-lstm"])[0][:batch]
-    found = []
-    for rate in (0.0, 0.5):
-
-        def dropped(cell, rate=rate):
-            return tfcells.VariationalDropout(cell, state_rate=rate, per_gate=per_gate)
-
-        cell = tfcells.LSTMCell(5)
-        if outside == "Multiplicative":
-            cell = tfcells.Multiplicative(dropped(cell))
-        else:
-            cell = dropped(tfcells.Multiplicative(cell))
-        layer = tfcells.RNN(cell, return_sequences=True, dtype="float64", **LOOP)
-        layer.build(x.shape)
-        randomise(layer)
-        found.append(layer(x, training=True))
-    np.testing.assert_allclose(found[0], found[1], atol=1e-12)
-
-
-def initial(**options):
-    case = ROWS["TrainableInitialState-gru-after"]
-    layer = tfcells.RNN(case.cell(), return_sequences=True, dtype="float64", **LOOP | options)
-    layer.build(data(case)[0].shape)
-    return case, set_weights(layer, case)
-
-
-def test_a_given_state_wins_over_the_learned_one():
-    case, layer = initial()
-    x, _, weights = data(case)
-    state = np.random.default_rng(0).normal(size=(BATCH, 5))
-    inner = {name: weights[name] for name in "WUb"}
-    near([layer(x, initial_state=[state])], BY_NAME["gru-after"].roll(x, [state], inner)[:1])
-    near([layer(x)], case.roll(x, [], weights)[:1])
-
-
-def test_the_gradient_of_a_learned_state_is_the_sum_over_the_batch():
-    case, layer = initial()
-    x, rows = tf.constant(data(case)[0]), layer.cell.initial_h
-    state = tf.repeat(tf.convert_to_tensor(rows)[None], BATCH, 0)
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(state)
-        learned, given = (tf.reduce_sum(y * cosines([y])[0]) for y in (layer(x), layer(x, initial_state=[state])))
-    wanted = tf.reduce_sum(tape.gradient(given, state), 0)
-    near([tape.gradient(learned, rows.value)], [wanted])
-    assert tape.gradient(given, rows.value) is None
-
-
-def test_reset_state_returns_to_the_learned_row():
-    case, layer = initial(stateful=True)
-    x = data(case)[0]
-    layer.reset_state()  # the weights were set after it was built
-    first, second = layer(x), layer(x)
-    near([first], case.roll(x, [], data(case)[2])[:1])
-    assert np.abs(second - first).max() > 1e-3
-    layer.reset_state()
-    near([layer(x)], [first])
-    layer.cell.initial_h.assign(layer.cell.initial_h + 1.0)
-    layer.reset_state()
-    near(layer.states, [np.tile(layer.cell.initial_h, (BATCH, 1))])
-
-
-@pytest.mark.slow
-def test_a_learned_state_trains_in_a_compiled_model():
-    layer = tfcells.RNN(tfcells.TrainableInitialState(tfcells.LSTMCell(3)))
-    model = keras.Sequential([layer])
-    model.compile("sgd", "mse")
-    x = np.ones((8, 2, FEATURES), "float32")
-    model.fit(x, np.ones((8, 3), "float32"), verbose=0)
-    assert np.any(layer.cell.initial_h) and np.any(layer.cell.initial_c)
-
-
-def test_clip_has_a_limit_for_each_state():
-    cell = tfcells.Clip(tfcells.LSTMCell(5), {"c": 0.2})
-    layer, bare = (
-        tfcells.RNN(c, return_sequences=True, return_state=True, dtype="float64", **LOOP) for c in (cell, cell.cell)
-    )
-    x = 5 * data(BY_NAME["lstm"])[0]
-    for each in (layer, bare):
-        each.build(x.shape)
-    y, h, c = layer(x)
-    assert np.abs(c).max() == 0.2 and np.abs(h).max() > 0.0
-    np.testing.assert_array_equal(y[:, -1], h)
-    y, h, c = bare(x[:, :1])
-    clipped = layer(x[:, :1])
-    near(clipped, [y, h, np.clip(c, -0.2, 0.2)])  # h read the unclipped c
-
-
-def test_clip_leaves_counters_alone():
-    cell = tfcells.Clip(tfcells.ClockworkRNNCell(4, periods=(1, 2)), 0.1)
-    layer = tfcells.RNN(cell, return_state=True, **LOOP)
-    y, h, time = layer(np.ones((2, 6, 3), "float32"))
-    assert np.abs(h).max() <= np.float32(0.1)
-    np.testing.assert_array_equal(y, h)
-    np.testing.assert_array_equal(time, np.full((2, 1), 6.0))
-    with pytest.raises(ValueError, match="numbers by the states h, got"):
-        tfcells.Clip(cell.cell, {"time": 1.0})
-
-
-def test_residual_needs_inputs_as_wide_as_outputs():
-    layer = tfcells.RNN(tfcells.Residual(tfcells.GRUCell(4)))
-    with pytest.raises(ValueError, match="4 features are needed, got 3"):
-        layer(np.ones((2, 5, 3), "float32"))
-
-
-@pytest.mark.parametrize("options", [ENGINE, LOOP, {"unroll": True}], ids=["engine", "loop", "unrolled"])
-def test_zoneout_belongs_inside_residual(options):
-    x = np.ones((2, 5, 3), "float32")
-    with pytest.raises(ValueError, match="Residual has no state slot"):
-        tfcells.Zoneout(tfcells.Residual(tfcells.GRUCell(3)), 0.1)
-    layer = tfcells.RNN(tfcells.Residual(tfcells.Zoneout(tfcells.GRUCell(3), 0.1)), **options)
-    assert layer(x, training=True).shape == (2, 3)
+@pytest.mark.parametrize("wrapper", [tfcells.Residual, tfcells.Highway])
+def test_a_connection_around_a_cell_refuses_a_time(wrapper):
+    with pytest.raises(ValueError, match=f"cell: {wrapper.__name__} would add the time that TimeLSTMCell reads"):
+        wrapper(tfcells.TimeLSTMCell(3, timed=True)).build((None, 3))
+    wrapper(tfcells.TimeLSTMCell(3)).build((None, 3))
