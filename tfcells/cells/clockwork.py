@@ -27,6 +27,7 @@ class ClockworkRNNCell(KernelCell):
 
     states = ("h", "time")
     clocks = frozenset({"time"})
+    live = frozenset({"periods"})
 
     def __init__(self, units: int, periods: tuple[int, ...] = (1, 2, 4, 8), **kwargs: Any) -> None:
         super().__init__(units, **kwargs)

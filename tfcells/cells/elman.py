@@ -34,6 +34,8 @@ class LayerNormElmanCell(ElmanCell):
     (2, 8)
     """
 
+    live = frozenset({"epsilon"})
+
     def __init__(self, units: int, epsilon: float = 1e-3, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.epsilon = number("epsilon", epsilon, low=0)

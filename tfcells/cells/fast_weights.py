@@ -28,6 +28,7 @@ class FastWeightsCell(KernelCell):
 
     states = ("h", "A")
     slots = frozenset({"kernel", "state"})
+    live = frozenset({"decay", "eta", "inner_steps", "epsilon"})
 
     def __init__(
         self,

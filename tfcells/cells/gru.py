@@ -79,6 +79,7 @@ class LayerNormGRUCell(GatedCell):
     """
 
     gates = 3
+    live = frozenset({"joint", "epsilon"})
 
     def __init__(self, units: int, joint: bool = False, epsilon: float = 1e-3, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)

@@ -35,6 +35,7 @@ class HyperLSTMCell(GatedCell):
 
     states = ("h", "c", "hyper_h", "hyper_c")
     gates = 4
+    live = frozenset({"epsilon"})
 
     def __init__(
         self,

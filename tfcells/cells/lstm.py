@@ -59,6 +59,8 @@ class LayerNormLSTMCell(LSTMCell):
     (2, 8)
     """
 
+    live = frozenset({"epsilon"})
+
     def __init__(
         self,
         units: int,

@@ -246,6 +246,7 @@ class InputCell(Cell):
 
     gates = 1
     slots = frozenset({"update", "state"})
+    live = frozenset({"activation"})
 
     def __init__(
         self,
@@ -375,6 +376,8 @@ class KernelCell(InputCell):
 
 class GatedCell(KernelCell):
     """A `KernelCell` whose gates are squashed by `recurrent_activation`."""
+
+    live = frozenset({"recurrent_activation"})
 
     def __init__(self, units: int, recurrent_activation: Any = "sigmoid", **kwargs: Any) -> None:
         super().__init__(units, **kwargs)

@@ -83,6 +83,12 @@ class Inlined(Wrapper):
             return getattr(self.cell, name)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "cell" in vars(self) and name in type(self).inner.arguments():
+            setattr(self.cell, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         return config.pop("cell")["config"] | config

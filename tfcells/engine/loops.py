@@ -16,7 +16,7 @@ HALF = tf.float16, tf.bfloat16
 
 def run(
     kind: type[Program],
-    key: Any,
+    key_of: Callable,
     cell: Any,
     step_of: Callable,
     slices: Any,
@@ -26,7 +26,7 @@ def run(
 ) -> tuple:
     """A cell along time: the program, the outputs, the final state.
 
-    kind, key: the class of the program and what `Program.of` is to find it by. step_of: makes the step of a cell.
+    kind: the class of the program. key_of, step_of: of a cell, what `Program.of` is to find it by, and the step.
     Half precision on a CPU is compiled in float32, and only the products over the whole sequence, before and after
     the loop, keep that dtype: XLA's small products have no fast form there.
     """
@@ -34,7 +34,7 @@ def run(
     dtypes = [x.dtype for x in state]
     if half:
         slices, state, weights = widened(slices, state, weights)
-    program = kind.of(key, cell, step_of, slices, list(state), weights, half)
+    program = kind.of(key_of, cell, step_of, slices, list(state), weights, half)
     if compile:
         outputs, final = compiled(program, cell, slices, list(state), weights)
     else:

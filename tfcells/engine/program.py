@@ -43,6 +43,7 @@ class Program:
     shared: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
     lock = threading.RLock()  # a step may hold a tfcells.RNN
     key: tuple
+    key_of: Callable
     half: Any
     output: Any
     sites: list[Site]
@@ -62,7 +63,7 @@ class Program:
     @classmethod
     def of(
         cls,
-        key: Any,
+        key_of: Callable,
         cell: Any,
         step_of: Callable,
         slices: Any,
@@ -72,14 +73,14 @@ class Program:
     ) -> "Program":
         """The program for the step `step_of(cell)`; equal layers share it.
 
-        key: hashable; equal keys promise equal steps. half: the dtype in which to multiply for the
+        key_of(cell): hashable; equal keys promise equal steps. half: the dtype in which to multiply for the
         gradients of kernels, if not their own. Raises ValueError if the step uses a tensor that
         it was not given.
         """
         leaves = [getattr(leaf, "matrix", leaf) for leaf in weights.leaves()]
         key = (
             cls,
-            key,
+            key_of(cell),
             half,
             str(weights),
             str(tree.map_structure(lambda x: (x.dtype, x.shape[2:]), slices)),
@@ -91,7 +92,7 @@ class Program:
             if program is None:
                 program = cls(step_of, slices, weights)
                 program.cells.add(cell)
-                program.key, program.half = key, half
+                program.key, program.key_of, program.half = key, key_of, half
                 found = program.probe(slices, state, weights)
                 program.output, program.sites, program.sums, program.used = found
                 cls.shared[key] = program
@@ -117,9 +118,9 @@ class Program:
 
     def advance(self, slices: Any, state: list, w: Weights) -> tuple:
         """One step; returns the output and the new states as a list like the old."""
-        cell = next(iter(self.cells), None)
+        cell = next((each for each in self.cells if self.key_of(each) == self.key[1]), None)
         if cell is None:
-            raise RuntimeError("the layer was dropped before its gradient was asked for; keep it until then")
+            raise RuntimeError("the layer was dropped or changed before its gradient was asked for; keep it until then")
         step = self.step_of(cell)
         output, new = step(tree.pack_sequence_as(self.slices, slices), tuple(state), w)
         return output, list(new)

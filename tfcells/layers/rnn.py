@@ -38,6 +38,10 @@ class RNN(Configured, keras.layers.RNN):
     (2, 5, 4)
     """
 
+    live = frozenset(
+        {"jit_compile", "remat", "return_sequences", "return_state", "go_backwards", "unroll", "zero_output_for_mask"}
+    )
+
     def __init__(
         self,
         cell: Any,
@@ -54,14 +58,18 @@ class RNN(Configured, keras.layers.RNN):
         self.supports_masking = True
         cells = unstacked(self.cell)
         self.runs_cells = all(isinstance(each, Cell) for each in cells)
-        if not isinstance(remat, bool) or (remat and not self.compiles):
-            allowed = "True or False, and False where no loop is compiled: for jit_compile=False"
-            allowed += ", unroll=True, cells that are not tfcells', backends besides TensorFlow"
-            raise ValueError(f"remat must be {allowed}; got {remat!r}")
+        self.check_remat()
         if self.runs_cells:
             for each in cells:
                 each.adopt_dtype(self.dtype_policy)
         self.programs: dict[tuple, Any] = {}
+
+    def check_remat(self) -> None:
+        """There must be a compiled loop to rematerialize."""
+        if not isinstance(self.remat, bool) or (self.remat and not self.compiles):
+            allowed = "True or False, and False where no loop is compiled: for jit_compile=False"
+            allowed += ", unroll=True, cells that are not tfcells', backends besides TensorFlow"
+            raise ValueError(f"remat must be {allowed}; got {self.remat!r}")
 
     @property
     def compiles(self) -> bool:
@@ -79,6 +87,7 @@ class RNN(Configured, keras.layers.RNN):
         memory: Tensor | None = None,
         memory_mask: Tensor | None = None,
     ) -> Any:
+        self.check_remat()  # unroll may have been set since
         self.check_memory(memory)
         state = self.first_state(sequences, initial_state)
         mask = self.checked_mask(sequences, mask)
@@ -177,9 +186,9 @@ class RNN(Configured, keras.layers.RNN):
         if single:
             outputs, state = unrolled(step_of(cell, held), slices, state, weights, steps)
         elif keras.backend.backend() == "tensorflow":
-            kind, key = engine.Rematerialised if self.remat else engine.Program, (cell_key(cell), held)
-            make = functools.partial(step_of, held=held)
-            program, outputs, state = engine.run(kind, key, cell, make, slices, state, weights, self.jit_compile)
+            kind = engine.Rematerialised if self.remat else engine.Program
+            key_of, make = functools.partial(step_key, held=held), functools.partial(step_of, held=held)
+            program, outputs, state = engine.run(kind, key_of, cell, make, slices, state, weights, self.jit_compile)
             self.programs[program.key] = program
         else:
             outputs, state = scan(step_of(cell, held), slices, state, weights)
@@ -229,6 +238,11 @@ def step_of(cell: Cell, held: bool | None) -> Callable:
         return cell.advance(x, state, w.at(now))
 
     return step if held is None else hold(step, held)
+
+
+def step_key(cell: Cell, held: bool | None) -> tuple:
+    """A hashable description of what `step_of` makes."""
+    return cell_key(cell), held
 
 
 def hold(step: Callable, zero_output: bool) -> Callable:

@@ -42,6 +42,8 @@ class VariationalDropout(Noise):
     (2, 8)
     """
 
+    live = frozenset({"input_rate", "state_rate", "output_rate", "per_gate"})
+
     def __init__(
         self,
         cell: Cell | dict,
@@ -152,6 +154,7 @@ class RecurrentDropout(Noise):
     """
 
     needs = frozenset({"update"})
+    live = frozenset({"rate", "per_sequence"})
 
     def __init__(
         self,
@@ -209,6 +212,7 @@ class Zoneout(Noise):
     """
 
     needs = frozenset({"state"})
+    live = frozenset({"rate"})
 
     def __init__(
         self,
@@ -218,21 +222,25 @@ class Zoneout(Noise):
         **kwargs: Any,
     ) -> None:
         super().__init__(cell, seed, **kwargs)
+        self.rate = rate
+        self.each()  # raises if one is wrong
+
+    def each(self) -> list[float]:
+        """The rate of each state."""
         zoned = [name for name in self.states if name not in self.clocks]
-        rates = rate if isinstance(rate, dict) else dict.fromkeys(zoned, rate)
+        rates = self.rate if isinstance(self.rate, dict) else dict.fromkeys(zoned, self.rate)
         for name in rates:
             allowed = f"a rate, or rates by the states {', '.join(zoned)}"
-            require("rate", rate, allowed, name in zoned)
-        self.rate = rate
-        self.rates = [probability("rate", rates.get(name, 0.0)) for name in self.states]
+            require("rate", self.rate, allowed, name in zoned)
+        return [probability("rate", rates.get(name, 0.0)) for name in self.states]
 
     def bind(self, call: Call) -> Weights:
         w = super().bind(call)
-        if not (call.training and any(self.rates)):
+        if not (call.training and any(self.each())):
             return w
         fresh = {
             name: masks.keep_mask((call.steps, call.batch, *dimensions(size)), rate, self.generator)
-            for name, size, rate in zip(self.states, self.state_size, self.rates)
+            for name, size, rate in zip(self.states, self.state_size, self.each())
             if rate
         }
         return w.along(fresh=fresh)
@@ -240,7 +248,7 @@ class Zoneout(Noise):
     def step(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         output, new = super().step(x, state, w)
         fresh, zoned = w.get("fresh"), []
-        for name, rate, old, now in zip(self.states, self.rates, state, new):
+        for name, rate, old, now in zip(self.states, self.each(), state, new):
             if rate and fresh:
                 now = ops.where(fresh[name], now, old)
             elif rate:
@@ -266,6 +274,7 @@ class WeightDrop(Noise):
     """
 
     needs = frozenset({"kernel"})
+    live = frozenset({"rate"})
 
     def __init__(self, cell: Cell | dict, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(cell, seed, **kwargs)
