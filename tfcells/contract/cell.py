@@ -181,11 +181,22 @@ class Cell(Configured, keras.layers.Layer):
                 f"{type(self).__name__} draws its masks once a sequence; a loop over `call` would "
                 "draw them at each step. Run the cell in tfcells.RNN."
             )
+        if len(inputs.shape) != 2:
+            raise ValueError(f"inputs must have shape (batch, features), got {tuple(inputs.shape)}")
+        self.check_features(inputs.shape[-1])
+        state = fitting("states", states, self.state_shapes(inputs.shape[0]))
         w = self.bind(Call(1, ops.shape(inputs)[0], inputs.shape[-1], training))
         w = w.at(keras.tree.map_structure(lambda x: x[0], w.along_time()))
         x = multiplied(self.inputs(inputs, w.deferred()))  # so that a cell may do here what it may in RNN
-        output, state = self.advance(x, tuple(states), w)
-        return self.finish(output, w), list(state)
+        output, new = self.advance(x, tuple(state), w)
+        return self.finish(output, w), list(new) if keras.tree.is_nested(states) else new[0]
+
+    def check_features(self, features: int) -> None:
+        """Raises ValueError for an input of another width than the weights were made for."""
+        config = self.get_build_config() or {}
+        built = (config.get("input_shape") or (features,))[-1]
+        if features not in (built, None):
+            raise ValueError(f"{type(self).__name__} is built for inputs of {built} features, got {features}")
 
     @property
     def fixes_noise_along_time(self) -> bool:
@@ -201,15 +212,16 @@ class Cell(Configured, keras.layers.Layer):
     def output_size(self) -> int:
         return self.units
 
+    def state_shapes(self, batch_size: Any) -> list[tuple]:
+        """The shape of each state."""
+        return [(batch_size, *(size if isinstance(size, tuple) else (size,))) for size in self.state_size]
+
     def get_initial_state(self, batch_size: Any = None) -> list[Tensor]:
         """Zeros, as many as a batch needs; counters of steps in single precision at least."""
         precise = keras.backend.result_type(self.compute_dtype, "float32")
         return [
-            ops.zeros(
-                (batch_size, *(size if isinstance(size, tuple) else (size,))),
-                dtype=precise if name in self.clocks else self.compute_dtype,
-            )
-            for name, size in zip(self.states, self.state_size, strict=True)
+            ops.zeros(shape, dtype=precise if name in self.clocks else self.compute_dtype)
+            for name, shape in zip(self.states, self.state_shapes(batch_size), strict=True)
         ]
 
     def adopt_dtype(self, policy: Any) -> None:
@@ -222,6 +234,22 @@ class Cell(Configured, keras.layers.Layer):
         if self.built and self.dtype_policy != policy:
             raise ValueError(f"dtype: the cell is already built with {self.dtype_policy.name}")
         self.dtype_policy = policy
+
+
+def fitting(name: str, given: Any, wanted: list) -> list:
+    """States as a flat list; a single one needs no list. Raises ValueError for other shapes than those wanted."""
+    states = [ops.convert_to_tensor(x) for x in keras.tree.flatten(given)]
+    shapes = [tuple(x.shape) for x in states]
+    if len(shapes) != len(wanted) or not all(map(fits, shapes, wanted)):
+        raise ValueError(f"{name} must be tensors of shapes {wanted}, got {shapes}")
+    return states
+
+
+def fits(shape: tuple, wanted: tuple) -> bool:
+    """Whether two shapes agree wherever both are known."""
+    return len(shape) == len(wanted) and all(
+        None in (a, b) or a == b or not isinstance(b, int) for a, b in zip(shape, wanted)
+    )
 
 
 ELSEWHERE = {

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops, tree
 
-from tfcells.contract.cell import Call, Cell
+from tfcells.contract.cell import Call, Cell, fits, fitting
 from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor, multiplied
 from tfcells.contract.weights import Weights
@@ -64,6 +64,16 @@ class RNN(Configured, keras.layers.RNN):
                 each.adopt_dtype(self.dtype_policy)
         self.programs: dict[tuple, Any] = {}
 
+    def check_shape(self, shape: Any) -> None:
+        """Sequences have three axes, the last as wide as it was. Raises ValueError for others."""
+        if not self.runs_cells:
+            return  # Keras's loop runs cells for any rank
+        if len(shape) != 3:
+            hint = "; does the layer before need return_sequences=True?" if len(shape) == 2 else ""
+            wanted = f"sequences must have shape (batch, steps, features): expected ndim=3, found ndim={len(shape)}"
+            raise ValueError(f"{wanted}, shape {tuple(shape)}{hint}")
+        unstacked(self.cell)[0].check_features(shape[2])
+
     def check_remat(self) -> None:
         """There must be a compiled loop to rematerialize."""
         if not isinstance(self.remat, bool) or (self.remat and not self.compiles):
@@ -78,6 +88,10 @@ class RNN(Configured, keras.layers.RNN):
             bool(self.jit_compile) and not self.unroll and self.runs_cells and keras.backend.backend() == "tensorflow"
         )
 
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+        self.check_shape(sequences_shape)
+        super().build(sequences_shape, initial_state_shape)
+
     def call(
         self,
         sequences: Tensor,
@@ -88,6 +102,11 @@ class RNN(Configured, keras.layers.RNN):
         memory_mask: Tensor | None = None,
     ) -> Any:
         self.check_remat()  # unroll may have been set since
+        if hasattr(sequences, "row_splits") or hasattr(sequences, "indices"):
+            dense = "sequences.to_tensor()" if hasattr(sequences, "row_splits") else "tf.sparse.to_dense(sequences)"
+            kind = type(sequences).__name__
+            raise ValueError(f"sequences must be a dense tensor, got a {kind}: give {dense}, and a mask of the steps")
+        self.check_shape(sequences.shape)
         self.check_memory(memory)
         state = self.first_state(sequences, initial_state)
         mask = self.checked_mask(sequences, mask)
@@ -114,17 +133,10 @@ class RNN(Configured, keras.layers.RNN):
         if None not in (batch, remembered) and batch != remembered:
             raise ValueError(f"sequences: the layer is stateful with a batch size of {remembered}, got {batch}")
         if initial_state is None:
-            state = self.states if self.stateful else own
-        else:
-            state = initial_state if tree.is_nested(initial_state) else [initial_state]
-        state, expected = tree.flatten(list(state)), tree.flatten(own)
-        wanted = [tuple(x.shape) for x in expected]
-        state = [ops.convert_to_tensor(x) for x in state]
-        shapes = [tuple(x.shape) for x in state]
-        if len(shapes) != len(wanted) or not all(map(fits, shapes, wanted)):
-            raise ValueError(f"initial_state must be tensors of shapes {wanted}, got {shapes}")
-        state = [ops.cast(x, like.dtype) for x, like in zip(state, expected)]
-        return tree.pack_sequence_as(own, state)
+            initial_state = self.states if self.stateful else own
+        flat = tree.flatten(own)
+        state = fitting("initial_state", initial_state, [tuple(x.shape) for x in flat])
+        return tree.pack_sequence_as(own, [ops.cast(x, like.dtype) for x, like in zip(state, flat)])
 
     def check_memory(self, memory: Tensor | None) -> None:
         """A memory must be given to the cells that read one, and to no others."""
@@ -214,6 +226,7 @@ class RNN(Configured, keras.layers.RNN):
     def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
         if not self.runs_cells:
             return super().compute_output_shape(sequences_shape, initial_state_shape)
+        self.check_shape(sequences_shape)
         batch, steps = sequences_shape[:2]
         last = self.cell.cells[-1] if hasattr(self.cell, "cells") else self.cell
         output = (batch, steps, last.output_size) if self.return_sequences else (batch, last.output_size)
@@ -224,7 +237,7 @@ def shapes_of(cell: Any, batch: int | None) -> list:
     """The shapes of a cell's states; of a stack, those of its cells, one list each."""
     if hasattr(cell, "cells"):
         return [shapes_of(each, batch) for each in cell.cells]
-    return [(batch, *(n if isinstance(n, tuple) else (n,))) for n in cell.state_size]
+    return cell.state_shapes(batch)
 
 
 def step_of(cell: Cell, held: bool | None) -> Callable:
@@ -293,13 +306,6 @@ def scan(step: Callable, slices: Any, state: tuple, weights: Weights) -> tuple:
 
     state, outputs = ops.scan(advance, state, slices)
     return outputs, state
-
-
-def fits(shape: tuple, wanted: tuple) -> bool:
-    """Whether two shapes agree wherever both are known."""
-    return len(shape) == len(wanted) and all(
-        None in (a, b) or a == b or not isinstance(b, int) for a, b in zip(shape, wanted)
-    )
 
 
 def unstacked(cell: Any) -> list:

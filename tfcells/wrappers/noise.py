@@ -239,8 +239,8 @@ class Zoneout(Noise):
         if not (call.training and any(self.each())):
             return w
         fresh = {
-            name: masks.keep_mask((call.steps, call.batch, *dimensions(size)), rate, self.generator)
-            for name, size, rate in zip(self.states, self.state_size, self.each())
+            name: masks.keep_mask((call.steps, *shape), rate, self.generator)
+            for name, shape, rate in zip(self.states, self.state_shapes(call.batch), self.each())
             if rate
         }
         return w.along(fresh=fresh)
@@ -255,11 +255,6 @@ class Zoneout(Noise):
                 now = rate * old + (1 - rate) * now
             zoned.append(now)
         return replaced(output, new, zoned)
-
-
-def dimensions(size: int | tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of a state of that size, without the batch."""
-    return size if isinstance(size, tuple) else (size,)
 
 
 class WeightDrop(Noise):
