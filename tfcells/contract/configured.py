@@ -29,6 +29,13 @@ class Configured:
         """Keep a seed, and the generator of random numbers that begins with it."""
         self.seed = seed
         self.generator = keras.random.SeedGenerator(seed)
+        self.track(generator=self.generator.state)
+
+    def track(self, **children: Any) -> None:
+        """Show `tf.train.Checkpoint` what Keras hides from it, as the items of lists."""
+        if keras.backend.backend() == "tensorflow":
+            for name, child in children.items():
+                self._track_trackable(child, name, overwrite=True)  # type: ignore[attr-defined]
 
     @classmethod
     def arguments(cls) -> dict[str, type]:

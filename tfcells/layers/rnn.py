@@ -57,6 +57,8 @@ class RNN(Configured, keras.layers.RNN):
         self.remat = remat
         self.supports_masking = True
         cells = unstacked(self.cell)
+        if hasattr(self.cell, "cells"):
+            self.track(**{f"cell_{number}": each for number, each in enumerate(cells)})
         self.runs_cells = all(isinstance(each, Cell) for each in cells)
         self.check_remat()
         if self.runs_cells:
