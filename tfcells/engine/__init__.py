@@ -6,9 +6,9 @@ gradient is dy @ kernel^T, with the transpose taken once, and dy is stacked over
 are one large product per kernel after the loop. Only this package knows TensorFlow.
 """
 
-from tfcells.engine.loops import check, run
+from tfcells.engine.loops import check, ensured, run
 from tfcells.engine.products import is_dense, product
 from tfcells.engine.program import Program
 from tfcells.engine.rematerialised import Rematerialised
 
-__all__ = ["Program", "Rematerialised", "check", "is_dense", "product", "run"]
+__all__ = ["Program", "Rematerialised", "check", "ensured", "is_dense", "product", "run"]

@@ -159,6 +159,15 @@ def check(slices: Any, state: list) -> None:
         tf.debugging.assert_equal(tf.shape(x)[0], batch, message)
 
 
+def ensured(x: Tensor, *sizes: int | None) -> Tensor:
+    """The tensor, whose first axes must have these sizes, where they are known."""
+    shape = [own if size is None else size for own, size in zip(x.shape, sizes)]
+    if None not in x.shape[: len(sizes)] or shape == x.shape[: len(sizes)]:
+        return x
+    message = "sequences_mask_memory_and_initial_state_or_the_one_remembered_must_agree_in_batch_size_and_steps"
+    return tf.ensure_shape(x, [*shape, *x.shape[len(sizes) :]], name=message)  # an error names its operation
+
+
 def to_length(program: Program, leaves: list) -> tuple:
     """Pad the steps to the length that the program wants.
 

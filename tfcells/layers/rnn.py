@@ -112,6 +112,7 @@ class RNN(Configured, keras.layers.RNN):
         self.check_memory(memory)
         state = self.first_state(sequences, initial_state)
         mask = self.checked_mask(sequences, mask)
+        sequences, mask, state, memory, memory_mask = agreeing(sequences, mask, state, memory, memory_mask)
         if self.unroll and sequences.shape[1] is None:
             raise ValueError("unroll=True needs a known number of steps; sequences has None")
         if not self.runs_cells:
@@ -233,6 +234,27 @@ class RNN(Configured, keras.layers.RNN):
         last = self.cell.cells[-1] if hasattr(self.cell, "cells") else self.cell
         output = (batch, steps, last.output_size) if self.return_sequences else (batch, last.output_size)
         return (output, *shapes_of(self.cell, batch)) if self.return_state else output
+
+
+def agreeing(sequences: Tensor, mask: Any, state: Any, memory: Any, memory_mask: Any) -> tuple:
+    """The tensors, each with the batch size and the steps that are known of another one.
+
+    Static shapes have to stay what they are in a loop, and broadcasting 1 with an unknown size gives an unknown one.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return sequences, mask, state, memory, memory_mask
+    steps = known(1, [sequences, mask])
+    batch = known(0, [sequences, mask, *tree.flatten(state), memory, memory_mask])
+    timed = [None if x is None else engine.ensured(x, batch, steps) for x in (sequences, mask)]
+    return *timed, *tree.map_structure(
+        lambda x: None if x is None else engine.ensured(x, batch), (state, memory, memory_mask)
+    )
+
+
+def known(axis: int, tensors: list) -> int | None:
+    """The size of an axis, if it is known of one of the tensors."""
+    sizes = [x.shape[axis] for x in tensors if x is not None]
+    return next((size for size in sizes if size is not None), None)
 
 
 def shapes_of(cell: Any, batch: int | None) -> list:
