@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops, tree
 
+from tfcells import masks
 from tfcells.contract.cell import Call, Cell, fits, fitting
 from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor, multiplied
@@ -113,6 +114,7 @@ class RNN(Configured, keras.layers.RNN):
         state = self.first_state(sequences, initial_state)
         mask = self.checked_mask(sequences, mask)
         sequences, mask, state, memory, memory_mask = agreeing(sequences, mask, state, memory, memory_mask)
+        sequences = masks.visible(sequences, mask)
         if self.unroll and sequences.shape[1] is None:
             raise ValueError("unroll=True needs a known number of steps; sequences has None")
         if not self.runs_cells:

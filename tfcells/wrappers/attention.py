@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfcells import masks
 from tfcells.checks import positive
 from tfcells.contract.cell import Call, Cell
 from tfcells.contract.linear import Tensor
@@ -23,7 +24,7 @@ class Attention(Wrapper):
     attention_units: the width of v. memory_features: the width of a row of the memory. The memory,
     (batch, rows, memory_features), and its mask, (batch, rows), are given to the layer:
     `tfcells.RNN(cell)(sequence, memory=..., memory_mask=...)`. Rows whose mask is False take no part;
-    where all are False the memory's mean is read. States and output are the cell's.
+    where all are False zeros are read. States and output are the cell's.
     Source: Bahdanau, Cho & Bengio, 1409.0473, section A.1.2.
 
     >>> cell = tfcells.Attention(tfcells.GRUCell(8), attention_units=4, memory_features=6)
@@ -58,7 +59,7 @@ class Attention(Wrapper):
 
     def keys(self, memory: Tensor, memory_mask: Tensor | None) -> dict[str, Tensor]:
         """The part of the attention scores that does not depend on the state."""
-        memory = ops.cast(memory, self.compute_dtype)
+        memory = masks.visible(ops.cast(memory, self.compute_dtype), memory_mask)
         keys = ops.matmul(memory, self.memory_kernel) + self.score_bias
         hidden = ops.zeros(ops.shape(memory)[:-1], memory.dtype)
         if memory_mask is not None:
