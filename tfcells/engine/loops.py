@@ -1,14 +1,15 @@
 """A program's step along time: in the ordinary loop, or in the compiled one with its gradient."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 from keras import tree
 
-from tfcells.contract.linear import Projection, Tensor
+from tfcells.contract.linear import Projection, Tensor, multiplied
 from tfcells.contract.weights import Kernel, Weights
-from tfcells.engine.differentiated import Differentiated
+from tfcells.engine.differentiated import Differentiated, watched
 from tfcells.engine.program import Program, floats, length_of, split, tensors_of
 
 HALF = tf.float16, tf.bfloat16
@@ -28,13 +29,21 @@ def run(
 
     kind: the class of the program. key_of, step_of: of a cell, what `Program.of` is to find it by, and the step.
     Half precision on a CPU is compiled in float32, and only the products over the whole sequence, before and after
-    the loop, keep that dtype: XLA's small products have no fast form there.
+    the loop, keep that dtype: XLA's small products have no fast form there. A step that XLA can't run takes the
+    ordinary loop, with a warning. Raises ValueError for what would lose its gradient.
     """
     half = half_precision(weights) if compile else None
-    dtypes = [x.dtype for x in state]
+    dtypes, given = [x.dtype for x in state], (slices, state, weights)
     if half:
         slices, state, weights = widened(slices, state, weights)
     program = kind.of(key_of, cell, step_of, slices, list(state), weights, half)
+    if compile and program.foreign:
+        what = f"{type(cell).__name__}.step does what XLA can't do ({', '.join(program.foreign)})"
+        warnings.warn(f"{what}: it runs in the ordinary loop, as with jit_compile=False", stacklevel=2)
+        slices, state, weights = given
+        return run(kind, key_of, cell, step_of, multiplied(slices), state, weights, False)
+    if compile and watched(program.captured):
+        raise ValueError(f"{type(cell).__name__}.step uses a tensor that it was not given, and that a tape watches")
     if compile:
         outputs, final = compiled(program, cell, slices, list(state), weights)
     else:

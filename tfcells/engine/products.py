@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
 from tfcells.contract.linear import Tensor, multiply
-from tfcells.engine.differentiated import Differentiated
+from tfcells.engine.differentiated import Differentiated, debugged
 
 LARGE = 2**19  # numbers in a matrix from which it is turned round where that costs nothing,
 VERY_LARGE = 2**22  # and from which it is worth the transposition,
@@ -66,7 +66,7 @@ def times(x: Tensor, factor: Any) -> Tensor:
 
 def product(x: Tensor, matrix: Tensor) -> Tensor:
     """x @ matrix, of (rows, inputs), with the faster gradient by x, in a graph."""
-    return tf.matmul(x, matrix) if tf.executing_eagerly() else in_graph(x, matrix)[0]
+    return tf.matmul(x, matrix) if tf.executing_eagerly() or debugged() else in_graph(x, matrix)[0]
 
 
 def back(d: list, kept: Any, factors: list) -> list:

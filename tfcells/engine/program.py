@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 import threading
 import weakref
 from collections.abc import Callable
@@ -12,9 +13,15 @@ from keras import tree
 
 from tfcells.contract.linear import Projection, Tensor, multiply
 from tfcells.contract.weights import Kernel, Weights
-from tfcells.engine.differentiated import Differentiated, traced
+from tfcells.engine.differentiated import Differentiated, debugged, traced
 from tfcells.engine.products import backward_factors, forward_factors, times
 
+RANDOM = re.compile("Random|Normal|Multinomial|Rng|StatefulUniform")
+"""The operations that draw."""
+STATELESS = "PyFuncStateless", "StringFormat"
+"""Operations that XLA can't run, though they don't count as stateful."""
+PURE = "Placeholder", "ReadVariableOp"
+"""Operations that count as stateful, though XLA runs them as well as any."""
 POWERS = [2**power for power in range(31)]
 
 
@@ -48,6 +55,8 @@ class Program:
     output: Any
     sites: list[Site]
     sums: list[int]  # the slices in whose places sums are recorded
+    captured: list[Tensor]  # constants that the step reads besides its arguments
+    foreign: list[str]  # operations of the step that XLA can't run, or would leave out
 
     def __init__(self, step_of: Callable, slices: Any, weights: Weights) -> None:
         self.step_of = step_of
@@ -74,14 +83,15 @@ class Program:
         """The program for the step `step_of(cell)`; equal layers share it.
 
         key_of(cell): hashable; equal keys promise equal steps. half: the dtype in which to multiply for the
-        gradients of kernels, if not their own. Raises ValueError if the step uses a tensor that
-        it was not given.
+        gradients of kernels, if not their own. Raises ValueError if the step reads a trainable weight that
+        it was not given, or draws random numbers.
         """
         leaves = [getattr(leaf, "matrix", leaf) for leaf in weights.leaves()]
         key = (
             cls,
             key_of(cell),
             half,
+            debugged(),
             str(weights),
             str(tree.map_structure(lambda x: (x.dtype, x.shape[2:]), slices)),
             *((x.dtype, *x.shape[1:]) for x in state),
@@ -129,7 +139,8 @@ class Program:
         """Trace one step without running it: its output, the `Site` of each product, and which leaves of
         the weights it uses.
 
-        Raises ValueError if the step captures a tensor: it would get no gradient, without a word.
+        Notes what else the step reads, and what it does that XLA can't do. Raises ValueError for a trainable weight: it
+        would get no gradient, without a word; and for random numbers, which the way back would draw anew.
         """
         kernels, tensors = split(weights.leaves())
         slices, found = tree.flatten(slices), []
@@ -152,14 +163,22 @@ class Program:
         matrices = [kernel.matrix for kernel in kernels]
         given = [specs(slices, 1), specs(state), specs(matrices), specs(tensors)]
         graph = traced(tf.function(trace, autograph=False), *given)
-        captured = graph.inputs[len(graph.inputs) - len(graph.captured_inputs) :]
-        impure = [op for op in graph.graph.get_operations() if op.op_def.is_stateful and op.type != "Placeholder"]
-        if captured or impure:
-            names = ", ".join(str(x.name) for x in [*captured, *impure][:3])
+        definition = graph.graph.as_graph_def()
+        nodes = [*definition.node, *(node for each in definition.library.function for node in each.node_def)]
+        weights_read = [variable.name for variable in graph.trainable_variables]
+        drawn = [f"{node.op} {node.name}" for node in nodes if RANDOM.search(node.op)]
+        if weights_read or drawn:
+            names = ", ".join([*weights_read, *drawn][:3])
             raise ValueError(
-                f"step uses more than it was given ({names}), and that would get no gradient: declare "
-                "a weight in build, and draw random numbers in bind"
+                f"step uses more than it was given ({names}): declare a weight in build, else it would get no "
+                "gradient, and draw random numbers in bind"
             )
+        self.captured = [x for x in graph.captured_inputs if x.dtype.is_floating]
+        operations = graph.graph.get_operations()
+        self.foreign = sorted(
+            {op.type for op in operations if op.op_def.is_stateful and op.type not in PURE or op.type in STATELESS}
+        )
+        self.foreign += ["a debugging tool"] * debugged()
         end = len(slices) + len(state)
         slices, state = graph.inputs[: len(slices)], graph.inputs[len(slices) : end]
         others = iter(graph.inputs[end + len(kernels) : end + len(kernels) + len(tensors)])
