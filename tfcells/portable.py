@@ -1,7 +1,9 @@
 """Models for runtimes that don't know XLA."""
 
+import collections
 import copy
 import types
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,17 +24,23 @@ def portable(model: keras.Model) -> keras.Model:
     """
     if not model.built:
         raise ValueError("model must be built: call it once, or give it a keras.Input")
-    bag = Bag(list({id(part): part for part in parts(model)}.values()))
-    classes = {type(layer).__name__: type(layer) for layer in bag._flatten_layers()}
-    with keras.saving.custom_object_scope(classes):  # in one go, so that what they share is shared again
-        copied = copy.deepcopy(bag)
-    for old, new in zip(bag._flatten_layers(), copied._flatten_layers(), strict=True):
-        for name, value in vars(old).items():
-            if isinstance(value, types.FunctionType) and value.__name__ == "<lambda>":
-                vars(new)[name] = value  # read from a file it would have lost its globals
-        if isinstance(new, RNN):
-            new.remat = new.jit_compile = False
-    copies = {id(old): new for old, new in zip(bag.parts, copied.parts, strict=True)}
+    olds = list({id(part): part for part in parts(model)}.values())
+    every = [layer for old in olds for layer in old._flatten_layers()]
+    uses = collections.Counter(map(id, every))
+    shared = [old for old in olds if any(uses[id(layer)] > 1 for layer in old._flatten_layers())]
+    classes = {type(layer).__name__: type(layer) for layer in every} | {"Bag": Bag}
+    with keras.saving.custom_object_scope(classes), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")  # unsafe from a file
+        copies = {id(old): alone(old) for old in olds if old not in shared}
+        # Keras shares within one object; but then it also ties the halves of a Bidirectional, where a layer makes one.
+        copies |= zip(map(id, shared), copy.deepcopy(Bag(shared)).parts, strict=True)
+    for old in olds:
+        for layer, new in zip(old._flatten_layers(), copies[id(old)]._flatten_layers(), strict=True):
+            for name, value in vars(layer).items():
+                if isinstance(value, types.FunctionType) and value.__name__ == "<lambda>":
+                    vars(new)[name] = value  # read from a configuration it would have lost its globals
+            if isinstance(new, RNN):
+                new.remat = new.jit_compile = False
 
     def copy_of(part: Any) -> Any:
         return copies[id(part)] if id(part) in copies else type(part).from_config(part.get_config())
@@ -40,6 +48,15 @@ def portable(model: keras.Model) -> keras.Model:
     return (
         keras.models.clone_model(model, clone_function=copy_of, recursive=True) if is_graph(model) else copy_of(model)
     )
+
+
+def alone(layer: keras.Layer) -> keras.Layer:
+    """A copy of a layer."""
+    config = keras.saving.serialize_keras_object(layer)
+    copied = keras.saving.deserialize_keras_object(config, safe_mode=False)
+    for new, old in zip(copied.variables, layer.variables, strict=True):
+        new.assign(old)
+    return copied
 
 
 def is_graph(layer: keras.Layer) -> bool:
