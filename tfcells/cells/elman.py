@@ -3,7 +3,7 @@
 from typing import Any
 
 from tfcells.checks import number
-from tfcells.contract.cell import KernelCell
+from tfcells.contract.cell import GainedCell, KernelCell
 from tfcells.contract.linear import Tensor
 from tfcells.contract.normalization import layer_norm
 from tfcells.contract.weights import Weights
@@ -25,7 +25,7 @@ class ElmanCell(KernelCell):
         return h, (h,)
 
 
-class LayerNormElmanCell(ElmanCell):
+class LayerNormElmanCell(GainedCell, ElmanCell):
     r"""h' = tanh(LN(W x + U h) + b);  LN(a) = gain (a - mean) / sqrt(var + epsilon).
 
     The bias serves as the norm's shift. Source: Ba, Kiros & Hinton, 1607.06450, equation 4.
@@ -42,7 +42,7 @@ class LayerNormElmanCell(ElmanCell):
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         super().build(input_shape)
-        self.add_vector("gain", self.units, "ones")
+        self.add_gain("gain", self.units)
 
     def inputs(self, x: Tensor, w: Weights) -> Tensor:
         return w.kernel(x)

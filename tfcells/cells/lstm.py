@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from tfcells.checks import number, require
-from tfcells.contract.cell import GatedCell, View
+from tfcells.contract.cell import GainedCell, GatedCell, View
 from tfcells.contract.initial import fresh, raise_block
 from tfcells.contract.linear import Tensor
 from tfcells.contract.normalization import layer_norm
@@ -43,7 +43,7 @@ class LSTMCell(GatedCell):
         return h, (h, c)
 
 
-class LayerNormLSTMCell(LSTMCell):
+class LayerNormLSTMCell(GainedCell, LSTMCell):
     r"""An LSTM whose pre-activations are normalised: LN(a) = gain (a - mean) / sqrt(var + epsilon) + shift.
 
     norm="product": i, f, g, o = LN(W x) + LN(U h) + b, each over all four gates (Ba et al., 2016).
@@ -82,13 +82,13 @@ class LayerNormLSTMCell(LSTMCell):
         super().build(input_shape)
         width = self.gates * self.units
         if self.norm == "product":
-            self.add_vector("kernel_gain", width, "ones")
-            self.add_vector("recurrent_gain", width, "ones")
+            self.add_gain("kernel_gain", width)
+            self.add_gain("recurrent_gain", width)
         else:
-            self.add_vector("gain", width, "ones")
+            self.add_gain("gain", width)
             self.add_vector("shift", width, self.initial_shift)
         if self.cell_norm:
-            self.add_vector("cell_gain", self.units, "ones")
+            self.add_gain("cell_gain", self.units)
             self.add_vector("cell_shift", self.units, "zeros")
 
     def initial_shift(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:

@@ -224,6 +224,17 @@ class Cell(Configured, keras.layers.Layer):
             for name, shape in zip(self.states, self.state_shapes(batch_size), strict=True)
         ]
 
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | ({} if self.dtype_is_explicit else {"dtype_is_explicit": False})
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        config = dict(config)
+        explicit = config.pop("dtype_is_explicit", True)
+        cell = super().from_config(config)
+        cell.dtype_is_explicit = explicit
+        return cell
+
     def adopt_dtype(self, policy: Any) -> None:
         """Take the dtype policy of the layer that runs this cell, unless it was given its own."""
         if self.dtype_is_explicit and self.dtype_policy != policy:
@@ -410,3 +421,22 @@ class GatedCell(KernelCell):
     def __init__(self, units: int, recurrent_activation: Any = "sigmoid", **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.recurrent_activation = keras.activations.get(recurrent_activation)
+
+
+class GainedCell(KernelCell):
+    """A cell that normalizes, with gains.
+
+    gain_regularizer, gain_constraint: of every gain; the other arguments: those of the class that follows.
+    """
+
+    def __init__(
+        self, units: int, *args: Any, gain_regularizer: Any = None, gain_constraint: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(units, *args, **kwargs)
+        self.gain_regularizer = keras.regularizers.get(gain_regularizer)
+        self.gain_constraint = keras.constraints.get(gain_constraint)
+
+    def add_gain(self, name: str, width: int) -> None:
+        """Declare a gain, which starts as ones."""
+        options = {"regularizer": self.gain_regularizer, "constraint": self.gain_constraint}
+        self.add_vector(name, width, "ones", **options)

@@ -29,13 +29,8 @@ class Configured:
         """Keep a seed, and the generator of random numbers that begins with it."""
         self.seed = seed
         self.generator = keras.random.SeedGenerator(seed)
-        self.track(generator=self.generator.state)
-
-    def track(self, **children: Any) -> None:
-        """Show `tf.train.Checkpoint` what Keras hides from it, as the items of lists."""
-        if keras.backend.backend() == "tensorflow":
-            for name, child in children.items():
-                self._track_trackable(child, name, overwrite=True)  # type: ignore[attr-defined]
+        if keras.backend.backend() == "tensorflow":  # for tf.train.Checkpoint, from which Keras hides generators
+            self._track_trackable(self.generator.state.value, "generator")  # type: ignore[attr-defined]
 
     @classmethod
     def arguments(cls) -> dict[str, type]:
@@ -62,8 +57,17 @@ class Configured:
     def get_config(self) -> dict[str, Any]:
         config = {name: getattr(self, name) for name in self.arguments()}
         return super().get_config() | {  # type: ignore[misc]
-            name: keras.saving.serialize_keras_object(value) for name, value in config.items()
+            name: unbuilt(keras.saving.serialize_keras_object(value)) for name, value in config.items()
         }
+
+
+def unbuilt(config: Any) -> Any:
+    """A configuration whose cells wait for their layer to build them, as they may have to take its dtype."""
+    if isinstance(config, dict):
+        config.pop("build_config", None)  # in place: Keras marks in it what is shared
+    for inner in config.values() if isinstance(config, dict) else config if isinstance(config, list | tuple) else ():
+        unbuilt(inner)
+    return config
 
 
 @functools.cache

@@ -78,6 +78,15 @@ class Inlined(Wrapper):
 
     inner: type[Cell]
 
+    @property
+    def dtype_is_explicit(self) -> bool:
+        return self.cell.dtype_is_explicit
+
+    @dtype_is_explicit.setter
+    def dtype_is_explicit(self, value: bool) -> None:
+        if "cell" in vars(self):
+            self.cell.dtype_is_explicit = value
+
     def __getattr__(self, name: str) -> Any:
         if name in type(self).inner.arguments():
             return getattr(self.cell, name)

@@ -7,8 +7,8 @@ are one large product per kernel after the loop. Only this package knows TensorF
 """
 
 from tfcells.engine.loops import check, ensured, run
-from tfcells.engine.products import is_dense, product
+from tfcells.engine.products import has_compiler, is_dense, product, shown
 from tfcells.engine.program import Program
 from tfcells.engine.rematerialised import Rematerialised
 
-__all__ = ["Program", "Rematerialised", "check", "ensured", "is_dense", "product", "run"]
+__all__ = ["Program", "Rematerialised", "check", "ensured", "has_compiler", "is_dense", "product", "run", "shown"]

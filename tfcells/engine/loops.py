@@ -164,7 +164,7 @@ def check(slices: Any, state: list) -> None:
         message = "mask and slices must have the steps and batch size of sequences"
         tf.debugging.assert_equal(tf.shape(x)[:2], [steps, batch], message)
     for x in state:
-        message = "initial_state, or the state remembered, must have the batch size of sequences"
+        message = "initial_state, or the state remembered, and memory must have the batch size of sequences"
         tf.debugging.assert_equal(tf.shape(x)[0], batch, message)
 
 

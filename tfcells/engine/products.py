@@ -6,6 +6,7 @@ twice as fast. Outside, where TensorFlow multiplies, by the transposed matrix XL
 are few rows.
 """
 
+import platform
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -26,6 +27,19 @@ class Turned(NamedTuple):
     """A matrix to be multiplied turned round: stored transposed, (outputs, inputs)."""
 
     matrix: tf.Tensor
+
+
+def has_compiler() -> bool:
+    """Whether XLA compiles for the device; for the GPU of a Mac it does not."""
+    mac = platform.system() == "Darwin" and "arm" in platform.processor().lower()
+    return not (mac and tf.config.list_physical_devices("GPU"))
+
+
+def shown(layers: list) -> tf.Module:
+    """What shows these layers to `tf.train.Checkpoint`, from which Keras hides lists."""
+    module = tf.Module()
+    module.layers = layers
+    return module
 
 
 def forward_factors(matrices: list, steps: Any) -> list:

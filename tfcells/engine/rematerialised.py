@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfcells.contract.linear import Projection, Tensor
+from tfcells.engine.differentiated import TWICE
 from tfcells.engine.products import backward_factors, forward_factors
 from tfcells.engine.program import (
     Program,
@@ -91,6 +92,8 @@ class Rematerialised(Program):
                 d_output, d_state, block, before, factors, transposed, tensors, end
             )
             d_moved, d_fixed = tape.gradient(floats(block), [floats(moved), fixed], d_block)
+            if any(x is None for x in [*d_moved, *d_fixed]):
+                raise NotImplementedError(TWICE)  # forward mode takes the tape's gradients
             d_matrices = self.weight_gradients(matrices, inputs, d_products, befores, d_block, None)
             return (
                 number - 1,

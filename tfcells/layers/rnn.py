@@ -26,7 +26,8 @@ class RNN(Configured, keras.layers.RNN):
     or `keras.layers.StackedRNNCells` (of `Cell`s: any other cell runs in Keras's own loop).
 
     jit_compile: "auto" or True runs the compiled loop (TensorFlow with XLA), except that "auto" takes
-    a single step as it is; False runs an ordinary loop, which can be exported and differentiated twice.
+    a single step as it is, and the ordinary loop where there is no XLA, as on the GPU of a Mac; False runs an
+    ordinary loop, which can be exported and differentiated twice.
     With unroll=True there is no loop to compile; on other backends the ordinary one always runs.
     remat: go in strides of about the square root of the number of steps, keep the state before each, and
     compute its products and steps again for the gradient: much less memory, for one more pass forward.
@@ -58,8 +59,8 @@ class RNN(Configured, keras.layers.RNN):
         self.remat = remat
         self.supports_masking = True
         cells = unstacked(self.cell)
-        if hasattr(self.cell, "cells"):
-            self.track(**{f"cell_{number}": each for number, each in enumerate(cells)})
+        if hasattr(self.cell, "cells") and keras.backend.backend() == "tensorflow":
+            self.shown = engine.shown(cells)
         self.runs_cells = all(isinstance(each, Cell) for each in cells)
         self.check_remat()
         if self.runs_cells:
@@ -81,15 +82,14 @@ class RNN(Configured, keras.layers.RNN):
         """There must be a compiled loop to rematerialize."""
         if not isinstance(self.remat, bool) or (self.remat and not self.compiles):
             allowed = "True or False, and False where no loop is compiled: for jit_compile=False"
-            allowed += ", unroll=True, cells that are not tfcells', backends besides TensorFlow"
+            allowed += ", unroll=True, cells that are not tfcells', backends besides TensorFlow, the GPU of a Mac"
             raise ValueError(f"remat must be {allowed}; got {self.remat!r}")
 
     @property
     def compiles(self) -> bool:
         """Whether a loop of more than one step is a compiled one."""
-        return (
-            bool(self.jit_compile) and not self.unroll and self.runs_cells and keras.backend.backend() == "tensorflow"
-        )
+        able = self.runs_cells and not self.unroll and keras.backend.backend() == "tensorflow"
+        return able and (engine.has_compiler() if self.jit_compile == "auto" else self.jit_compile is True)
 
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         self.check_shape(sequences_shape)
@@ -105,12 +105,12 @@ class RNN(Configured, keras.layers.RNN):
         memory_mask: Tensor | None = None,
     ) -> Any:
         self.check_remat()  # unroll may have been set since
-        if hasattr(sequences, "row_splits") or hasattr(sequences, "indices"):
+        if hasattr(sequences, "row_splits") or hasattr(sequences, "dense_shape"):
             dense = "sequences.to_tensor()" if hasattr(sequences, "row_splits") else "tf.sparse.to_dense(sequences)"
             kind = type(sequences).__name__
             raise ValueError(f"sequences must be a dense tensor, got a {kind}: give {dense}, and a mask of the steps")
         self.check_shape(sequences.shape)
-        self.check_memory(memory)
+        memory, memory_mask = self.checked_memory(sequences, memory, memory_mask)
         state = self.first_state(sequences, initial_state)
         mask = self.checked_mask(sequences, mask)
         sequences, mask, state, memory, memory_mask = agreeing(sequences, mask, state, memory, memory_mask)
@@ -143,14 +143,23 @@ class RNN(Configured, keras.layers.RNN):
         state = fitting("initial_state", initial_state, [tuple(x.shape) for x in flat])
         return tree.pack_sequence_as(own, [ops.cast(x, like.dtype) for x, like in zip(state, flat)])
 
-    def check_memory(self, memory: Tensor | None) -> None:
-        """A memory must be given to the cells that read one, and to no others."""
+    def checked_memory(self, sequences: Tensor, memory: Any, mask: Any) -> tuple:
+        """The memory and its mask as tensors. It must be given to the cells that read one, and to no others."""
         reads = any(getattr(cell, "attends", False) for cell in unstacked(self.cell))
-        if reads and (memory is None or len(memory.shape) != 3):
-            shape = None if memory is None else memory.shape
-            raise ValueError(f"memory must have shape (batch, rows, features), got {shape}")
-        if memory is not None and not reads:
-            raise ValueError("memory must be None, as no cell of this layer reads one")
+        if memory is None and mask is None and not reads:
+            return None, None
+        if not reads:
+            raise ValueError("memory must be None, and so must memory_mask, as no cell of this layer reads one")
+        given = (None if all(part is None for part in tree.flatten(x)) else x for x in (memory, mask))
+        memory, mask = (None if x is None else ops.convert_to_tensor(x) for x in given)
+        batch = sequences.shape[0]
+        if memory is None or not fits(tuple(memory.shape), (batch, None, None)):
+            shape = None if memory is None else tuple(memory.shape)
+            raise ValueError(f"memory must have shape (batch, rows, features) with the batch size {batch}, got {shape}")
+        if mask is not None and not fits(tuple(mask.shape), tuple(memory.shape[:2])):
+            wanted = tuple(memory.shape[:2])
+            raise ValueError(f"memory_mask must have shape (batch, rows) = {wanted}, got {tuple(mask.shape)}")
+        return memory, mask
 
     def checked_mask(self, sequences: Tensor, mask: Any) -> Tensor | None:
         """The mask as (batch, steps) booleans, or None."""
@@ -194,7 +203,8 @@ class RNN(Configured, keras.layers.RNN):
                 state = (ops.zeros(shape, dtype=cell.compute_dtype), *state)
         steps = sequence.shape[0]
         if keras.backend.backend() == "tensorflow":
-            engine.check(slices, state)
+            memory = [x for x in (call.memory, call.memory_mask) if x is not None]
+            engine.check(slices, [*state, *memory])
         single = self.unroll or (steps == 1 and self.jit_compile == "auto")
         if single or not self.compiles:
             slices = multiplied(slices)

@@ -59,6 +59,8 @@ class Attention(Wrapper):
 
     def keys(self, memory: Tensor, memory_mask: Tensor | None) -> dict[str, Tensor]:
         """The part of the attention scores that does not depend on the state."""
+        if memory.shape[-1] != self.memory_features:
+            raise ValueError(f"memory must have memory_features={self.memory_features}, got {memory.shape[-1]}")
         memory = masks.visible(ops.cast(memory, self.compute_dtype), memory_mask)
         keys = ops.matmul(memory, self.memory_kernel) + self.score_bias
         hidden = ops.zeros(ops.shape(memory)[:-1], memory.dtype)

@@ -402,7 +402,7 @@ def test_config_keeps_every_argument(cell):
         found = getattr(built, name)
         assert value in (found, keras.activations.serialize(found) if callable(found) else found)
     config = built.get_config()
-    assert {k for k, v in plain.get_config().items() if config[k] == v} == set()
+    assert {k for k, v in plain.get_config().items() if config.get(k) == v} == set()
     assert set(config) == {*given, "name", "dtype", "trainable"}
     saved = json.dumps(keras.saving.serialize_keras_object(built))
     twin = keras.saving.deserialize_keras_object(json.loads(saved))
@@ -433,15 +433,23 @@ def test_a_bad_value_is_refused_by_name(cell, name, value):
 
 @EVERY
 def test_regularizers_and_constraints_reach_their_weights(case):
-    kinds = ["kernel", "recurrent", "bias"]
+    kinds = ["kernel", "recurrent", "bias", "gain"]
     roles = {f"{kind}_{role}" for kind in kinds for role in ("regularizer", "constraint")}
     roles &= arguments(case.cell).keys()
     cell = case.build(FEATURES, **{role: OTHER[role] for role in roles})
     for weight in cell.weights:
         for kind in kinds:
-            if weight.name.removeprefix("hyper_").startswith(kind) and "gain" not in weight.name:
+            own = "gain" if "gain" in weight.name else weight.name.removeprefix("hyper_")
+            if own.startswith(kind):
                 assert weight.regularizer is OTHER[f"{kind}_regularizer"]
                 assert weight.constraint is OTHER[f"{kind}_constraint"]
+
+
+@pytest.mark.parametrize("kind", [tuple, list, np.array])
+def test_periods_of_numpy(kind):
+    cell = tfcells.ClockworkRNNCell(4, periods=kind([np.int64(1), np.int32(2)]))
+    assert cell.periods == (1, 2) and all(type(period) is int for period in cell.periods)
+    json.dumps(cell.get_config())
 
 
 # Initial weights.
