@@ -29,8 +29,9 @@ class Configured:
         """Keep a seed, and the generator of random numbers that begins with it."""
         self.seed = seed
         self.generator = keras.random.SeedGenerator(seed)
-        if keras.backend.backend() == "tensorflow":  # for tf.train.Checkpoint, from which Keras hides generators
-            self._track_trackable(self.generator.state.value, "generator")  # type: ignore[attr-defined]
+        variable = self.generator.state.value
+        if hasattr(variable, "assign"):  # TensorFlow's, for tf.train.Checkpoint, from which Keras hides generators
+            self._track_trackable(variable, "generator")  # type: ignore[attr-defined]
 
     @classmethod
     def arguments(cls) -> dict[str, type]:
