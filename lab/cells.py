@@ -23,7 +23,18 @@ from lab.fields import (
     nearest,
 )
 
-BASES = {"Cell", "InputCell", "KernelCell", "GatedCell", "Wrapper", "OutputWrapper", "Pair", "Noise", "Inlined"}
+BASES = {
+    "Cell",
+    "InputCell",
+    "KernelCell",
+    "GatedCell",
+    "GainedCell",
+    "Wrapper",
+    "OutputWrapper",
+    "Pair",
+    "Noise",
+    "Inlined",
+}
 """Their arguments are no fields of a recipe."""
 
 SHARED = re.compile("(kernel|recurrent|bias)_(initializer|regularizer|constraint)|use_bias|timed")

@@ -85,7 +85,11 @@ def test_there_is_something_to_read():
 PRIVATE = "keras.src", "tensorflow.python", "tensorflow.compiler", "keras._", "tf.python"
 UNAVOIDABLE = {
     # The gradient of an operation on tapes inside a graph; tf.custom_gradient would keep the caller's graph for good.
-    "tfcells/engine/differentiated.py": {"tensorflow.python.eager.record"},
+    "tfcells/engine/differentiated.py": {
+        "tensorflow.python.eager.record",
+        # Whether a debugging tool adds to every operation what XLA can't run.
+        "tensorflow.python.framework.op_callbacks",
+    },
     # XLA's optimization barrier, without which it undoes what the engine arranges.
     "tfcells/engine/products.py": {"tensorflow.compiler.tf2xla.python.xla"},
 }

@@ -1,4 +1,4 @@
-"""Where masks are drawn; the wrappers apply them. And a choice among states, sample by sample."""
+"""Where masks are drawn, which wrappers apply; what a mask of steps hides; a choice among states, sample by sample."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,17 @@ from keras import ops
 from tfcells.contract.linear import Tensor
 
 RESOLUTION = 2**24  # of a rate
+
+
+def visible(x: Tensor, mask: Tensor | None) -> Tensor:
+    """x with zeros where the mask is False: NaN times a gradient of zero would be NaN.
+
+    mask: of the first axes of x, or None.
+    """
+    if mask is None or len(mask.shape) >= len(x.shape):
+        return x
+    mask = ops.reshape(ops.cast(mask, "bool"), (*ops.shape(mask), *(1 for _ in x.shape[len(mask.shape) :])))
+    return ops.where(mask, x, ops.zeros_like(x))
 
 
 def keep_mask(shape: tuple, rate: float, seed: keras.random.SeedGenerator) -> Tensor:

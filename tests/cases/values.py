@@ -20,6 +20,8 @@ OTHER = {
     "kernel_constraint": keras.constraints.MaxNorm(3.0),
     "recurrent_constraint": keras.constraints.UnitNorm(),
     "bias_constraint": keras.constraints.NonNeg(),
+    "gain_regularizer": keras.regularizers.L2(0.0625),
+    "gain_constraint": keras.constraints.MinMaxNorm(0.5, 2.0),
     "forget_bias": 2.5,
     "norm": "gate",
     "cell_norm": "carry",

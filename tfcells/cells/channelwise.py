@@ -57,11 +57,15 @@ class IndRNNCell(ChannelwiseCell):
         recurrent_initializer: Any = None,
         **kwargs: Any,
     ) -> None:
-        bound = 1.0 if steps is None else 2.0 ** (1 / positive("steps", steps))
+        self.steps = steps if steps is None else positive("steps", steps)
         if recurrent_initializer is None:
-            recurrent_initializer = keras.initializers.RandomUniform(0.0, bound)
+            recurrent_initializer = keras.initializers.RandomUniform(0.0, self.bound)
         super().__init__(units, recurrent_initializer, activation=activation, **kwargs)
-        self.steps, self.bound = steps, bound
+
+    @property
+    def bound(self) -> float:
+        """Of u, as steps has it."""
+        return 1.0 if self.steps is None else 2.0 ** (1 / self.steps)
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         self.add_kernel((input_shape[-1], self.units))

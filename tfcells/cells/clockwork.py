@@ -1,7 +1,9 @@
 """Recurrent networks whose parts run at clocks of their own."""
 
+from numbers import Integral
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from tfcells.checks import require
@@ -27,14 +29,16 @@ class ClockworkRNNCell(KernelCell):
 
     states = ("h", "time")
     clocks = frozenset({"time"})
+    live = frozenset({"periods"})
 
     def __init__(self, units: int, periods: tuple[int, ...] = (1, 2, 4, 8), **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
-        given = list(periods) if isinstance(periods, list | tuple) else []
-        whole = all(type(period) is int and 0 < period < 2**24 for period in given)
+        given = list(periods) if isinstance(periods, list | tuple | np.ndarray) else []
+        whole = all(isinstance(period, Integral) and period is not True and 0 < period < 2**24 for period in given)
         allowed = f"whole numbers above 0, so many that they divide {self.units} units"
         fits = given and whole and self.units % len(given) == 0
-        self.periods = tuple(require("periods", periods, allowed, bool(fits)) and given)
+        require("periods", periods, allowed, bool(fits))
+        self.periods = tuple(map(int, given))
 
     @property
     def state_size(self) -> list[int]:

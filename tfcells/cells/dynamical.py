@@ -23,6 +23,8 @@ class AntisymmetricRNNCell(KernelCell):
     (2, 8)
     """
 
+    live = frozenset({"epsilon", "gamma"})
+
     def __init__(self, units: int, epsilon: float = 0.01, gamma: float = 0.01, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.epsilon = number("epsilon", epsilon, low=0)
@@ -76,6 +78,8 @@ class LipschitzRNNCell(KernelCell):
     (2, 8)
     """
 
+    live = frozenset({"epsilon", "beta", "gamma"})
+
     def __init__(
         self, units: int, epsilon: float = 0.01, beta: float = 0.8, gamma: float = 0.01, **kwargs: Any
     ) -> None:
@@ -119,6 +123,7 @@ class CoRNNCell(KernelCell):
     """
 
     states = ("y", "z")
+    live = frozenset({"dt", "gamma", "epsilon"})
 
     def __init__(self, units: int, dt: float = 0.076, gamma: float = 0.4, epsilon: float = 8.0, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
@@ -154,6 +159,7 @@ class LEMCell(GatedCell):
 
     states = ("y", "z")
     gates = 4
+    live = frozenset({"dt"})
 
     def __init__(self, units: int, dt: float = 1.0, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
@@ -268,6 +274,7 @@ class EchoStateCell(Cell):
 
     slots = frozenset({"kernel", "update", "state"})
     gates = 1
+    live = frozenset({"activation", "leak"})
 
     def __init__(
         self,

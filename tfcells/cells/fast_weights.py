@@ -5,13 +5,13 @@ from typing import Any
 from keras import ops
 
 from tfcells.checks import flag, number, positive, probability
-from tfcells.contract.cell import KernelCell
+from tfcells.contract.cell import GainedCell
 from tfcells.contract.linear import Tensor
 from tfcells.contract.normalization import layer_norm
 from tfcells.contract.weights import Weights
 
 
-class FastWeightsCell(KernelCell):
+class FastWeightsCell(GainedCell):
     r"""An Elman network with a second, quickly changing recurrent matrix A of its own for each sample.
 
     a = W x + U h + b;  h_0 = f(a);  h_{s+1} = f(LN(a + A h_s)) for s < inner_steps;
@@ -28,6 +28,7 @@ class FastWeightsCell(KernelCell):
 
     states = ("h", "A")
     slots = frozenset({"kernel", "state", "projection"})
+    live = frozenset({"decay", "eta", "inner_steps", "epsilon"})
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class FastWeightsCell(KernelCell):
     def build(self, input_shape: tuple[Any, ...]) -> None:
         super().build(input_shape)
         if self.layer_norm:
-            self.add_vector("gain", self.units, "ones")
+            self.add_gain("gain", self.units)
             self.add_vector("shift", self.units, "zeros")
 
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:

@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from tfcells.checks import flag, number
-from tfcells.contract.cell import GatedCell, View
+from tfcells.contract.cell import GainedCell, GatedCell, View
 from tfcells.contract.linear import Tensor
 from tfcells.contract.normalization import layer_norm
 from tfcells.contract.weights import Weights
@@ -64,7 +64,7 @@ class GRUCell(GatedCell):
         return h, (h,)
 
 
-class LayerNormGRUCell(GatedCell):
+class LayerNormGRUCell(GainedCell, GatedCell):
     r"""z_x, r_x, g_x = LN(W x) + b;  z_h, r_h, g_h = LN(U h) + b';  then
 
     z = s(z_x + z_h);  r = s(r_x + r_h);  g = tanh(g_x + r g_h);  h' = z h + (1 - z) g.
@@ -79,6 +79,7 @@ class LayerNormGRUCell(GatedCell):
     """
 
     gates = 3
+    live = frozenset({"joint", "epsilon"})
 
     def __init__(self, units: int, joint: bool = False, epsilon: float = 1e-3, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
@@ -90,8 +91,8 @@ class LayerNormGRUCell(GatedCell):
         self.add_kernel((input_shape[-1], width))
         self.add_recurrent_kernel((self.units, width))
         self.add_bias((2, width), views=BIASES)
-        self.add_vector("kernel_gain", width, "ones")
-        self.add_vector("recurrent_gain", width, "ones")
+        self.add_gain("kernel_gain", width)
+        self.add_gain("recurrent_gain", width)
 
     def inputs(self, x: Tensor, w: Weights) -> Tensor:
         return w.kernel(x)

@@ -41,7 +41,9 @@ class RHNCell(GatedCell):
         self.coupled = flag("coupled", coupled)
         self.transform_bias = number("transform_bias", transform_bias)
 
-        self.gates = 2 if self.coupled else 3
+    @property
+    def gates(self) -> int:  # type: ignore[override]
+        return 2 if self.coupled else 3
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         width = self.gates * self.units

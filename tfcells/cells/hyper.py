@@ -7,14 +7,14 @@ import keras
 from keras import ops
 
 from tfcells.checks import flag, number, positive
-from tfcells.contract.cell import GatedCell, View
+from tfcells.contract.cell import GainedCell, GatedCell, View
 from tfcells.contract.initial import raise_block
 from tfcells.contract.linear import Tensor
 from tfcells.contract.normalization import layer_norm
 from tfcells.contract.weights import Weights, identity
 
 
-class HyperLSTMCell(GatedCell):
+class HyperLSTMCell(GainedCell, GatedCell):
     r"""A small LSTM reads [x, h] and generates, at every step, row scalings and biases of the main one.
 
     The hyper LSTM:  ^h', ^c' = LSTM([x, h], ^h, ^c), with `hyper_units` units.
@@ -35,6 +35,7 @@ class HyperLSTMCell(GatedCell):
 
     states = ("h", "c", "hyper_h", "hyper_c")
     gates = 4
+    live = frozenset({"epsilon"})
 
     def __init__(
         self,
@@ -77,9 +78,9 @@ class HyperLSTMCell(GatedCell):
         self.declare("scale_kernel", (12, E, H), initial_scale(8), views=blocks)
         if self.layer_norm:
             for prefix, units in (("", H), ("hyper_", N)):
-                self.add_vector(f"{prefix}gain", 4 * units, "ones")
+                self.add_gain(f"{prefix}gain", 4 * units)
                 self.add_vector(f"{prefix}shift", 4 * units, self.initial_shift)
-                self.add_vector(f"{prefix}cell_gain", units, "ones")
+                self.add_gain(f"{prefix}cell_gain", units)
                 self.add_vector(f"{prefix}cell_shift", units, "zeros")
 
     def initial_bias(self, drawn: Tensor) -> Tensor:

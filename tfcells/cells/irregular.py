@@ -87,6 +87,7 @@ class PhasedLSTMCell(TimedCell, LSTMCell):
 
     states: tuple[str, ...] = ("h", "c", "time")
     clocks = frozenset({"time"})
+    live = frozenset({"leak"})
 
     def __init__(
         self,
@@ -162,6 +163,7 @@ class CfCCell(TimedCell):
     """
 
     slots = frozenset({"kernel", "state"})
+    live = frozenset({"backbone_activation"})
 
     def __init__(
         self, units: int, backbone_units: int = 128, backbone_activation: Any = "lecun_tanh", **kwargs: Any

@@ -40,8 +40,11 @@ class QRNNCell(InputCell):
         self.window = positive("window", window)
         allowed = ("f", "fo", "ifo")
         self.pooling = require("pooling", pooling, f"one of {allowed}", pooling in allowed)
-        self.gates = 1 + len(pooling)
         self.states = ("c", *(f"later_{step}" for step in range(1, self.window)))
+
+    @property
+    def gates(self) -> int:  # type: ignore[override]
+        return 1 + len(self.pooling)
 
     @property
     def state_size(self) -> list[int]:
@@ -229,6 +232,7 @@ class HGRNCell(InputCell):
     states = ("re", "im")
     gates = 5
     linear = True
+    live = frozenset({"lower_bound", "epsilon"})
 
     def __init__(
         self,

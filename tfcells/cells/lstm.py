@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from tfcells.checks import flag, number, positive, require
-from tfcells.contract.cell import GatedCell, PassingCell, View
+from tfcells.contract.cell import GainedCell, GatedCell, PassingCell, View
 from tfcells.contract.initial import fresh, raise_block
 from tfcells.contract.linear import Tensor
 from tfcells.contract.normalization import layer_norm
@@ -28,7 +28,6 @@ class LSTMCell(GatedCell):
     """
 
     states: tuple[str, ...] = ("h", "c")
-    gates = 4
     slots = GatedCell.slots | {"projection"}
 
     def __init__(self, units: int, forget_bias: float = 1.0, input_gate: str = "free", **kwargs: Any) -> None:
@@ -36,7 +35,10 @@ class LSTMCell(GatedCell):
         self.forget_bias = number("forget_bias", forget_bias)
         allowed = ("free", "coupled", "capped")
         self.input_gate = require("input_gate", input_gate, f"one of {allowed}", input_gate in allowed)
-        self.gates = 3 if input_gate == "coupled" else 4
+
+    @property
+    def gates(self) -> int:  # type: ignore[override]
+        return 3 if self.input_gate == "coupled" else 4
 
     def initial_bias(self, drawn: Tensor) -> Tensor:
         return raise_block(drawn, self.gates - 3, self.gates, self.forget_bias)
@@ -63,7 +65,7 @@ class LSTMCell(GatedCell):
         return self.gated(x + w.recurrent_kernel(h), c, w)
 
 
-class LayerNormLSTMCell(LSTMCell):
+class LayerNormLSTMCell(GainedCell, LSTMCell):
     r"""An LSTM whose pre-activations are normalized: LN(a) = gain (a - mean) / sqrt(var + epsilon) + shift.
 
     norm="product": i, f, g, o = LN(W x) + LN(U h) + b, each over all four gates (Ba et al., 2016).
@@ -78,6 +80,8 @@ class LayerNormLSTMCell(LSTMCell):
     >>> keras.ops.shape(tfcells.RNN(tfcells.LayerNormLSTMCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)
     """
+
+    live = frozenset({"epsilon"})
 
     def __init__(
         self,
@@ -100,13 +104,13 @@ class LayerNormLSTMCell(LSTMCell):
         super().build(input_shape)
         width = self.gates * self.units
         if self.norm == "product":
-            self.add_vector("kernel_gain", width, "ones")
-            self.add_vector("recurrent_gain", width, "ones")
+            self.add_gain("kernel_gain", width)
+            self.add_gain("recurrent_gain", width)
         else:
-            self.add_vector("gain", width, "ones")
+            self.add_gain("gain", width)
             self.add_vector("shift", width, self.initial_shift)
         if self.cell_norm:
-            self.add_vector("cell_gain", self.units, "ones")
+            self.add_gain("cell_gain", self.units)
             self.add_vector("cell_shift", self.units, "zeros")
 
     def initial_shift(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:

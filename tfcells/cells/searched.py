@@ -213,10 +213,14 @@ class GenotypeCell(GatedCell):
     ) -> None:
         super().__init__(units, use_bias=use_bias, **kwargs)
         allowed = f"one of {tuple(GENOTYPES)} or pairs of one of {tuple(FUNCTIONS)} and the number of an earlier node"
-        self.nodes = nodes_of(genotype)
-        self.genotype = require("genotype", genotype, allowed, bool(self.nodes))
-        if not isinstance(genotype, str):
-            self.genotype = self.nodes
+        nodes = nodes_of(genotype)
+        require("genotype", genotype, allowed, bool(nodes))
+        self.genotype = genotype if isinstance(genotype, str) else nodes
+
+    @property
+    def nodes(self) -> tuple[tuple[str, int], ...]:
+        """For each node its function and the node that it reads."""
+        return nodes_of(self.genotype)
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         H, count = self.units, len(self.nodes) + 1

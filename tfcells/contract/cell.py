@@ -201,11 +201,22 @@ class Cell(Configured, keras.layers.Layer):
                 f"{type(self).__name__} draws its masks once a sequence; a loop over `call` would "
                 "draw them at each step. Run the cell in tfcells.RNN."
             )
+        if len(inputs.shape) != 2:
+            raise ValueError(f"inputs must have shape (batch, features), got {tuple(inputs.shape)}")
+        self.check_features(inputs.shape[-1])
+        state = fitting("states", states, self.state_shapes(inputs.shape[0]))
         w = self.bind(Call(1, ops.shape(inputs)[0], inputs.shape[-1], training))
         w = w.at(keras.tree.map_structure(lambda x: x[0], w.along_time()))
         x = multiplied(self.inputs(inputs, w.deferred()))  # so that a cell may do here what it may in RNN
-        output, state = self.advance(x, tuple(states), w)
-        return self.finish(output, w), list(state)
+        output, new = self.advance(x, tuple(state), w)
+        return self.finish(output, w), list(new) if keras.tree.is_nested(states) else new[0]
+
+    def check_features(self, features: int) -> None:
+        """Raises ValueError for an input of another width than the weights were made for."""
+        config = self.get_build_config() or {}
+        built = (config.get("input_shape") or (features,))[-1]
+        if features not in (built, None):
+            raise ValueError(f"{type(self).__name__} is built for inputs of {built} features, got {features}")
 
     @property
     def fixes_noise_along_time(self) -> bool:
@@ -248,6 +259,10 @@ class Cell(Configured, keras.layers.Layer):
             self.narrow(config["projected"])
         super().build_from_config({name: value for name, value in config.items() if name != "projected"})
 
+    def state_shapes(self, batch_size: Any) -> list[tuple]:
+        """The shape of each state."""
+        return [shape_of(batch_size, size) for size in self.state_size]
+
     def get_initial_state(self, batch_size: Any = None) -> list[Tensor]:
         """Zeros, as many as a batch needs."""
         return self.zeros(batch_size, dict(zip(self.states, self.state_size, strict=True)))
@@ -256,12 +271,20 @@ class Cell(Configured, keras.layers.Layer):
         """States of these sizes; counters of steps in single precision at least."""
         precise = keras.backend.result_type(self.compute_dtype, "float32")
         return [
-            ops.zeros(
-                (batch_size, *(size if isinstance(size, tuple) else (size,))),
-                dtype=precise if name in self.clocks else self.compute_dtype,
-            )
+            ops.zeros(shape_of(batch_size, size), dtype=precise if name in self.clocks else self.compute_dtype)
             for name, size in sizes.items()
         ]
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | ({} if self.dtype_is_explicit else {"dtype_is_explicit": False})
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        config = dict(config)
+        explicit = config.pop("dtype_is_explicit", True)
+        cell = super().from_config(config)
+        cell.dtype_is_explicit = explicit
+        return cell
 
     def adopt_dtype(self, policy: Any) -> None:
         """Take the dtype policy of the layer that runs this cell, unless it was given its own."""
@@ -273,6 +296,27 @@ class Cell(Configured, keras.layers.Layer):
         if self.built and self.dtype_policy != policy:
             raise ValueError(f"dtype: the cell is already built with {self.dtype_policy.name}")
         self.dtype_policy = policy
+
+
+def fitting(name: str, given: Any, wanted: list) -> list:
+    """States as a flat list; a single one needs no list. Raises ValueError for other shapes than those wanted."""
+    states = [ops.convert_to_tensor(x) for x in keras.tree.flatten(given)]
+    shapes = [tuple(x.shape) for x in states]
+    if len(shapes) != len(wanted) or not all(map(fits, shapes, wanted)):
+        raise ValueError(f"{name} must be tensors of shapes {wanted}, got {shapes}")
+    return states
+
+
+def shape_of(batch_size: Any, size: Any) -> tuple:
+    """The shape of a state: its size is a number, or the tuple of its sizes."""
+    return (batch_size, *(size if isinstance(size, tuple) else (size,)))
+
+
+def fits(shape: tuple, wanted: tuple) -> bool:
+    """Whether two shapes agree wherever both are known."""
+    return len(shape) == len(wanted) and all(
+        None in (a, b) or a == b or not isinstance(b, int) for a, b in zip(shape, wanted)
+    )
 
 
 ELSEWHERE = {
@@ -297,6 +341,7 @@ class InputCell(Cell):
 
     gates = 1
     slots = frozenset({"update", "state"})
+    live = frozenset({"activation"})
 
     def __init__(
         self,
@@ -424,6 +469,8 @@ class KernelCell(InputCell):
 class GatedCell(KernelCell):
     """A `KernelCell` whose gates are squashed by `recurrent_activation`."""
 
+    live = frozenset({"recurrent_activation"})
+
     def __init__(self, units: int, recurrent_activation: Any = "sigmoid", **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.recurrent_activation = keras.activations.get(recurrent_activation)
@@ -454,3 +501,22 @@ class PassingCell(GatedCell):
         kernel, bias = w.get("projection_kernel"), w.get("projection_bias")
         x = x if kernel is None else kernel(x)
         return x if bias is None else x + bias
+
+
+class GainedCell(KernelCell):
+    """A cell that normalizes, with gains.
+
+    gain_regularizer, gain_constraint: of every gain; the other arguments: those of the class that follows.
+    """
+
+    def __init__(
+        self, units: int, *args: Any, gain_regularizer: Any = None, gain_constraint: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(units, *args, **kwargs)
+        self.gain_regularizer = keras.regularizers.get(gain_regularizer)
+        self.gain_constraint = keras.constraints.get(gain_constraint)
+
+    def add_gain(self, name: str, width: int) -> None:
+        """Declare a gain, which starts as ones."""
+        options = {"regularizer": self.gain_regularizer, "constraint": self.gain_constraint}
+        self.add_vector(name, width, "ones", **options)

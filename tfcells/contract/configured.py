@@ -1,5 +1,6 @@
 """What cells, wrappers and layers share: a configuration by their signature, and seeds."""
 
+import functools
 import inspect
 from typing import Any
 
@@ -12,7 +13,13 @@ class Configured:
     """Stands before a Keras layer among the bases: every constructor argument is an attribute of that name.
 
     Subclasses are registered under the package `tfcells`.
+
+    live: the arguments of the class that may be set later, as `keras.layers.Dropout.rate` may. They are checked as the
+    constructor checks them. All others raise a ValueError: `build` reads them, so that a change would come too late.
+    A function traced before, as `fit` makes one, keeps the old value, as it does with Keras's own layers.
     """
+
+    live: frozenset[str] = frozenset()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -22,20 +29,61 @@ class Configured:
         """Keep a seed, and the generator of random numbers that begins with it."""
         self.seed = seed
         self.generator = keras.random.SeedGenerator(seed)
+        variable = self.generator.state.value
+        if hasattr(variable, "assign"):  # TensorFlow's, for tf.train.Checkpoint, from which Keras hides generators
+            self._track_trackable(variable, "generator")  # type: ignore[attr-defined]
 
     @classmethod
-    def arguments(cls) -> list[str]:
-        """The names of the constructor's arguments, those of its bases in tfcells included."""
-        names: dict[str, None] = {}
-        for base in cls.__mro__[: cls.__mro__.index(Configured)]:
-            own = vars(base).get("__init__")
-            for parameter in inspect.signature(own).parameters.values() if own else ():
-                if parameter.name != "self" and parameter.kind not in VARIABLE:
-                    names[parameter.name] = None
-        return list(names)
+    def arguments(cls) -> dict[str, type]:
+        """The constructor's arguments, its bases' included, and for each the class that takes it."""
+        return arguments_of(cls)  # type: ignore[arg-type]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in vars(self) and name in self.arguments():
+            value = self.checked(name, value)
+        super().__setattr__(name, value)
+        if name in self.arguments():
+            vars(self).setdefault(name, value)  # Keras leaves out what is the class's value already
+
+    def is_live(self, name: str) -> bool:
+        return any(name in vars(base).get("live", ()) for base in type(self).__mro__)
+
+    def checked(self, name: str, value: Any) -> Any:
+        """A new value of an argument, as the constructor keeps it. Raises ValueError if it can't be set later."""
+        if not self.is_live(name):
+            raise ValueError(f"{name} can't be set later: give it to the constructor of a new {type(self).__name__}")
+        owner, twin = self.arguments()[name], type(self).__new__(type(self))
+        named, others = parameters(owner)
+        given = {each: getattr(self, each) for each in named} | {name: value}
+        given |= {"dtype": self.dtype_policy} if others else {}  # type: ignore[attr-defined]
+        given |= {"seed": 0} if "seed" in given else {}  # None would draw one
+        owner.__init__(twin, **given)  # type: ignore[misc]
+        return getattr(twin, name)
 
     def get_config(self) -> dict[str, Any]:
         config = {name: getattr(self, name) for name in self.arguments()}
         return super().get_config() | {  # type: ignore[misc]
-            name: keras.saving.serialize_keras_object(value) for name, value in config.items()
+            name: unbuilt(keras.saving.serialize_keras_object(value)) for name, value in config.items()
         }
+
+
+def unbuilt(config: Any) -> Any:
+    """A configuration whose cells wait for their layer to build them, as they may have to take its dtype."""
+    if isinstance(config, dict):
+        config.pop("build_config", None)  # in place: Keras marks in it what is shared
+    for inner in config.values() if isinstance(config, dict) else config if isinstance(config, list | tuple) else ():
+        unbuilt(inner)
+    return config
+
+
+@functools.cache
+def arguments_of(cls: type) -> dict[str, type]:
+    bases = cls.__mro__[: cls.__mro__.index(keras.layers.Layer)]
+    return {name: base for base in reversed(bases) if "__init__" in vars(base) for name in parameters(base)[0]}
+
+
+def parameters(cls: type) -> tuple[list[str], bool]:
+    """The arguments that the constructor of a class names, and whether it takes others."""
+    found = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
+    named = [parameter.name for parameter in found if parameter.kind not in VARIABLE]
+    return named, any(parameter.kind == inspect.Parameter.VAR_KEYWORD for parameter in found)

@@ -7,6 +7,9 @@ from keras import ops
 
 from tfcells.contract.linear import Tensor
 
+SMALL = 1e-5
+"""Below it one sees that a mean made by a product is wrong by an ulp; the remedy takes up to half the speed."""
+
 
 def layer_norm(x: Tensor, gain: Tensor, shift: Tensor, epsilon: float, groups: int = 1) -> Tensor:
     """gain (x - mean) / sqrt(var + epsilon) + shift over the last axis, or over each of its groups.
@@ -31,7 +34,8 @@ def standardize(v: Tensor, epsilon: float) -> Tensor:
 
     @ops.custom_gradient
     def standard(v: Tensor) -> tuple[Tensor, Callable]:
-        centred = v - mean(v)
+        near = v - v[..., :1] if epsilon < SMALL else v  # a constant row is exactly zero
+        centred = near - mean(near)
         scale = ops.rsqrt(mean(ops.square(centred)) + epsilon)
 
         def gradient(*args: Tensor, upstream: Tensor | None = None) -> Tensor:

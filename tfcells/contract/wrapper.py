@@ -195,10 +195,25 @@ class Inlined(Wrapper):
 
     inner: type[Cell]
 
+    @property
+    def dtype_is_explicit(self) -> bool:
+        return self.cell.dtype_is_explicit
+
+    @dtype_is_explicit.setter
+    def dtype_is_explicit(self, value: bool) -> None:
+        if "cell" in vars(self):
+            self.cell.dtype_is_explicit = value
+
     def __getattr__(self, name: str) -> Any:
         if name in type(self).inner.arguments():
             return getattr(self.cell, name)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "cell" in vars(self) and name in type(self).inner.arguments():
+            setattr(self.cell, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -6,11 +6,23 @@ gradient is dy @ kernel^T, with the transpose taken once, and dy is stacked over
 are one large product per kernel after the loop. Only this package knows TensorFlow.
 """
 
-from tfcells.engine.loops import check, run
-from tfcells.engine.products import is_dense, product
+from tfcells.engine.loops import check, ensured, run
+from tfcells.engine.products import has_compiler, is_dense, product, shown
 from tfcells.engine.program import Program
 from tfcells.engine.recurrence import along
 from tfcells.engine.strides import Strides
 from tfcells.engine.whole import Whole
 
-__all__ = ["Program", "Strides", "Whole", "along", "check", "is_dense", "product", "run"]
+__all__ = [
+    "Program",
+    "Strides",
+    "Whole",
+    "along",
+    "check",
+    "ensured",
+    "has_compiler",
+    "is_dense",
+    "product",
+    "run",
+    "shown",
+]

@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 from keras import tree
 from tensorflow.python.eager import record
+from tensorflow.python.framework import op_callbacks
 
 from tfcells.contract.linear import Tensor
 
@@ -90,6 +91,16 @@ class Differentiated:
     def emptied(self, tensors: Any) -> list:
         """The tensors, of those that are spent nothing but their kind, lest they be kept."""
         return [x[..., :0] if place in self.spent else x for place, x in enumerate(tensors)]
+
+
+def watched(tensors: list) -> bool:
+    """Whether a tape, or forward mode, asks for the gradient of one of these."""
+    return bool(record.should_record_backprop(tensors))
+
+
+def debugged() -> bool:
+    """Whether a tool as `tf.debugging.enable_check_numerics` adds to every operation what XLA can't run."""
+    return bool(op_callbacks.should_invoke_op_callbacks())
 
 
 def traced(function: Any, *arguments: Any) -> Any:

@@ -1,13 +1,15 @@
 """A step along time: in the ordinary loop, or in the compiled one with its gradient."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 from keras import tree
 
-from tfcells.contract.linear import Projection, Tensor
+from tfcells.contract.linear import Projection, Tensor, multiplied
 from tfcells.contract.weights import Kernel, Weights
+from tfcells.engine.differentiated import watched
 from tfcells.engine.program import Program
 from tfcells.engine.sequences import length_of, shaped, tensors_of
 from tfcells.engine.strides import Strides
@@ -18,7 +20,7 @@ HALF = tf.float16, tf.bfloat16
 
 def run(
     way: type[Whole | Strides],
-    key: Any,
+    key_of: Callable,
     cell: Any,
     step_of: Callable,
     slices: Any,
@@ -29,15 +31,23 @@ def run(
 ) -> tuple:
     """A cell along time: the program, the outputs, the final state.
 
-    key: what `Program.of` is to find the program by. step_of: makes the step of a cell.
+    key_of, step_of: of a cell, what `Program.of` is to find the program by, and the step.
     Half precision on a CPU is compiled in float32, and only the products over the whole sequence, before and after
-    the loop, keep that dtype: XLA's small products have no fast form there.
+    the loop, keep that dtype: XLA's small products have no fast form there. A step that XLA can't run takes the
+    ordinary loop, with a warning. Raises ValueError for what would lose its gradient.
     """
     half = half_precision(weights) if compile else None
-    dtypes = [x.dtype for x in state]
+    dtypes, given = [x.dtype for x in state], (slices, state, weights)
     if half:
         slices, state, weights = widened(slices, state, weights)
-    program = Program.of(way, key, cell, step_of, slices, state, weights, half)
+    program = Program.of(way, key_of, cell, step_of, slices, state, weights, half)
+    if compile and program.step.foreign:
+        what = f"{type(cell).__name__}.step does what XLA can't do ({', '.join(program.step.foreign)})"
+        warnings.warn(f"{what}: it runs in the ordinary loop, as with jit_compile=False", stacklevel=2)
+        slices, state, weights = given
+        return run(way, key_of, cell, step_of, multiplied(slices), state, weights, False)
+    if compile and watched(program.step.captured):
+        raise ValueError(f"{type(cell).__name__}.step uses a tensor that it was not given, and that a tape watches")
     if compile:
         outputs, final = program(cell, slices, state, weights, training)
     else:
@@ -109,5 +119,14 @@ def check(slices: Any, state: list) -> None:
         message = "mask and slices must have the steps and batch size of sequences"
         tf.debugging.assert_equal(tf.shape(x)[:2], [steps, batch], message)
     for x in state:
-        message = "initial_state, or the state remembered, must have the batch size of sequences"
+        message = "initial_state, or the state remembered, and memory must have the batch size of sequences"
         tf.debugging.assert_equal(tf.shape(x)[0], batch, message)
+
+
+def ensured(x: Tensor, *sizes: int | None) -> Tensor:
+    """The tensor, whose first axes must have these sizes, where they are known."""
+    shape = [own if size is None else size for own, size in zip(x.shape, sizes)]
+    if None not in x.shape[: len(sizes)] or shape == x.shape[: len(sizes)]:
+        return x
+    message = "sequences_mask_reset_memory_and_initial_state_or_the_one_remembered_must_agree_in_batch_size_and_steps"
+    return tf.ensure_shape(x, [*shape, *x.shape[len(sizes) :]], name=message)  # an error names its operation

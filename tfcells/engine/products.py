@@ -6,13 +6,14 @@ twice as fast. Outside, where TensorFlow multiplies, by the transposed matrix XL
 are few rows.
 """
 
+import platform
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
 from tfcells.contract.linear import Tensor, multiply
-from tfcells.engine.differentiated import Differentiated
+from tfcells.engine.differentiated import Differentiated, debugged
 
 LARGE = 2**19  # numbers in a matrix from which it is turned round where that costs nothing,
 VERY_LARGE = 2**22  # and from which it is worth the transposition,
@@ -26,6 +27,19 @@ class Turned(NamedTuple):
     """A matrix to be multiplied turned round: stored transposed, (outputs, inputs)."""
 
     matrix: tf.Tensor
+
+
+def has_compiler() -> bool:
+    """Whether XLA compiles for the device; for the GPU of a Mac it does not."""
+    mac = platform.system() == "Darwin" and "arm" in platform.processor().lower()
+    return not (mac and tf.config.list_physical_devices("GPU"))
+
+
+def shown(layers: list) -> tf.Module:
+    """What shows these layers to `tf.train.Checkpoint`, from which Keras hides lists."""
+    module = tf.Module()
+    module.layers = layers
+    return module
 
 
 def forward_factors(matrices: list, steps: Any) -> list:
@@ -66,7 +80,7 @@ def times(x: Tensor, factor: Any) -> Tensor:
 
 def product(x: Tensor, matrix: Tensor) -> Tensor:
     """x @ matrix, of (rows, inputs), with the faster gradient by x, in a graph."""
-    return tf.matmul(x, matrix) if tf.executing_eagerly() else in_graph(x, matrix)[0]
+    return tf.matmul(x, matrix) if tf.executing_eagerly() or debugged() else in_graph(x, matrix)[0]
 
 
 def back(d: list, kept: Any, factors: list) -> list:

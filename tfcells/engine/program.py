@@ -10,7 +10,7 @@ from keras import tree
 
 from tfcells.contract.linear import Projection, Tensor
 from tfcells.contract.weights import Weights
-from tfcells.engine.differentiated import Differentiated
+from tfcells.engine.differentiated import Differentiated, debugged
 from tfcells.engine.pair import Arguments
 from tfcells.engine.sequences import BatchSizes, filled, floats, length_of, tensors_of
 from tfcells.engine.step import Step
@@ -33,7 +33,7 @@ class Program:
     def of(
         cls,
         way: type[Whole | Strides],
-        key: Any,
+        key_of: Callable,
         cell: Any,
         step_of: Callable,
         slices: Any,
@@ -43,14 +43,16 @@ class Program:
     ) -> "Program":
         """The program for the step `step_of(cell)`; equal layers share it.
 
-        key: hashable; equal keys promise equal steps. half: the dtype in which to multiply for the gradients of
-        kernels, if not their own. Raises ValueError if the step uses a tensor that it was not given.
+        key_of(cell): hashable; equal keys promise equal steps. half: the dtype in which to multiply for the
+        gradients of kernels, if not their own. Raises ValueError if the step reads a trainable weight that
+        it was not given, or draws random numbers.
         """
         leaves = [getattr(leaf, "matrix", leaf) for leaf in weights.leaves()]
         key = (
             way,
-            key,
+            key_of(cell),
             half,
+            debugged(),
             str(weights),
             str(tree.map_structure(lambda x: (x.dtype, x.shape[2:]), slices)),
             *((x.dtype, *x.shape[1:]) for x in state),
@@ -59,7 +61,7 @@ class Program:
         with cls.lock:
             program = cls.shared.get(key)
             if program is None:
-                step = Step(step_of, cell, slices, list(state), weights)
+                step = Step(key_of, step_of, cell, slices, list(state), weights)
                 program = cls.shared[key] = cls(key, step, way(step, half))
             program.step.cells.add(cell)
             return program

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfcells.contract.linear import Tensor
 from tfcells.contract.recurrence import STILL
-from tfcells.engine.differentiated import Differentiated
+from tfcells.engine.differentiated import Differentiated, debugged
 from tfcells.engine.sequences import BatchSizes, exponent, filled, length_of, power_of_two, wide
 
 
@@ -25,7 +25,7 @@ def along(
     """
     dtype, steps, shape = added.dtype, length_of(added), (added.shape[0], *start.shape)
     tensors = [tf.cast(x, wide(dtype)) for x in (decay, added, start)]
-    if not compile:
+    if not compile or debugged():
         return tf.cast(states(chunked, kind, steps, *tensors), dtype)
     known = isinstance(steps, int) and not tf.executing_eagerly()
     missing = 0 if known else power_of_two(exponent(steps)) - steps

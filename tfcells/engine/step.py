@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -11,33 +12,45 @@ from keras import tree
 
 from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Kernel, Weights
-from tfcells.engine.differentiated import traced
+from tfcells.engine.differentiated import debugged, traced
 from tfcells.engine.recording import Search, Site
-from tfcells.engine.sequences import shaped
+from tfcells.engine.sequences import floats, shaped
+
+RANDOM = re.compile("Random|Normal|Multinomial|Rng|StatefulUniform")
+"""The operations that draw."""
+STATELESS = "PyFuncStateless", "StringFormat"
+"""Operations that XLA can't run, though they don't count as stateful."""
+PURE = "Placeholder", "ReadVariableOp"
+"""Operations that count as stateful, though XLA runs them as well as any."""
 
 
 class Step:
     """The step of equal cells, traced once to find what it uses.
 
     TensorFlow never forgets what was compiled, so this holds no cell: `step_of(cell)` makes the step anew of one of the
-    living cells that have used it.
+    living cells that have used it and have not been changed since: whose `key_of(cell)` is the same.
 
     output: what it gives. sites: its products, in order. used: of each leaf of the weights, whether it reads it.
+    captured: floats that it reads and was not given. foreign: what it does that XLA can't run, or would leave out.
     """
 
-    def __init__(self, step_of: Callable, cell: Any, slices: Any, state: list, weights: Weights) -> None:
-        self.step_of = step_of
+    def __init__(
+        self, key_of: Callable, step_of: Callable, cell: Any, slices: Any, state: list, weights: Weights
+    ) -> None:
+        self.key, self.key_of, self.step_of = key_of(cell), key_of, step_of
         self.cells: weakref.WeakSet = weakref.WeakSet([cell])
         self.slices = tree.map_structure(lambda _: 0, slices)
         self.weights = weights.map(lambda leaf: Kernel(None, leaf.reads) if isinstance(leaf, Kernel) else None)
         self.used = [True] * len(weights.leaves())
+        self.captured: list[Tensor] = []
+        self.foreign: list[str] = []
         self.output, self.sites, self.used = self.probe(tree.flatten(slices), state, weights.leaves())
 
     def __call__(self, slices: list, state: list, products: Any, tensors: list) -> tuple[Tensor, list]:
         """Output and new states. products: a `Search`, a `Recording` or a `Replay`."""
-        cell = next(iter(self.cells), None)
+        cell = next((each for each in self.cells if self.key_of(each) == self.key), None)
         if cell is None:
-            raise RuntimeError("the layer was dropped before its gradient was asked for; keep it until then")
+            raise RuntimeError("the layer was dropped or changed before its gradient was asked for; keep it until then")
         step = self.step_of(cell)
         output, new = step(tree.pack_sequence_as(self.slices, slices), tuple(state), self.bind(products, tensors))
         return output, shaped(new, state)
@@ -60,7 +73,7 @@ class Step:
     def probe(self, slices: list, state: list, leaves: list) -> tuple[tf.TensorSpec, list[Site], list[bool]]:
         """Trace the step without running it: its output, its products, which of the leaves it uses.
 
-        Raises ValueError if it captures a tensor, which would get no gradient, without a word.
+        Notes what else it reads, and what it does that XLA can't do. Raises ValueError as `refuse_impure` does.
         """
         matrices, tensors = split(leaves)
         found: list[tuple[int, Tensor, Tensor]] = []
@@ -71,7 +84,8 @@ class Step:
 
         groups = [spec(x, 1) for x in slices], [*map(spec, state)], [*map(spec, matrices)], [*map(spec, tensors)]
         graph = traced(tf.function(trace, autograph=False), *groups)
-        refuse_captured(graph)
+        refuse_impure(graph)
+        self.captured, self.foreign = floats(graph.captured_inputs), foreign(graph.graph.get_operations())
         inputs = iter(graph.inputs)
         slices, state, matrices, tensors = ([next(inputs) for _ in group] for group in groups)
         called = sorted({kernel for kernel, _, _ in found})
@@ -86,16 +100,26 @@ class Step:
         return spec(graph.structured_outputs[0]), sites, used
 
 
-def refuse_captured(graph: Any) -> None:
-    """Raise ValueError if a traced step reads what it was not given, or draws random numbers."""
-    captured = graph.inputs[len(graph.inputs) - len(graph.captured_inputs) :]
-    impure = [op for op in graph.graph.get_operations() if op.op_def.is_stateful and op.type != "Placeholder"]
-    if captured or impure:
-        names = ", ".join(str(x.name) for x in [*captured, *impure][:3])
+def refuse_impure(graph: Any) -> None:
+    """Raise ValueError if a traced step reads a trainable weight that it was not given, which would get no gradient,
+    without a word; or draws random numbers, which the way back would draw anew.
+    """
+    definition = graph.graph.as_graph_def()
+    nodes = [*definition.node, *(node for each in definition.library.function for node in each.node_def)]
+    weights = [variable.name for variable in graph.trainable_variables]
+    drawn = [f"{node.op} {node.name}" for node in nodes if RANDOM.search(node.op)]
+    if weights or drawn:
+        names = ", ".join([*weights, *drawn][:3])
         raise ValueError(
-            f"step uses more than it was given ({names}), and that would get no gradient: declare "
-            "a weight in build, and draw random numbers in bind"
+            f"step uses more than it was given ({names}): declare a weight in build, else it would get no gradient, "
+            "and draw random numbers in bind"
         )
+
+
+def foreign(operations: list) -> list[str]:
+    """Of a traced step's operations the types that XLA can't run, or would leave out."""
+    found = {op.type for op in operations if op.op_def.is_stateful and op.type not in PURE or op.type in STATELESS}
+    return sorted(found) + ["a debugging tool"] * debugged()
 
 
 def split(leaves: list) -> tuple[list, list]:

@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfcells.contract.linear import Projection, Tensor
+from tfcells.engine.differentiated import TWICE
 from tfcells.engine.pair import Arguments, Pair, compiled
 from tfcells.engine.products import backward_factors, forward_factors
 from tfcells.engine.recording import weight_gradients
@@ -84,6 +85,8 @@ class Strides:
                 d_output, d_state, transposed, block, read(number, marks), factors, tensors, end
             )
             d_moved, d_fixed = tape.gradient(floats(block), [floats(moved), fixed], tf.nest.flatten(d_block))
+            if any(x is None for x in [*d_moved, *d_fixed]):
+                raise NotImplementedError(TWICE)  # forward mode takes the tape's gradients
             d_matrices = weight_gradients(self.step.sites, matrices, states, records, d_block, self.half)
             return (
                 number - 1,

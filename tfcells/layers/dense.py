@@ -3,14 +3,14 @@
 import keras
 from keras import ops
 
+from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor, affine
 
 if keras.backend.backend() == "tensorflow":
     from tfcells import engine
 
 
-@keras.saving.register_keras_serializable("tfcells")
-class Dense(keras.layers.Dense):
+class Dense(Configured, keras.layers.Dense):
     """`keras.layers.Dense` with a faster way back for few rows and many units, as those of a softmax.
 
     On TensorFlow, on a CPU; elsewhere it is Keras's.
@@ -18,6 +18,17 @@ class Dense(keras.layers.Dense):
     >>> keras.ops.shape(tfcells.Dense(4)(keras.ops.ones((2, 5, 3))))
     (2, 5, 4)
     """
+
+    live = frozenset({"activation", "activity_regularizer"})
+
+    @classmethod
+    def arguments(cls) -> dict[str, type]:
+        """Without those that Keras sets itself when it adapts or quantizes a layer."""
+        return {
+            name: owner
+            for name, owner in super().arguments().items()
+            if not name.startswith(("lora_", "quantization_"))
+        }
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         if keras.backend.backend() != "tensorflow" or not engine.is_dense(inputs, self.compute_dtype):

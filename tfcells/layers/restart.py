@@ -26,6 +26,8 @@ class Restart(Configured, keras.layers.Layer):
     (2, 3)
     """
 
+    live = frozenset({"rate"})
+
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate = probability("rate", rate)

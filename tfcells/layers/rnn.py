@@ -10,7 +10,7 @@ import keras
 from keras import ops, tree
 
 from tfcells import masks
-from tfcells.contract.cell import Call, Cell
+from tfcells.contract.cell import Call, Cell, fits, fitting
 from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor, multiplied
 from tfcells.contract.recurrence import Before, frozen, scan
@@ -27,7 +27,8 @@ class RNN(Configured, keras.layers.RNN):
     or `keras.layers.StackedRNNCells` (of `Cell`s: any other cell runs in Keras's own loop).
 
     jit_compile: "auto" or True runs the compiled loop (TensorFlow with XLA), except that "auto" takes
-    a single step as it is; False runs an ordinary loop, which can be exported and differentiated twice.
+    a single step as it is, and the ordinary loop where there is no XLA, as on the GPU of a Mac; False runs an
+    ordinary loop, which can be exported and differentiated twice.
     With unroll=True there is no loop to compile; on other backends the ordinary one always runs.
     parallel: "auto" takes all steps of a cell that is linear in its state at once, so that only two operations a step
     follow one another; True refuses other cells and wrappers; False goes step by step.
@@ -42,6 +43,19 @@ class RNN(Configured, keras.layers.RNN):
     >>> keras.ops.shape(layer(keras.ops.ones((2, 5, 3))))
     (2, 5, 4)
     """
+
+    live = frozenset(
+        {
+            "jit_compile",
+            "parallel",
+            "remat",
+            "return_sequences",
+            "return_state",
+            "go_backwards",
+            "unroll",
+            "zero_output_for_mask",
+        }
+    )
 
     def __init__(
         self,
@@ -60,25 +74,39 @@ class RNN(Configured, keras.layers.RNN):
         self.remat = remat
         self.supports_masking = True
         cells = unstacked(self.cell)
+        if hasattr(self.cell, "cells") and keras.backend.backend() == "tensorflow":
+            self.shown = engine.shown(cells)
         self.runs_cells = all(isinstance(each, Cell) for each in cells)
         for each in cells[1:]:
             if getattr(each, "timed", False):
                 raise ValueError(
                     f"cell: a timed {type(each).__name__} must be the first of a stack, which is given times"
                 )
-        if not isinstance(remat, bool) or (remat and not self.compiles):
-            allowed = "True or False, and False where no loop is compiled: for jit_compile=False"
-            allowed += ", unroll=True, cells that are not tfcells', backends besides TensorFlow"
-            raise ValueError(f"remat must be {allowed}; got {remat!r}")
+        self.check_options()
         if self.runs_cells:
             for each in cells:
                 each.adopt_dtype(self.dtype_policy)
-        self.check_parallel(cells)
         self.programs: dict[tuple, Any] = {}
 
-    def check_parallel(self, cells: list) -> None:
+    def check_shape(self, shape: Any) -> None:
+        """Sequences have three axes, the last as wide as it was. Raises ValueError for others."""
+        if not self.runs_cells:
+            return  # Keras's loop runs cells for any rank
+        if len(shape) != 3:
+            hint = "; does the layer before need return_sequences=True?" if len(shape) == 2 else ""
+            wanted = f"sequences must have shape (batch, steps, features): expected ndim=3, found ndim={len(shape)}"
+            raise ValueError(f"{wanted}, shape {tuple(shape)}{hint}")
+        unstacked(self.cell)[0].check_features(shape[2])
+
+    def check_options(self) -> None:
+        """There must be a compiled loop to rematerialize, and steps that can be taken at once to be so."""
+        if not isinstance(self.remat, bool) or (self.remat and not self.compiles):
+            allowed = "True or False, and False where no loop is compiled: for jit_compile=False"
+            allowed += ", unroll=True, cells that are not tfcells', backends besides TensorFlow, the GPU of a Mac"
+            raise ValueError(f"remat must be {allowed}; got {self.remat!r}")
         if self.parallel != "auto" and not isinstance(self.parallel, bool):
             raise ValueError(f'parallel must be "auto", True or False, got {self.parallel!r}')
+        cells = unstacked(self.cell)
         stepping = [type(cell).__name__ for cell in cells if not getattr(cell, "takes_all_steps", False)]
         if self.parallel is True and (stepping or self.remat or self.unroll):
             why = stepping[0] if stepping else "with remat=True or unroll=True the layer"
@@ -87,9 +115,12 @@ class RNN(Configured, keras.layers.RNN):
     @property
     def compiles(self) -> bool:
         """Whether a loop of more than one step is a compiled one."""
-        return (
-            bool(self.jit_compile) and not self.unroll and self.runs_cells and keras.backend.backend() == "tensorflow"
-        )
+        able = self.runs_cells and not self.unroll and keras.backend.backend() == "tensorflow"
+        return able and (engine.has_compiler() if self.jit_compile == "auto" else self.jit_compile is True)
+
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+        self.check_shape(sequences_shape)
+        super().build(sequences_shape, initial_state_shape)
 
     def call(
         self,
@@ -101,10 +132,20 @@ class RNN(Configured, keras.layers.RNN):
         memory_mask: Tensor | None = None,
         reset: Tensor | None = None,
     ) -> Any:
-        self.check_memory(memory)
+        self.check_options()  # unroll may have been set since
+        if hasattr(sequences, "row_splits") or hasattr(sequences, "dense_shape"):
+            dense = "sequences.to_tensor()" if hasattr(sequences, "row_splits") else "tf.sparse.to_dense(sequences)"
+            kind = type(sequences).__name__
+            raise ValueError(f"sequences must be a dense tensor, got a {kind}: give {dense}, and a mask of the steps")
+        self.check_shape(sequences.shape)
+        memory, memory_mask = self.checked_memory(sequences, memory, memory_mask)
         state = self.first_state(sequences, initial_state)
         mask = self.checked_mask("mask", sequences, mask)
         reset = self.checked_reset(sequences, reset)
+        sequences, mask, reset, state, memory, memory_mask = agreeing(
+            (sequences, mask, reset), (state, memory, memory_mask)
+        )
+        sequences = masks.visible(sequences, mask)
         if self.unroll and sequences.shape[1] is None:
             raise ValueError("unroll=True needs a known number of steps; sequences has None")
         if not self.runs_cells:
@@ -128,26 +169,28 @@ class RNN(Configured, keras.layers.RNN):
         if None not in (batch, remembered) and batch != remembered:
             raise ValueError(f"sequences: the layer is stateful with a batch size of {remembered}, got {batch}")
         if initial_state is None:
-            state = self.states if self.stateful else own
-        else:
-            state = initial_state if tree.is_nested(initial_state) else [initial_state]
-        state, expected = tree.flatten(list(state)), tree.flatten(own)
-        wanted = [tuple(x.shape) for x in expected]
-        state = [ops.convert_to_tensor(x) for x in state]
-        shapes = [tuple(x.shape) for x in state]
-        if len(shapes) != len(wanted) or not all(map(fits, shapes, wanted)):
-            raise ValueError(f"initial_state must be tensors of shapes {wanted}, got {shapes}")
-        state = [ops.cast(x, like.dtype) for x, like in zip(state, expected)]
-        return tree.pack_sequence_as(own, state)
+            initial_state = self.states if self.stateful else own
+        flat = tree.flatten(own)
+        state = fitting("initial_state", initial_state, [tuple(x.shape) for x in flat])
+        return tree.pack_sequence_as(own, [ops.cast(x, like.dtype) for x, like in zip(state, flat)])
 
-    def check_memory(self, memory: Tensor | None) -> None:
-        """A memory must be given to the cells that read one, and to no others."""
+    def checked_memory(self, sequences: Tensor, memory: Any, mask: Any) -> tuple:
+        """The memory and its mask as tensors. It must be given to the cells that read one, and to no others."""
         reads = any(getattr(cell, "attends", False) for cell in unstacked(self.cell))
-        if reads and (memory is None or len(memory.shape) != 3):
-            shape = None if memory is None else memory.shape
-            raise ValueError(f"memory must have shape (batch, rows, features), got {shape}")
-        if memory is not None and not reads:
-            raise ValueError("memory must be None, as no cell of this layer reads one")
+        if memory is None and mask is None and not reads:
+            return None, None
+        if not reads:
+            raise ValueError("memory must be None, and so must memory_mask, as no cell of this layer reads one")
+        given = (None if all(part is None for part in tree.flatten(x)) else x for x in (memory, mask))
+        memory, mask = (None if x is None else ops.convert_to_tensor(x) for x in given)
+        batch = sequences.shape[0]
+        if memory is None or not fits(tuple(memory.shape), (batch, None, None)):
+            shape = None if memory is None else tuple(memory.shape)
+            raise ValueError(f"memory must have shape (batch, rows, features) with the batch size {batch}, got {shape}")
+        if mask is not None and not fits(tuple(mask.shape), tuple(memory.shape[:2])):
+            wanted = tuple(memory.shape[:2])
+            raise ValueError(f"memory_mask must have shape (batch, rows) = {wanted}, got {tuple(mask.shape)}")
+        return memory, mask
 
     def checked_reset(self, sequences: Tensor, reset: Any) -> Tensor | None:
         """The flags as (batch, steps) booleans: there must be some for the cells that read them, and for no others."""
@@ -193,7 +236,8 @@ class RNN(Configured, keras.layers.RNN):
         weights, given = weights.at({}), weights
         steps, state = sequence.shape[0], tuple(state)
         if keras.backend.backend() == "tensorflow":
-            engine.check(slices if keep is None else (keep, slices), state)
+            memory = [x for x in (call.memory, call.memory_mask) if x is not None]
+            engine.check(slices if keep is None else (keep, slices), [*state, *memory])
         single = self.unroll or (steps == 1 and self.jit_compile == "auto")
         if self.parallel and cell.takes_all_steps and not (single or self.remat):
             outputs, state = self.at_once(cell, slices, state, keep, weights, call.training)
@@ -211,10 +255,10 @@ class RNN(Configured, keras.layers.RNN):
         if single:
             outputs, state = unrolled(step_of(cell, held), slices, state, weights, steps)
         elif keras.backend.backend() == "tensorflow":
-            way, key = engine.Strides if self.remat else engine.Whole, (cell_key(cell), held)
-            make = functools.partial(step_of, held=held)
+            way = engine.Strides if self.remat else engine.Whole
+            key_of, make = functools.partial(step_key, held=held), functools.partial(step_of, held=held)
             program, outputs, state = engine.run(
-                way, key, cell, make, slices, state, weights, self.jit_compile, call.training
+                way, key_of, cell, make, slices, state, weights, self.jit_compile, call.training
             )
             self.programs[program.key] = program
         else:
@@ -258,17 +302,36 @@ class RNN(Configured, keras.layers.RNN):
     def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
         if not self.runs_cells:
             return super().compute_output_shape(sequences_shape, initial_state_shape)
+        self.check_shape(sequences_shape)
         batch, steps = sequences_shape[:2]
         last = self.cell.cells[-1] if hasattr(self.cell, "cells") else self.cell
         output = (batch, steps, last.output_size) if self.return_sequences else (batch, last.output_size)
         return (output, *shapes_of(self.cell, batch)) if self.return_state else output
 
 
+def agreeing(timed: tuple, others: tuple) -> tuple:
+    """The tensors, each with the batch size and, of those that have steps, the steps that are known of another one.
+
+    Static shapes have to stay what they are in a loop, and broadcasting 1 with an unknown size gives an unknown one.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return *timed, *others
+    steps, batch = known(1, list(timed)), known(0, [*timed, *tree.flatten(others)])
+    ensured = (None if x is None else engine.ensured(x, batch, steps) for x in timed)
+    return *ensured, *tree.map_structure(lambda x: None if x is None else engine.ensured(x, batch), others)
+
+
+def known(axis: int, tensors: list) -> int | None:
+    """The size of an axis, if it is known of one of the tensors."""
+    sizes = [x.shape[axis] for x in tensors if x is not None]
+    return next((size for size in sizes if size is not None), None)
+
+
 def shapes_of(cell: Any, batch: int | None) -> list:
     """The shapes of a cell's states; of a stack, those of its cells, one list each."""
     if hasattr(cell, "cells"):
         return [shapes_of(each, batch) for each in cell.cells]
-    return [(batch, *(n if isinstance(n, tuple) else (n,))) for n in cell.state_size]
+    return cell.state_shapes(batch)
 
 
 def step_of(cell: Cell, held: bool | None) -> Callable:
@@ -282,6 +345,11 @@ def step_of(cell: Cell, held: bool | None) -> Callable:
         return cell.advance(x, state, w.at(now))
 
     return step if held is None else hold(step, held)
+
+
+def step_key(cell: Cell, held: bool | None) -> tuple:
+    """A hashable description of what `step_of` makes."""
+    return cell_key(cell), held
 
 
 def hold(step: Callable, zero_output: bool) -> Callable:
@@ -322,13 +390,6 @@ def in_turn(step: Callable, slices: Any, state: tuple, weights: Weights) -> tupl
 
     state, outputs = ops.scan(advance, state, slices)
     return outputs, state
-
-
-def fits(shape: tuple, wanted: tuple) -> bool:
-    """Whether two shapes agree wherever both are known."""
-    return len(shape) == len(wanted) and all(
-        None in (a, b) or a == b or not isinstance(b, int) for a, b in zip(shape, wanted)
-    )
 
 
 def unstacked(cell: Any) -> list:

@@ -24,6 +24,8 @@ class WordDropout(Configured, keras.layers.Layer):
     (2, 5, 3)
     """
 
+    live = frozenset({"vocabulary_size", "rate"})
+
     def __init__(self, vocabulary_size: int, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)  # tokens may come as floats: they stay exact
         self.vocabulary_size = positive("vocabulary_size", vocabulary_size)

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfcells import masks
 from tfcells.checks import positive, require
 from tfcells.contract.cell import Call, Cell
 from tfcells.contract.linear import Tensor
@@ -19,7 +20,7 @@ class MemoryReader(Wrapper):
 
     The memory, (batch, rows, memory_features), and its mask, (batch, rows):
     `tfcells.RNN(cell)(sequence, memory=..., memory_mask=...)`. Rows whose mask is False take no part;
-    where all are False the memory's mean is read.
+    where all are False zeros are read.
     """
 
     attends = True
@@ -45,7 +46,9 @@ class MemoryReader(Wrapper):
 
     def keys(self, memory: Tensor, memory_mask: Tensor | None) -> dict[str, Tensor]:
         """The memory, and what hides its masked rows when it is added to their scores."""
-        memory = ops.cast(memory, self.compute_dtype)
+        if memory.shape[-1] != self.memory_features:
+            raise ValueError(f"memory must have memory_features={self.memory_features}, got {memory.shape[-1]}")
+        memory = masks.visible(ops.cast(memory, self.compute_dtype), memory_mask)
         hidden = ops.zeros(ops.shape(memory)[:-1], memory.dtype)
         if memory_mask is not None:
             hidden = ops.where(ops.cast(memory_mask, "bool"), hidden, NEVER)
@@ -69,7 +72,7 @@ class Attention(MemoryReader):
     attention_units: the width of v. memory_features: the width of a row of the memory. The memory,
     (batch, rows, memory_features), and its mask, (batch, rows), are given to the layer:
     `tfcells.RNN(cell)(sequence, memory=..., memory_mask=...)`. Rows whose mask is False take no part;
-    where all are False the memory's mean is read. States and output are the cell's.
+    where all are False zeros are read. States and output are the cell's.
     Source: Bahdanau, Cho & Bengio, 1409.0473, section A.1.2.
 
     >>> cell = tfcells.Attention(tfcells.GRUCell(8), attention_units=4, memory_features=6)

@@ -43,6 +43,7 @@ class VariationalDropout(Noise):
     """
 
     linear = True
+    live = frozenset({"input_rate", "state_rate", "output_rate", "per_gate"})
 
     def __init__(
         self,
@@ -157,6 +158,7 @@ class RecurrentDropout(Noise):
 
     needs = frozenset({"update"})
     linear = True
+    live = frozenset({"rate", "per_sequence"})
 
     def __init__(
         self,
@@ -215,6 +217,7 @@ class Zoneout(Noise):
 
     needs = frozenset({"state"})
     slots = property(lambda self: self.cell.slots - {"projection"})  # it mixes old and new states
+    live = frozenset({"rate"})
 
     def __init__(
         self,
@@ -224,20 +227,24 @@ class Zoneout(Noise):
         **kwargs: Any,
     ) -> None:
         super().__init__(cell, seed, **kwargs)
-        rates = rate if isinstance(rate, dict) else dict.fromkeys(self.carried, rate)
+        self.rate = rate
+        self.each()  # raises if one is wrong
+
+    def each(self) -> list[float]:
+        """The rate of each state."""
+        rates = self.rate if isinstance(self.rate, dict) else dict.fromkeys(self.carried, self.rate)
         for name in rates:
             allowed = f"a rate, or rates by the states {', '.join(self.carried)}"
-            require("rate", rate, allowed, name in self.carried)
-        self.rate = rate
-        self.rates = [probability("rate", rates.get(name, 0.0)) for name in self.states]
+            require("rate", self.rate, allowed, name in self.carried)
+        return [probability("rate", rates.get(name, 0.0)) for name in self.states]
 
     def bind(self, call: Call) -> Weights:
         w = super().bind(call)
-        if not (call.training and any(self.rates)):
+        if not (call.training and any(self.each())):
             return w
         fresh = {
-            name: masks.keep_mask((call.steps, call.batch, *dimensions(size)), rate, self.generator)
-            for name, size, rate in zip(self.states, self.state_size, self.rates)
+            name: masks.keep_mask((call.steps, *shape), rate, self.generator)
+            for name, shape, rate in zip(self.states, self.state_shapes(call.batch), self.each())
             if rate
         }
         return w.along(fresh=fresh)
@@ -245,18 +252,13 @@ class Zoneout(Noise):
     def step(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         output, new = super().step(x, state, w)
         fresh, zoned = w.get("fresh"), []
-        for name, rate, old, now in zip(self.states, self.rates, state, new):
+        for name, rate, old, now in zip(self.states, self.each(), state, new):
             if rate and fresh:
                 now = ops.where(fresh[name], now, old)
             elif rate:
                 now = rate * old + (1 - rate) * now
             zoned.append(now)
         return replaced(output, new, zoned)
-
-
-def dimensions(size: int | tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of a state of that size, without the batch."""
-    return size if isinstance(size, tuple) else (size,)
 
 
 class WeightDrop(Noise):
@@ -271,6 +273,7 @@ class WeightDrop(Noise):
     """
 
     needs = frozenset({"kernel"})
+    live = frozenset({"rate"})
 
     def __init__(self, cell: Cell | dict, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(cell, seed, **kwargs)

@@ -26,20 +26,26 @@ class Clip(Wrapper):
     (2, 8)
     """
 
+    live = frozenset({"limit"})
+
     def __init__(self, cell: Cell | dict, limit: float | dict[str, float], **kwargs: Any) -> None:
         super().__init__(cell, **kwargs)
-        limits = limit if isinstance(limit, dict) else dict.fromkeys(self.carried, limit)
+        self.limit = limit
+        self.each()  # raises if one is wrong
+
+    def each(self) -> list[float | None]:
+        """The limit of each state, if it has one."""
+        limits = self.limit if isinstance(self.limit, dict) else dict.fromkeys(self.carried, self.limit)
         for name, value in limits.items():
             allowed = f"a number above 0, or numbers by the states {', '.join(self.carried)}"
-            require("limit", limit, allowed, name in self.carried)
+            require("limit", self.limit, allowed, name in self.carried)
             number("limit", value, low=0)
-        self.limit = limit
-        self.limits = [limits.get(name) for name in self.states]
+        return [limits.get(name) for name in self.states]
 
     def step(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         output, new = super().step(x, state, w)
         clipped = [
-            now if limit is None else ops.clip(now, -limit, limit) for now, limit in zip(new, self.limits, strict=True)
+            now if limit is None else ops.clip(now, -limit, limit) for now, limit in zip(new, self.each(), strict=True)
         ]
         return replaced(output, new, clipped)
 

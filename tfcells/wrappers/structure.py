@@ -150,12 +150,22 @@ class FastSlow(Pair):
         self.fast_cells = positive("fast_cells", fast_cells)
         if self.fast_cells == 1:
             raise ValueError("fast_cells must be a whole number above 1, got 1")
-        self.rest = [self.another(f"fast_{number}") for number in range(2, self.fast_cells + 1)]
+        for name in self.names:
+            setattr(self, name, self.another(name))
+
+    @property
+    def names(self) -> list[str]:
+        """Of the fast cells after the first."""
+        return [f"fast_{number}" for number in range(2, self.fast_cells + 1)]
+
+    @property
+    def rest(self) -> list[Cell]:
+        """The fast cells after the first: each is an attribute, as `tf.train.Checkpoint` sees no list."""
+        return [getattr(self, name) for name in self.names]
 
     def another(self, name: str) -> Cell:
         """A cell like the first."""
-        config = self.cell.get_config() | {"name": f"{self.cell.name}_{name}"}
-        return type(self.cell).from_config(config if self.cell.dtype_is_explicit else undecided(config))
+        return type(self.cell).from_config(self.cell.get_config() | {"name": f"{self.cell.name}_{name}"})
 
     def second_features(self, features: int) -> int:
         return self.cell.output_size
@@ -163,7 +173,7 @@ class FastSlow(Pair):
     def later(self) -> list[tuple[str, Cell, int]]:
         """Of the fast cells after the first: the name of its weights, the cell, the width of its input."""
         widths = [self.slow.output_size, *[0] * (self.fast_cells - 2)]
-        return [(f"fast_{n}", cell, width) for n, (cell, width) in enumerate(zip(self.rest, widths, strict=True), 2)]
+        return list(zip(self.names, self.rest, widths, strict=True))
 
     def adopt_dtype(self, policy: Any) -> None:
         super().adopt_dtype(policy)
@@ -176,6 +186,8 @@ class FastSlow(Pair):
             build_once(cell, (*input_shape[:-1], features))
 
     def bind(self, call: Call) -> Weights:
+        for cell in self.rest:
+            follow(self.cell, cell)
         bound = {name: cell.bind(call._replace(features=width)) for name, cell, width in self.later()}
         return super().bind(call).including(**bound)
 
@@ -193,8 +205,11 @@ class FastSlow(Pair):
         return last.finish(outputs, w[name])
 
 
-def undecided(config: Any) -> Any:
-    """A configuration without the dtypes of the cell and of those inside: they take the layer's."""
-    if not isinstance(config, dict):
-        return config
-    return {name: undecided(value) for name, value in config.items() if name != "dtype"}
+def follow(first: Cell, other: Cell) -> None:
+    """Set what was set later in a cell, or in one inside, in another one that was made like it."""
+    for name in first.arguments():
+        mine, others = getattr(first, name), getattr(other, name)
+        if isinstance(mine, Cell):
+            follow(mine, others)
+        elif first.is_live(name) and mine != others:
+            setattr(other, name, mine)

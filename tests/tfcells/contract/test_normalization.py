@@ -41,3 +41,13 @@ def test_the_gradient_of_layer_norm_and_its_own(groups):
     found = gradients(lambda x, gain: layer_norm(x, gain, 0, 1e-3, groups))
     for got, wanted in zip(found, gradients(formula), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_a_constant_row_is_zero(dtype, groups):
+    """However small epsilon is: one ulp of the mean, times 1e6, would be anything."""
+    values = np.random.default_rng(0).normal(size=(50, 1)) * 10.0 ** np.arange(-4, 1).repeat(10)[:, None]
+    x = tf.constant(np.repeat(values, 21, 1), dtype)
+    found = layer_norm(x, tf.ones(21, dtype), 0, 1e-12, groups)
+    np.testing.assert_array_equal(found, tf.zeros_like(x))

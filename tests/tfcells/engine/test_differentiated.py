@@ -234,3 +234,18 @@ def test_a_tape_keeps_the_layer_until_it_is_asked():
     del layer
     gc.collect()
     assert all(np.abs(g).max() > 0 for g in tape.gradient(loss, weights))
+
+
+@pytest.mark.parametrize("in_graph", [False, True], ids=["eager", "graph"])
+@pytest.mark.parametrize("options", [{}, {"remat": True}], ids=["compiled", "remat"])
+def test_forward_mode_is_refused(options, in_graph):
+    layer = tfcells.RNN(tfcells.LSTMCell(4), **options)
+
+    def forward():
+        x = tf.constant(X)
+        with tf.autodiff.ForwardAccumulator(x, tf.ones_like(x)) as forward:
+            y = layer(x)
+        return forward.jvp(y)
+
+    with pytest.raises(NotImplementedError, match="differentiated once"):
+        (tf.function(forward) if in_graph else forward)()

@@ -320,6 +320,54 @@ def test_a_built_cell_keeps_its_policy(cells):
         tfcells.RNN(cells("lstm"), dtype=MIXED)
 
 
+@pytest.mark.parametrize("dtype", [MIXED, "float16", "float32"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        lambda: tfcells.VariationalDropout(tfcells.Zoneout(tfcells.LSTMCell(2), 0.1), state_rate=0.1),
+        lambda: [tfcells.MogrifierLSTMCell(2), tfcells.GRUCell(3)],
+    ],
+    ids=["wrapped", "stack"],
+)
+def test_a_layer_moved_to_another_precision(cell, dtype):
+    """A cell whose dtype the user did not give takes its layer's, also from a configuration."""
+    model = keras.Sequential([keras.Input((STEPS, FEATURES)), tfcells.RNN(cell())])
+    moved = keras.models.clone_model(
+        model, clone_function=lambda layer: type(layer).from_config(layer.get_config() | {"dtype": dtype})
+    )
+    moved.set_weights(model.get_weights())
+    wanted, found = model(X), moved(X)
+    assert found.dtype == keras.dtype_policies.get(dtype).compute_dtype
+    np.testing.assert_allclose(tf.cast(found, "float64"), wanted, atol=0.05)
+    again = type(moved.layers[0]).from_config(moved.layers[0].get_config())
+    assert again.get_config() == moved.layers[0].get_config()
+
+
+def test_a_cell_keeps_the_precision_that_it_was_given():
+    config = tfcells.RNN(tfcells.LSTMCell(2, dtype="float64")).get_config()
+    with pytest.raises(ValueError, match="dtype: the layer's policy is bfloat16, its cell's float64"):
+        tfcells.RNN.from_config(config | {"dtype": "bfloat16"})
+    config = tfcells.RNN(tfcells.MogrifierLSTMCell(2, dtype="float64")).get_config()
+    with pytest.raises(ValueError, match="dtype: the layer's policy is bfloat16, its cell's float64"):
+        tfcells.RNN.from_config(config | {"dtype": "bfloat16"})
+
+
+def test_where_xla_has_no_compiler(cells, monkeypatch):
+    """The GPU of a Mac, as Keras decides it."""
+    layer = tfcells.RNN(cells("lstm"))
+    assert layer.compiles
+    wanted = tfcells.RNN(cells("lstm"), jit_compile=False)(X)
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.setattr("platform.processor", lambda: "arm")
+    assert layer.compiles
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["METAL"])
+    assert not layer.compiles
+    assert_same(layer(X), wanted)
+    assert tfcells.RNN(cells("lstm"), jit_compile=True).compiles
+    with pytest.raises(ValueError, match="remat must be .*the GPU of a Mac"):
+        tfcells.RNN(cells("lstm"), remat=True)
+
+
 # What raises
 
 

@@ -228,8 +228,32 @@ def test_config_and_saving(tmp_path):
         (lambda: layer_of(GRU)(data(GRU)[0]), "memory must have"),
         (lambda: layer_of(GRU)(data(GRU)[0], memory=np.ones((3, 2))), "memory must have"),
         (lambda: tfcells.RNN(tfcells.GRUCell(3))(data(GRU)[0], memory=data(GRU)[1]), "memory must be"),
+        (lambda: layer_of(GRU)(data(GRU)[0], memory=data(GRU)[1][:1]), "memory must have .* batch size 3, got"),
+        (lambda: layer_of(GRU)(data(GRU)[0], memory=[data(GRU)[1]]), "memory must have"),
+        (lambda: layer_of(GRU)(data(GRU)[0], memory=data(GRU)[1][..., :1]), "memory must have memory_features="),
+        (lambda: layer_of(GRU)(data(GRU)[0], memory=data(GRU)[1], memory_mask=np.ones((3, 1))), "memory_mask must"),
+        (lambda: layer_of(GRU)(data(GRU)[0], memory_mask=np.ones((3, 1), bool)), "memory must have"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_by_name(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_a_memory_of_another_batch_found_out_later(jit_compile):
+    """Broadcasting one memory to all samples would answer."""
+    x, memory = (a.astype("float32") for a in data(GRU)[:2])
+    cell = tfcells.Attention(tfcells.GRUCell(3), 4, WIDTH)
+    layer = tfcells.RNN(cell, jit_compile=jit_compile)
+    specs = [tf.TensorSpec((None, *a.shape[1:])) for a in (x, memory)]
+    function = tf.function(lambda x, memory: layer(x, memory=memory), input_signature=specs)
+    np.testing.assert_allclose(function(x, memory), layer(x, memory=memory), atol=1e-6)
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError)):
+        function(x, memory[:1])
+
+
+def test_a_memory_of_lists():
+    x, memory = (a.astype("float32") for a in data(GRU)[:2])
+    layer = tfcells.RNN(tfcells.Attention(tfcells.GRUCell(3), 4, WIDTH), jit_compile=False)
+    np.testing.assert_array_equal(layer(x, memory=memory.tolist()), layer(x, memory=memory))

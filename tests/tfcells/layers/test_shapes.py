@@ -1,0 +1,134 @@
+"""Inputs and states of the wrong shape are refused in a sentence, by every cell, in every mode."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfcells
+from tests.cases import CASES, WRAPPED
+
+BATCH, STEPS, FEATURES = 2, 5, 3
+X = np.random.default_rng(0).normal(size=(BATCH, STEPS, FEATURES)).astype("float32")
+MODES = {"compiled": {}, "loop": {"jit_compile": False}, "unrolled": {"unroll": True}, "remat": {"remat": True}}
+EVERY_MODE = pytest.mark.parametrize("options", MODES.values(), ids=MODES)
+CELLS = {case.name: case.cell(**case.arguments) for case in CASES}
+CELLS |= {name: row.make(tfcells.LSTMCell(FEATURES)) for name, row in WRAPPED.items()}
+EVERY = pytest.mark.parametrize("name", CELLS)
+
+
+@EVERY_MODE
+@pytest.mark.parametrize("shape", [(5,), (7, 5), (7, 5, 3, 2)])
+def test_rank(options, shape):
+    message = f"sequences must have shape .*expected ndim=3, found ndim={len(shape)}"
+    message += ".*return_sequences=True" if len(shape) == 2 else ""
+    layer = tfcells.RNN(tfcells.LSTMCell(4), **options)
+    for call in (layer.build, lambda shape: layer(np.ones(shape, "float32")), layer.compute_output_shape):
+        with pytest.raises(ValueError, match=message):
+            call(shape)
+    layer.build(X.shape)
+    with pytest.raises(ValueError, match=message):
+        layer(np.ones(shape, "float32"))
+
+
+def test_rank_in_models():
+    first = keras.Input(batch_shape=X.shape)
+    for layers in ([first, tfcells.RNN(tfcells.LSTMCell(4)), tfcells.RNN(tfcells.LSTMCell(4))],
+                   [keras.Input((8, 8, 3)), tfcells.RNN([tfcells.LSTMCell(4), tfcells.GRUCell(4)])],
+                   [keras.Input((8, 8, 3)), keras.layers.Bidirectional(tfcells.RNN(tfcells.LSTMCell(4)))]):  # fmt: skip
+        with pytest.raises(ValueError, match="expected ndim=3"):
+            keras.Sequential(layers)
+
+
+@EVERY_MODE
+@pytest.mark.parametrize("cell", ["lstm", "Mogrifier", "stack"])
+def test_features(options, cell):
+    stack = [tfcells.LSTMCell(4), tfcells.GRUCell(4)]
+    layer = tfcells.RNN(stack if cell == "stack" else CELLS[cell].from_config(CELLS[cell].get_config()), **options)
+    layer.build(X.shape)
+    for call in (lambda: layer(np.ones((BATCH, STEPS, 4), "float32")), lambda: layer(keras.Input((STEPS, 4)))):
+        with pytest.raises(ValueError, match="is built for inputs of 3 features, got 4"):
+            call()
+
+
+@EVERY_MODE
+@pytest.mark.parametrize("in_graph", [False, True], ids=["eager", "graph"])
+@pytest.mark.parametrize(
+    "x, advice",
+    [
+        (tf.RaggedTensor.from_tensor(X, lengths=[3, 5]), r"RaggedTensor: give sequences\.to_tensor\(\), and a mask"),
+        (tf.sparse.from_dense(X), r"SparseTensor: give tf\.sparse\.to_dense\(sequences\), and a mask"),
+    ],
+    ids=["ragged", "sparse"],
+)
+def test_ragged_and_sparse_tensors(x, advice, in_graph, options):
+    layer = tfcells.RNN(tfcells.LSTMCell(4), **options)
+    with pytest.raises(ValueError, match=advice):
+        (tf.function(lambda x: layer(x)) if in_graph else layer)(x)
+
+
+def test_a_cell_of_keras_may_have_any_rank():
+    class Mean(keras.layers.Layer):
+        state_size = output_size = 4
+
+        def call(self, inputs, states):
+            return keras.ops.mean(inputs, 1), states
+
+    assert tfcells.RNN(Mean())(np.ones((2, 5, 3, 4), "float32")).shape == (2, 4)
+
+
+# One step of a cell by itself.
+
+
+def needs_its_layer(name):
+    """For a memory, or for flags."""
+    return CELLS[name].attends or CELLS[name].reset_by_flag
+
+
+@EVERY
+def test_a_bare_state(name):
+    """As Keras's cells take it, where there is one; and no other structure, shape or batch."""
+    if needs_its_layer(name):
+        return
+    cell, x = CELLS[name], X[:, 0]
+    cell(x, cell.get_initial_state(BATCH)) if cell.built else cell.build(x.shape)
+    shapes = [(BATCH, *shape[1:]) for shape in cell.state_shapes(BATCH)]
+    states = [np.random.default_rng(i).normal(size=shape).astype("float32") for i, shape in enumerate(shapes)]
+    y, new = cell(x, states)
+    assert isinstance(new, list) and [tuple(state.shape) for state in new] == shapes
+    y, new = cell(x, tuple(states))
+    assert isinstance(new, list)
+    if len(states) == 1:
+        same, state = cell(x, states[0])
+        np.testing.assert_array_equal(y, same)
+        np.testing.assert_array_equal(state, new[0])
+    wrong = [states[:-1], [*states, states[0]], [state[:1] for state in states], [state[:, :-1] for state in states]]
+    if len(states) > 1:
+        wrong.append(states[0])  # with a batch of two not the two states of an LSTM
+    for given in wrong:
+        with pytest.raises(ValueError, match="states must be tensors of shapes"):
+            cell(x, given)
+
+
+@EVERY
+def test_one_step_has_two_axes(name):
+    if needs_its_layer(name):
+        return
+    cell = CELLS[name]
+    if not cell.built:
+        cell.build((BATCH, FEATURES))
+        cell.built = True
+    state = cell.get_initial_state(BATCH)
+    with pytest.raises(ValueError, match=r"inputs must have shape \(batch, features\)"):
+        cell(X, state)
+    with pytest.raises(ValueError, match="is built for inputs of 3 features, got 2"):
+        cell(X[:, 0, :2], state)
+
+
+def test_a_bare_state_under_kerass_own_layer_and_in_a_graph():
+    cell = tfcells.GRUCell(8)
+    step = tf.function(lambda x, h: cell(x, h), input_signature=[tf.TensorSpec((None, 3)), tf.TensorSpec((None, 8))])
+    y, h = step(X[:, 0], np.ones((2, 8), "float32"))
+    np.testing.assert_array_equal(y, h)
+    layer = keras.layers.RNN(tfcells.GRUCell(4))
+    np.testing.assert_allclose(layer(X), tfcells.RNN(layer.cell, jit_compile=False)(X), atol=1e-6)

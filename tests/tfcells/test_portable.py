@@ -1,0 +1,133 @@
+"""The portable copy equals the model, shares what it shared, and holds no compiled loop; however the model was made."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import tfcells
+
+pytestmark = pytest.mark.slow
+
+STEPS, FEATURES = 5, 3
+X = np.random.default_rng(0).normal(size=(2, STEPS, FEATURES)).astype("float32")
+
+
+def start():
+    return keras.Input((STEPS, FEATURES))
+
+
+def sequential(*inner):
+    return keras.Sequential([start(), *inner])
+
+
+def one_cell_in_two_layers():
+    x, cell = start(), tfcells.LSTMCell(4)
+    return keras.Model(x, [tfcells.RNN(cell)(x), tfcells.RNN(cell, go_backwards=True)(x)])
+
+
+def one_layer_in_a_model_and_beside_it():
+    x, layer = start(), tfcells.RNN(tfcells.LSTMCell(4), remat=True)
+    return keras.Model(x, [layer(x), sequential(layer)(x), layer(2 * x)])
+
+
+def one_model_twice():
+    x, inner = start(), sequential(tfcells.RNN(tfcells.GRUCell(4), return_sequences=True), layers.Dense(3))
+    return keras.Model(x, inner(inner(x)))
+
+
+class Subclassed(keras.Model):
+    """Makes its layers in __init__, and one of them where only Keras finds it."""
+
+    def __init__(self, units=4, **options):
+        super().__init__(**options)
+        self.units = units
+        self.layer, self.others = tfcells.RNN(tfcells.GRUCell(units), remat=True), [tfcells.RNN(tfcells.ElmanCell(2))]
+
+    def call(self, x):
+        return layers.concatenate([self.layer(x), self.others[0](x)])
+
+
+class Custom(layers.Layer):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.layer = layers.Bidirectional(tfcells.RNN(tfcells.LSTMCell(3)))
+
+    def build(self, shape):
+        self.layer.build(shape)
+
+    def call(self, x):
+        return self.layer(x)
+
+
+class Derived(tfcells.RNN):
+    """Registered by its base."""
+
+
+def called(model):
+    model(X)
+    return model
+
+
+def unregistered():
+    class Doubled(layers.Layer):
+        def call(self, x):
+            return 2 * x
+
+    return sequential(Doubled(), tfcells.RNN(tfcells.MGUCell(3)))
+
+
+def with_lambdas():
+    """That use a global name, and one of theirs."""
+    factor = 3.0
+    cell = tfcells.LSTMCell(3, activation=lambda a: keras.ops.sin(factor * a))
+    return sequential(layers.Lambda(lambda x: keras.ops.tanh(factor * x)), tfcells.RNN(cell))
+
+
+MODELS = {
+    "one cell in two layers": one_cell_in_two_layers,
+    "one layer in a model and beside it": one_layer_in_a_model_and_beside_it,
+    "one model twice": one_model_twice,
+    "subclassed": lambda: called(Subclassed()),
+    "subclassed, in a model": lambda: sequential(layers.Dense(3), Subclassed()),
+    "custom layer": lambda: sequential(Custom()),
+    "derived": lambda: sequential(Derived(tfcells.LSTMCell(3), remat=True)),
+    "unregistered": unregistered,
+    "lambdas": with_lambdas,
+    "operations": lambda: keras.Model(x := start(), tfcells.RNN(tfcells.LSTMCell(4))(x) + keras.ops.sum(x)),
+    "noise": lambda: sequential(
+        tfcells.RNN([tfcells.Zoneout(tfcells.LSTMCell(4), 0.3, seed=2), tfcells.RHNCell(3, depth=2)])
+    ),
+}
+
+
+def runners(model):
+    return [layer for layer in model._flatten_layers() if isinstance(layer, tfcells.RNN)]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_portable(name, randomise):
+    model = randomise(MODELS[name]())
+    copied = tfcells.portable(model)
+    assert type(copied) is type(model)
+    assert len(runners(copied)) == len(runners(model)) > 0
+    for layer in runners(copied):
+        assert not layer.compiles and not layer.remat
+    assert any(layer.compiles for layer in runners(model))  # as it was
+    assert [w.shape for w in copied.weights] == [w.shape for w in model.weights]  # shares as much
+    assert not {id(w) for w in copied.variables} & {id(w) for w in model.variables}  # and nothing with the model
+    for training in (False, True):
+        wanted, found = (keras.tree.flatten(m(X, training=training)) for m in (model, copied))
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+    copied.set_weights([w * 0 for w in copied.get_weights()])
+    for a, b in zip(keras.tree.flatten(model(X)), wanted, strict=True):
+        assert a.shape == b.shape and np.abs(a).max() > 0
+
+
+def test_a_copy_is_exported_and_saved(tmp_path):
+    copied = tfcells.portable(one_layer_in_a_model_and_beside_it())
+    copied.export(tmp_path / "it", verbose=False)
+    model = tfcells.portable(sequential(Derived(tfcells.LSTMCell(3))))
+    model.save(tmp_path / "it.keras")
+    assert not keras.models.load_model(tmp_path / "it.keras").layers[0].jit_compile
