@@ -34,7 +34,7 @@ def layer_of(case, dtype="float64", wrap=lambda cell: cell, inside=lambda cell: 
 
 def data(case):
     rng = np.random.default_rng(12)
-    sizes = case.build(FEATURES).state_size
+    sizes = case.cell(**case.arguments).state_size
     x, memory = rng.normal(size=(BATCH, STEPS, FEATURES)), rng.normal(size=(BATCH, ROWS, WIDTH))
     return x, memory, [rng.normal(size=shape_of(BATCH, size)) for size in sizes]
 
