@@ -57,7 +57,7 @@ def rows():
     yield "timelstm-timed", tfcells.TimeLSTMCell, arguments, time_lstm, time, how
     yield "timelstm", tfcells.TimeLSTMCell, H, time_lstm, time
     arguments, how = H | timed | {"input_gate": "capped"}, timed | {"capped": True}
-    yield "phased-timed", tfcells.PhasedLSTMCell, arguments, phased_lstm, phased, how, {}, None, WITHIN
-    yield "phased", tfcells.PhasedLSTMCell, H, phased_lstm, phased, {}, {}, None, WITHIN
+    yield "phased-timed", tfcells.PhasedLSTMCell, arguments, phased_lstm, phased, how, {}, None, None, WITHIN
+    yield "phased", tfcells.PhasedLSTMCell, H, phased_lstm, phased, {}, {}, None, None, WITHIN
     yield "cfc-timed", tfcells.CfCCell, backbone | timed, cfc, heads, timed
     yield "cfc", tfcells.CfCCell, backbone, cfc, heads

@@ -77,6 +77,7 @@ class RNN(Configured, keras.layers.RNN):
         self.programs: dict[tuple, Any] = {}
 
     def check_parallel(self, cells: list) -> None:
+        """Raise ValueError for a value of `parallel` that is none, or that these cells can't fulfill."""
         if self.parallel != "auto" and not isinstance(self.parallel, bool):
             raise ValueError(f'parallel must be "auto", True or False, got {self.parallel!r}')
         stepping = [type(cell).__name__ for cell in cells if not getattr(cell, "takes_all_steps", False)]
