@@ -36,7 +36,7 @@ class Eager(KerasSide):
     """The layer in eager execution, its recurrence by Keras's own scan."""
 
     def total(self):
-        along, rnn.engine.along = rnn.engine.along, lambda *tensors, compile: recurrence.scan(*tensors)
+        along, rnn.engine.along = rnn.engine.along, lambda *tensors, **_: recurrence.scan(*tensors)
         try:
             return self.gradients(self.x, self.d)
         finally:

@@ -53,13 +53,13 @@ class Allowed(Rule):
 
 
 class Series(Rule):
-    """A list of whole numbers above 0, written 1,2,4."""
+    """A list of numbers above 0, written 1,2,4 or 1.0,2.5."""
 
-    words = "whole numbers above 0 with commas between them"
+    words = "numbers above 0 with commas between them"
 
     def admits(self, value: Any, kind: type) -> bool:
-        whole = isinstance(value, list | tuple) and all(type(n) is int and n > 0 for n in value)
-        return whole and len(value) > 0
+        fits = isinstance(value, list | tuple) and all(type(n) in (int, float) and 0 < n <= FINITE for n in value)
+        return fits and len(value) > 0
 
     def normal(self, value: Any, kind: type) -> Any:
         return kind(value)
@@ -158,8 +158,8 @@ def written(value: Any) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
-def series(text: str) -> list[int]:
-    return [int(number) for number in text.split(",")]
+def series(text: str) -> list[float]:
+    return [float(number) if "." in number else int(number) for number in text.split(",")]
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

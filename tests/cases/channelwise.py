@@ -20,10 +20,10 @@ def indy_lstm(x, h, c, W, u, b=0):
     return h, h, c
 
 
-def sru(x, c, W, v, b=0, alpha=1.0, f=identity):
-    """Lei et al. 1709.02755: v_f and v_r read the old c; a fourth block of W where x is not as wide as c."""
+def sru(x, c, W, p, b=0, alpha=1.0, f=identity):
+    """Lei et al. 1709.02755: p_f and p_r (its v) read the old c; a fourth block of W where x is not as wide as c."""
     a = dict(zip("gfrs", np.split(x @ W, W.shape[-1] // c.shape[-1], -1), strict=False))
-    gates = {y: s(a[y] + v_y * c + b_y) for y, v_y, b_y in blocks("fr", v, b)}
+    gates = {y: s(a[y] + p_y * c + b_y) for y, p_y, b_y in blocks("fr", p, b)}
     c = gates["f"] * c + (1 - gates["f"]) * a["g"]
     h = gates["r"] * f(c) + (1 - gates["r"]) * a.get("s", alpha * x)
     return h, c
@@ -59,7 +59,7 @@ def rows():
     arguments, settings = H | {"activation": "tanh"}, {"f": lambda a: tanh(a)}  # relu has kinks
     yield "indrnn", tfcells.IndRNNCell, arguments, ind_rnn, weights, settings
     yield "indylstm", tfcells.IndyLSTMCell, H, indy_lstm, weights
-    weights = names("W:kernel v:recurrent_vector b:bias")
+    weights = names("W:kernel p:recurrent_vector b:bias")
     arguments, settings = {"units": 3, "highway_bias": -2.0}, {"alpha": np.sqrt(1 + 2 * np.exp(-2.0))}
     yield "sru-square", tfcells.SRUCell, arguments, sru, weights, settings
     yield "sru", tfcells.SRUCell, H | {"activation": "tanh"}, sru, weights, {"f": np.tanh}

@@ -71,6 +71,14 @@ OTHER = {
     "alpha": 0.5,
 }
 BAD = {
+    "fast_cells": (0, 1, 2.5, "2"),
+    "slow": ("gru", 4),
+    "hyper": ("lstm", 4),
+    "mode": ("v", None, 1),
+    "include_current": ("no", 2),
+    "partial_window": ("no", 2),
+    "score": ("cosine", None),
+    "projection_units": (0, 2.5, "4"),
     "units": (0, -1, 2.5, "4", True, None),
     "depth": (0, -2, 1.5, None),
     "hyper_units": (0, 2.5),

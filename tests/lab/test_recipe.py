@@ -113,7 +113,7 @@ def test_a_new_cell_gets_the_arguments_that_it_has_too():
         ({"cell": "gru", "reset_after": "1"}, "reset_after=1: must be true or false"),
         (
             {"cell": "clockworkrnn", "cell.periods": "1,-2"},
-            "cell.periods=1,-2: must be whole numbers",
+            "cell.periods=1,-2: must be numbers",
         ),
         ({"wrapper": "zoneout"}, "wrapper=Zoneout: must have --wrapper.rate with it"),
         (

@@ -150,7 +150,7 @@ class SRUCell(ChannelwiseCell, GatedCell):
 
     def inputs(self, x: Tensor, w: Weights) -> dict[str, Any]:
         products = {"gates": w.kernel(x) + w.bias}
-        if w.kernel.matrix.shape[-1] > 3 * self.units:
+        if x.shape[-1] != self.units:
             return products
         alpha = math.sqrt(1 + 2 * math.exp(self.highway_bias)) if self.rescale else 1.0
         return products | {"skip": alpha * x}

@@ -86,6 +86,7 @@ class PhasedLSTMCell(TimedCell, LSTMCell):
     """
 
     states: tuple[str, ...] = ("h", "c", "time")
+    slots = frozenset({"kernel", "update", "state"})  # h is carried on, as wide as the units
     clocks = frozenset({"time"})
     live = frozenset({"leak"})
 

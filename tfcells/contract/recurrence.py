@@ -116,10 +116,8 @@ def like(flags: Tensor, values: Tensor) -> Tensor:
 
 def stepped(kind: str, decay: Tensor, added: Tensor, state: Tensor) -> Tensor:
     """One step of a recurrence."""
-    if kind == "maximum":
-        return ops.maximum(decay + state, added)
-    if kind == "linear":
-        return decay * state + added
+    if kind != "complex":
+        return (linear if kind == "linear" else maximum)(decay, added, state)
     pairs = ((x[..., 0], x[..., 1]) for x in (decay, added, state))
     return ops.stack(rotated(*pairs), -1)
 

@@ -534,7 +534,7 @@ HASTE, HASTE_GRU = norm(epsilon=1e-5), cell("LayerNormGRUCell", joint=True, epsi
 HSG = functools.partial(cell, "HighwayStateGateRHNCell")
 PEEPHOLES, HYPER, GATE_NORM = cell("PeepholeLSTMCell"), hyper(), norm(norm="gate")
 MASKED_RHN = wrapped(tfcells.VariationalDropout, COUPLED, 0.4, 0.3)
-MOGRIFIER = cell("MogrifierLSTMCell", round_biases=True)
+MOGRIFIER = functools.partial(cell, "MogrifierLSTMCell", round_biases=True)
 IND_RNN = cell("IndRNNCell", activation="tanh")
 ESN, CORNN = cell("EchoStateCell"), cell("CoRNNCell")
 SRU, QRNN, SLSTM = cell("SRUCell"), cell("QRNNCell"), cell("SLSTMCell")

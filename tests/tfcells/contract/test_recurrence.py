@@ -14,7 +14,7 @@ from tests.tfcells.cells.test_cells import FEATURES, LOOP, MASK, cosines, data, 
 from tfcells.contract.recurrence import linear, maximum, previous, rotated, scan
 from tfcells.engine import along
 
-LINEAR = [case for case in CASES if case.build(FEATURES).takes_all_steps]
+LINEAR = [case for case in CASES if case.cell(**case.arguments).takes_all_steps]
 EACH = pytest.mark.parametrize("case", LINEAR, ids=lambda case: case.name)
 PARALLEL = {"parallel": True}
 

@@ -14,8 +14,9 @@ from tests.tfcells.cells.test_cells import are_finite_differences, cosines, near
 
 pytestmark = pytest.mark.slow
 
-BATCH, STEPS, FEATURES, ROWS, WIDTH, UNITS = 3, 4, 3, 5, 2, 4
-ONE_EACH = pytest.mark.parametrize("case", {case.cell: case for case in CASES}.values(), ids=lambda case: case.name)
+BATCH, STEPS, FEATURES, ROWS, WIDTH, UNITS = 3, 4, 3, 5, 3, 4
+FITTING = [case for case in CASES if case.name != "rglru-heads"]  # which has as many units as features, and no V
+ONE_EACH = pytest.mark.parametrize("case", {case.cell: case for case in FITTING}.values(), ids=lambda case: case.name)
 GRU = next(case for case in CASES if case.name == "gru-after")
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 1, 0, 1, 1]], bool)
 
@@ -34,7 +35,7 @@ def layer_of(case, dtype="float64", wrap=lambda cell: cell, inside=lambda cell: 
 
 def data(case):
     rng = np.random.default_rng(12)
-    sizes = case.build(FEATURES).state_size
+    sizes = case.cell(**case.arguments).state_size
     x, memory = rng.normal(size=(BATCH, STEPS, FEATURES)), rng.normal(size=(BATCH, ROWS, WIDTH))
     return x, memory, [rng.normal(size=shape_of(BATCH, size)) for size in sizes]
 

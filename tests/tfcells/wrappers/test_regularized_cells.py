@@ -53,7 +53,7 @@ def fits(name, cell):
 
 def pairs(cases, names=WRAPPERS):
     """Every wrapper around every cell that it fits; the others raise at construction (see below)."""
-    found = [(case, name) for name in names for case in cases if fits(name, case.build(FEATURES))]
+    found = [(case, name) for name in names for case in cases if fits(name, case.cell(**case.arguments))]
     return pytest.mark.parametrize("case,name", found, ids=[f"{c.name}-{n}" for c, n in found])
 
 
