@@ -24,6 +24,7 @@ NAMES = {
     "language_model": ("whole training steps, words/s", imported("language_model")),
     "cells": ("every cell, forward and backward", imported("cells")),
     "scaling": ("time, memory, first call by size", imported("scaling")),
+    "first_call": ("a tiny model's first fit, processor time", imported("first_call")),
     "generate": ("text word by word", imported("generate")),
     "engines": ("the engines side by side: agreement and speed", engines.main),
     "profile": ("where a training step's time goes", imported("profile")),

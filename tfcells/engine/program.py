@@ -1,5 +1,6 @@
 """The compiled pair: forward, which records the products; backward, which replays them."""
 
+import collections
 import functools
 import itertools
 import threading
@@ -16,6 +17,7 @@ from tfcells.engine.differentiated import Differentiated, traced
 from tfcells.engine.products import backward_factors, forward_factors, times
 
 POWERS = [2**power for power in range(31)]
+KEPT = 64  # programs that wait for a layer equal to one that died
 
 
 class Site(NamedTuple):
@@ -41,6 +43,7 @@ class Program:
     """
 
     shared: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+    recent: collections.OrderedDict = collections.OrderedDict()  # those used last live on when their layers die
     lock = threading.RLock()  # a step may hold a tfcells.RNN
     key: tuple
     half: Any
@@ -55,9 +58,8 @@ class Program:
         self.slices = tree.map_structure(lambda _: 0, slices)
         self.weights = weights.map(lambda leaf: Kernel(None, leaf.reads) if isinstance(leaf, Kernel) else None)
         self.used = [True] * len(weights.leaves())  # by the step
-        compile = functools.partial(tf.function, jit_compile=True, autograph=False, reduce_retracing=True)
-        self.forward = compile(self.run_forward)
-        self.backward = compile(self.run_backward)
+        self.forward = compiled(self.run_forward)
+        self.backward = compiled(self.run_backward)
 
     @classmethod
     def of(
@@ -84,7 +86,7 @@ class Program:
             str(weights),
             str(tree.map_structure(lambda x: (x.dtype, x.shape[2:]), slices)),
             *((x.dtype, *x.shape[1:]) for x in state),
-            *((x.dtype, *x.shape[1:]) for x in leaves),
+            *((tf.as_dtype(x.dtype), *x.shape[1:]) for x in leaves),
         )
         with cls.lock:
             program = cls.shared.get(key)
@@ -96,6 +98,10 @@ class Program:
                 program.output, program.sites, program.sums, program.used = found
                 cls.shared[key] = program
             program.cells.add(cell)
+            cls.recent[key] = program
+            cls.recent.move_to_end(key)
+            if len(cls.recent) > KEPT:
+                cls.recent.popitem(last=False)
             return program
 
     def bind(self, product: Callable, tensors: list) -> Weights:
@@ -354,6 +360,14 @@ class Program:
                 product = tf.matmul(x, d, transpose_a=True)
             found[site.kernel].append(tf.cast(product, matrix.dtype))
         return [tf.add_n(f) if f else tf.zeros_like(m) for f, m in zip(found, matrices)]
+
+
+def compiled(method: Callable) -> Any:
+    """A program's method, compiled by XLA."""
+    # TensorFlow counts traces by code, and all programs have the same: five programs look like one traced five times.
+    own: Any = functools.partial(method)
+    own.__name__ = method.__name__
+    return tf.function(own, jit_compile=True, autograph=False, reduce_retracing=True)
 
 
 def split(leaves: list) -> tuple[list, list]:
