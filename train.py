@@ -12,27 +12,27 @@ import sys
 from lab import compare, evaluation, options, training
 from lab.checkpoints import NotFinite
 from lab.fields import BAD_INPUT
+from lab.streams import complain, deliver, occupy
 from recipes import TARGETS
 
 
 def main(arguments: list[str]) -> int:
     """Do what the command line says; the exit code."""
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ |= {"KERAS_BACKEND": "tensorflow", "KERAS_NNX_ENABLED": "false"}  # before what keras.json says
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         return run(arguments)
     except BrokenPipeError:  # of `train.py --list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except BAD_INPUT as error:
         text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))
-        print(f"train.py: error: {text}", file=sys.stderr)
+        complain(f"train.py: error: {text}")
         return 2
     except NotFinite as error:
-        print(f"train.py: {error}", file=sys.stderr)
+        complain(f"train.py: {error}")
         return 3
     except KeyboardInterrupt:
-        print("train.py: stopped", file=sys.stderr)
+        complain("train.py: stopped")
         return 128 + signal.SIGINT
 
 
@@ -40,11 +40,11 @@ def run(arguments: list[str]) -> int:
     given, overrides = options.parse(arguments, TARGETS)
     match given.command:
         case "list":
-            print(options.table(TARGETS))
+            deliver(options.table(TARGETS) + "\n")
         case "evaluate":
-            print(json.dumps(evaluation.evaluate(given, TARGETS), allow_nan=False))
+            deliver(json.dumps(evaluation.evaluate(given, TARGETS), allow_nan=False) + "\n")
         case "generate":
-            print(evaluation.generate(given, TARGETS), end="")
+            deliver(evaluation.generate(given, TARGETS))
         case "compare":
             compare.compare(given.runs, given.out, TARGETS)
         case "train":
@@ -53,6 +53,5 @@ def run(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    # A corpus may have letters that the terminal can't show.
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    occupy()
     sys.exit(main(sys.argv[1:]))

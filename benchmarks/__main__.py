@@ -25,6 +25,8 @@ NAMES = {
     "cells": ("every cell, forward and backward", imported("cells")),
     "scaling": ("time, memory, first call by size", imported("scaling")),
     "first_call": ("a tiny model's first fit, processor time", imported("first_call")),
+    "batch_sizes": ("programs and time for batches of all sizes", imported("batch_sizes")),
+    "scan": ("a linear cell, all steps at once or one by one", imported("scan")),
     "generate": ("text word by word", imported("generate")),
     "engines": ("the engines side by side: agreement and speed", engines.main),
     "profile": ("where a training step's time goes", imported("profile")),

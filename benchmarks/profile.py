@@ -31,7 +31,7 @@ KINDS = {  # the first whose pattern an operation's name has; None: a thread tha
     "the norm of the gradient": r"L2Loss",
     "sums of the shards' gradients": r"AddN",
     "the embedding's gradient": r"Segment",
-    "in XLA, element-wise work and sums: loops, cross-entropy, optimiser": (
+    "in XLA, element-wise work and sums: loops, cross-entropy, optimizer": (
         r"fusion|^copy|^wrapped|^reduce|^ParallelFor|^while"
     ),
     "starting operations (TensorFlow, XLA)": r"Execut|^Eager|^TFE|FunctionRun|training_step",

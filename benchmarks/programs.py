@@ -1,4 +1,4 @@
-"""What `scaling` measures besides: the first call, batches of many lengths, masks.
+"""What `scaling` measures besides: the first call, batches of many lengths, masks, the ways to run a cell.
 
 Each part is called with the sizes {"units", "batch", "steps"} and the options, and returns what it
 found, rows of goals and panels for the chart.
@@ -8,15 +8,34 @@ import os
 import tempfile
 import time
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 import tfcells
 from benchmarks import rounds
-from benchmarks.processes import compiled_programs, have_xla_list_programs, in_a_fresh_process
-from benchmarks.sides import CELLS, DEEP, KerasSide, numbers, tfcells_layer
+from benchmarks.processes import (
+    compiled_programs,
+    forget_peak,
+    have_xla_list_programs,
+    in_a_fresh_process,
+    memory,
+    peak_memory,
+)
+from benchmarks.sides import CELLS, DEEP, KerasSide, keras_layer, keras_lstm, numbers, tfcells_layer
 
 STEPS = [20, 35, 100, 300, 1000]
+KERAS, KERAS_TWO = "Keras's LSTM", "two of Keras's LSTMs"
+MODES = {  # whose time is compared with whose
+    "compiled": KERAS,
+    "remat": KERAS,
+    "jit_compile=False": KERAS,
+    "portable": KERAS,
+    "keras.layers.RNN": KERAS,
+    "stack, jit_compile=False": KERAS_TWO,
+}
+MODE_STEPS = [100, 400, 1600]
+MODE_UNITS, MODE_BATCH = 128, 8
 
 
 def first_calls(base: dict, options) -> tuple[dict, list, list]:
@@ -95,7 +114,7 @@ def fifty_lengths(size: dict) -> dict:
             step(x, x)
             seconds.append(time.perf_counter() - started)
         more = len(compiled_programs(folder)) - len(before)
-    found = {way: sum(name.startswith(f"run_{way}") for name in before) for way in ("forward", "backward")}
+    found = {way: sum(name.startswith(f"{way}_") for name in before) for way in ("forward", "backward")}
     if not all(found.values()):
         raise RuntimeError(f"XLA did not say what it compiled: {before}")
     traces = step.experimental_get_tracing_count()
@@ -122,3 +141,53 @@ def masked(base: dict, options) -> tuple[dict, list, list]:
     measured = rounds.ratios(times, "masked", "unmasked")
     goal = rounds.goal("masked / unmasked", measured, 1.15, 1.4, at_most=True)
     return {"seconds": times, "differences": differences}, [goal], []
+
+
+def modes(base: dict, options) -> tuple[dict, list, list]:
+    """Every way to run an LSTM, beside Keras's own loop: processor time and memory by steps, units and batch small."""
+    points = sorted(options.points or MODE_STEPS)
+    names = [KERAS, KERAS_TWO, *MODES]
+    found = {name: {steps: in_a_fresh_process(mode, name, steps) for steps in points} for name in names}
+    goals = []
+    for name, keras_own in MODES.items():
+        for steps in points:
+            ratio = found[name][steps]["seconds"] / found[keras_own][steps]["seconds"]
+            what = f"processor time of {steps} steps: {name} / {keras_own}"
+            goals.append(rounds.goal(what, [ratio], 1.2, at_most=True))
+        if len(points) > 2:
+            a, b, c = points[-3:]
+            growth = [(found[name][t]["bytes"] - found[name][s]["bytes"]) / (t - s) for s, t in ((a, b), (b, c))]
+            what = f"memory linear in steps, {name}: bytes a step from {b} to {c} / from {a} to {b}"
+            goals.append(rounds.goal(what, [growth[1] / max(growth[0], 1)], 1.25, at_most=True))
+    curves = {name: {steps: each["seconds"] for steps, each in by_steps.items()} for name, by_steps in found.items()}
+    return found, goals, [("LSTM: the ways to run it", "steps", "processor seconds", curves)]
+
+
+def mode(name: str, steps: int) -> dict:
+    """Processor seconds of a pass forward and backward, and the bytes that it takes; for a fresh process."""
+    layer = layer_of_mode(name)
+    few, many = (
+        KerasSide(layer, numbers(MODE_BATCH, n, MODE_UNITS), numbers(MODE_BATCH, n, MODE_UNITS)) for n in (2, steps)
+    )
+    few.total()  # what the libraries take once and for all
+    before = memory()
+    forget_peak()
+    many.total()
+    taken = []
+    for _ in range(max(3, 2000 // steps)):
+        started = time.process_time()
+        many.total()
+        taken.append(time.process_time() - started)
+    return {"seconds": min(taken), "bytes": peak_memory() - before}
+
+
+def layer_of_mode(name: str):
+    """An LSTM, or two of them, run that way."""
+    count = 2 if name in (KERAS_TWO, "stack, jit_compile=False") else 1
+    options = {"remat": name == "remat", "jit_compile": not name.endswith("jit_compile=False")}
+    layer = tfcells_layer([tfcells.LSTMCell(MODE_UNITS) for _ in range(count)], MODE_UNITS, **options)
+    if name in (KERAS, KERAS_TWO):
+        return keras_lstm(layer, MODE_UNITS, count)
+    if name == "portable":
+        return tfcells.portable(keras.Sequential([keras.Input((None, MODE_UNITS)), layer]))
+    return keras_layer(layer) if name == "keras.layers.RNN" else layer

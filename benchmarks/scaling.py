@@ -1,4 +1,4 @@
-"""How time and memory grow with steps, batch, units and depth; the first call; lengths; masks.
+"""How time and memory grow with steps, batch, units and depth; the first call; lengths; masks; modes.
 
 Forward and backward of an LSTM, of an RHN for the depth, beside keras.layers.LSTM (for the RHN
 keras.layers.RNN) and PyTorch. Memory is the peak of a fresh process, less what it had after it was built
@@ -33,6 +33,7 @@ MORE = {
     "first_call": programs.first_calls,
     "lengths": programs.lengths,
     "masked": programs.masked,
+    "modes": programs.modes,
 }
 CONTENDERS = ("tfcells", "tfcells, remat", "Keras", "PyTorch")
 

@@ -1,4 +1,4 @@
-"""Whole trainings side by side: which term of a network, which regulariser earns its place.
+"""Whole trainings side by side: which term of a network, which regularizer earns its place.
 
 Each run is one of train.py's, in a folder of runs/ named after its command. What is finished goes
 into the report, with its recipe and its epochs, and is not run again as long as the recipe is that;
@@ -28,7 +28,7 @@ DROPOUTS = "word_dropout", "input_dropout", "state_dropout", "output_dropout", "
 
 
 def alone(**changed) -> str:
-    """The same with no regulariser but those."""
+    """The same with no regularizer but those."""
     return tied(**dict.fromkeys(DROPOUTS, 0) | changed)
 
 
@@ -40,7 +40,7 @@ RUNS = {
         "layer-norm HyperLSTM": "hypernets",
     },
     # With patience where training is sure to go on too long.
-    "regularisers": {
+    "regularizers": {
         "none": alone(),
         "weight decay 0.01": alone(weight_decay=0.01, patience=2),
         "AR 2, TAR 1": alone(activation_penalty=2, temporal_penalty=1, patience=2),
@@ -54,8 +54,8 @@ RUNS = {
     },
 }
 TITLES = {
-    "layer_norm": "Penn Treebank with and without layer normalisation",
-    "regularisers": "A tied LSTM on Penn Treebank: what each regulariser does",
+    "layer_norm": "Penn Treebank with and without layer normalization",
+    "regularizers": "A tied LSTM on Penn Treebank: what each regularizer does",
 }
 
 

@@ -50,30 +50,33 @@ def read_file(path):
 
 
 def to_lines(content, origin):
-    """The lines of a text without their ends, from its bytes.
+    """The lines of a text without their ends (LF, CR LF or CR), from its bytes; a byte-order mark is left out.
 
-    Raises CorpusError, which names `origin`, if the text is not UTF-8 or only white space.
+    Raises CorpusError, which names `origin`, if the text is not UTF-8, has a NUL, or is only white space.
     """
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         byte = content[error.start]
         raise CorpusError(f"{origin}: not UTF-8: byte 0x{byte:02x} at {error.start}") from error
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if "\0" in text:
+        raise CorpusError(f"{origin}: not UTF-8: it has NULs, as UTF-16 has")
     if not text.strip():
         raise CorpusError(f"{origin}: empty")
     return text.removesuffix("\n").split("\n")
 
 
 def split_line(line, level):
-    """The tokens of a line: its words, or the characters of the stripped line; then `<eos>`.
+    """The tokens of a line: its words, or all its characters; then `<eos>`.
 
     >>> split_line(" no it was n't \\n", "word")
     ['no', 'it', 'was', "n't", '<eos>']
     >>> split_line(" a b ", "char")
-    ['a', ' ', 'b', '<eos>']
+    [' ', 'a', ' ', 'b', ' ', '<eos>']
     """
     if level == "word":
         return [*line.split(), EOS]
     if level == "char":
-        return [*line.strip(), EOS]
+        return [*line, EOS]
     raise CorpusError(f"level {level!r}: neither 'word' nor 'char'")

@@ -23,11 +23,11 @@ from lab.fields import (
     nearest,
 )
 
-BASES = {"Cell", "InputCell", "KernelCell", "GatedCell", "Wrapper", "Noise", "Inlined"}
+BASES = {"Cell", "InputCell", "KernelCell", "GatedCell", "Wrapper", "OutputWrapper", "Pair", "Noise", "Inlined"}
 """Their arguments are no fields of a recipe."""
 
-SHARED = re.compile("(kernel|recurrent|bias)_(initializer|regularizer|constraint)|use_bias")
-"""Arguments that are no fields either, where a cell lists them itself."""
+SHARED = re.compile("(kernel|recurrent|bias)_(initializer|regularizer|constraint)|use_bias|timed")
+"""Arguments that are no fields either, where a cell lists them itself: no task has times in its input."""
 
 PERIODS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Of a Clockwork RNN that is given none: as many as divide the units."""

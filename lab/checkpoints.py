@@ -4,7 +4,6 @@ import dataclasses
 import math
 import pathlib
 import shutil
-import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +13,7 @@ from lab.fields import Count, InputError, describe, holds
 from lab.progress import Progress
 from lab.recipe import Recipe, differing
 from lab.run import Arrays, Run, check_arrays, load, load_newest, previous, replacing, save
+from lab.streams import complain
 
 if TYPE_CHECKING:
     from lab.learner import AnyLearner
@@ -106,7 +106,7 @@ def find_best(run: Run) -> Best:
     """The best weights of a run, which need not be finished."""
 
     def say(text: str) -> None:
-        print(f"train.py: {text}", file=sys.stderr)
+        complain(f"train.py: {text}")
 
     try:
         arrays, facts = load_newest(run.best, say)

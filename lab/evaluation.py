@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lab.checkpoints import Best, NotFinite, find_best
+from lab.configuration import configure
 from lab.fields import InputError
-from lab.options import Settings, recall
+from lab.memory import check_fits, enough_memory
+from lab.options import Settings, located, recall
 from lab.progress import bar
 from lab.recipe import Recipe, Targets
 from lab.run import Run
@@ -37,18 +39,21 @@ def evaluate(options: argparse.Namespace, targets: Targets) -> dict[str, Any]:
     run = Run(options.run)
     recipe, settings = recall(run, targets)
     best, own = find_best(run), options.corpus is None
-    corpus = settings["corpus"] if own else options.corpus
+    corpus = settings["corpus"] if own else located(options.corpus, recipe)
     known = recipe.recall(run.read)
-    data = recipe.load(corpus, options.data_dir or settings["data_dir"], known)
+    data_dir = settings["data_dir"] if options.data_dir is None else options.data_dir
+    data = recipe.load(corpus, data_dir, known)
     if own:
         check_data(run, recipe, data)
-    learner = learned(recipe, settings, known, best, *splits(recipe, data))
-    valid, test = (mean_loss(learner, data, split) for split in ("valid", "test"))
-    if not math.isfinite(recipe.score(valid) + recipe.score(test)):
-        raise NotFinite(f"{recipe.score_name} {recipe.score(valid)}, on test {recipe.score(test)}")
-    scores = recipe.results(0.0, valid, test)
-    scores = {name: value for name, value in scores.items() if not name.startswith("train_")}
-    scores |= recipe.measures(learner.model, data, "test")
+    configure()  # Keras and TensorFlow are imported from here on, where the input is known to be good
+    with enough_memory(recipe):
+        learner = learned(recipe, settings, known, best, *splits(recipe, data))
+        valid, test = (mean_loss(learner, data, split) for split in ("valid", "test"))
+        if not math.isfinite(recipe.score(valid) + recipe.score(test)):
+            raise NotFinite(f"{recipe.score_name} {recipe.score(valid)}, on test {recipe.score(test)}")
+        scores = recipe.describe(data) | recipe.results(0.0, valid, test)
+        scores = {name: value for name, value in scores.items() if not name.startswith("train_")}
+        scores |= recipe.measures(learner.model, data, "test")
     return {"run": str(run.folder), "corpus": data.name, "epoch": best.epoch, **scores}
 
 
@@ -58,18 +63,17 @@ def generate(options: argparse.Namespace, targets: Targets) -> str:
     recipe, settings = recall(run, targets)
     best, known = find_best(run), recipe.recall(run.read)
     prompt = recipe.prompt(known, options.prompt)
-    learner = learned(recipe, settings, known, best)
     seed = settings["seed"] if options.seed is None else options.seed
-    return recipe.sample(learner.model, known, options.words, seed, options.temperature, prompt)
+    with enough_memory(recipe):
+        learner = learned(recipe, settings, known, best)
+        return recipe.sample(learner.model, known, options.words, seed, options.temperature, prompt)
 
 
 def learned(recipe: Recipe[Any], settings: Settings, data: Any, best: Best, *batches: Batches) -> "AnyLearner":
     """A learner with a run's best weights, to predict such batches."""
-    # Keras and TensorFlow are imported here, where the input is known to be good.
-    from lab.learner import make_learner
-    from lab.memory import check_fits
-
     check_fits(recipe, data, *batches)
+    from lab.learner import make_learner
+
     learner = make_learner(recipe, data, settings)
     best.give(learner)
     return learner

@@ -151,6 +151,13 @@ def read(name: str, hint: Hint, text: str) -> Any:
     return checked(name, hint, text, text)
 
 
+def written(value: Any) -> str:
+    """The text that `read` takes for a value."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
 def series(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
 

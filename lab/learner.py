@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from lab.configuration import configure
 from lab.fields import InputError
 from lab.memory import keep_memory
 from lab.numpy_learner import NumPyLearner
@@ -15,7 +16,11 @@ from lab.run import Arrays
 from lab.task import Batches, Tensor
 
 OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
-NOT_DECAYED = ["bias", "gain", "shift", "peephole"]  # in the names of weights
+
+
+def decays(weight: keras.Variable) -> bool:
+    """Whether weight decay acts on it: on matrices alone, and not on the biases among them."""
+    return len(weight.shape) > 1 and "bias" not in weight.name
 
 
 def make_learner(recipe: Recipe[Any], data: Any, settings: Any) -> "AnyLearner":
@@ -35,15 +40,15 @@ class Learner:
 
     def __init__(self, recipe: Recipe[Any], data: Any, seed: int, engine: str, precision: str) -> None:
         keep_memory()
+        configure(precision)
         keras.utils.set_random_seed(seed)
-        keras.config.set_dtype_policy(precision)
         self.recipe = recipe
         self.model = recipe.build(data)
         self.weights = self.model.trainable_variables
         self.idle: list[str] = []  # the weights without a gradient
         self.optimizer = OPTIMIZERS[recipe.optimizer](recipe.learning_rate, weight_decay=recipe.weight_decay or None)
         if not recipe.decay_all:
-            self.optimizer.exclude_from_weight_decay(var_names=NOT_DECAYED)
+            self.optimizer.exclude_from_weight_decay(var_list=[w for w in self.weights if not decays(w)])
         self.optimizer.build(self.weights)
         self.start()
         if engine != "eager":

@@ -7,40 +7,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from lab.fields import InputError
+from lab.configuration import configure
+from lab.engines import check_numpy
 from lab.recipe import Recipe
 from lab.run import Arrays
 from lab.task import Batches, Model, Tensor
 from tfcells import from_scratch as networks
 
-PRECISIONS = "float32", "float64"
 OPTIMIZERS = {"sgd": networks.SGD, "adam": networks.Adam}
-HEEDED = """
-    cell cell.forget_bias
-    epochs patience batch_size learning_rate steps_per_epoch optimizer decay decay_after warm_up
-    anneal clip_norm shards level units layers steps embedding_units unigram_start init_scale loss
-    evaluation_batch_size evaluation_steps
-    count features data_seed train_examples valid_examples test_examples
-""".split()
-"""The fields that may have any value; the others must keep their defaults."""
-
-
-def network_of(recipe: Recipe[Any], data: Any, precision: str) -> tuple[Any, Any]:
-    """The recipe's network and loss; an InputError that names what these networks can't do."""
-    if precision not in PRECISIONS:
-        raise InputError(f"--precision={precision}: must be {' or '.join(PRECISIONS)} with --engine numpy")
-    pair = recipe.in_numpy(data, precision)
-    if pair is None:
-        raise InputError(
-            f"--engine numpy: must be graph or eager or xla for cell={recipe.cell} of this target; "
-            "the networks in NumPy are of LSTMCell, for the targets lstm and numbers"
-        )
-    for name, value in recipe.values().items():
-        default = getattr(type(recipe), name, None)
-        if name not in HEEDED and value != default:
-            text = str(default).lower()
-            raise InputError(f"{name}={value!r}: must be {text} with --engine numpy")
-    return pair
 
 
 class NumPyLearner:
@@ -52,9 +26,10 @@ class NumPyLearner:
     """
 
     def __init__(self, recipe: Recipe[Any], data: Any, seed: int, precision: str) -> None:
-        self.network, self.loss = network_of(recipe, data, precision)
+        check_numpy(recipe, precision)
+        self.network, self.loss = recipe.in_numpy(data, precision)
+        configure(precision)
         keras.utils.set_random_seed(seed)
-        keras.config.set_dtype_policy(precision)
         self.recipe = recipe
         self.keras_model = recipe.build(data)
         self.carries = len(self.keras_model.outputs) > 1

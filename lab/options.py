@@ -7,6 +7,7 @@ import pathlib
 import re
 import shlex
 import sys
+from collections.abc import Iterable
 from typing import Any, Literal, TypedDict, get_type_hints
 
 from lab.cells import REQUIRED, TABLE
@@ -22,9 +23,10 @@ from lab.fields import (
     holds,
     nearest,
     read,
+    written,
 )
 from lab.recipe import KINDS, RENAMED, Recipe, Targets, differences, fields
-from lab.run import Run
+from lab.run import Run, taken
 
 DESCRIPTION = """Train a recurrent network, or use one.
 
@@ -87,25 +89,33 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     add("--size", help="one of the target's sizes, the first by default: see --list")
     add("--budget", help="choose the units for at most so many parameters: 4650000 or 4.65M")
     add("--corpus", help=f"{CORPUS}; auto by default")
-    add("--data_dir", "--data-dir", help=DATA_DIR)
-    add("--out", type=pathlib.Path, help="the folder of the run, a new one: runs/TARGET-SIZE-n")
+    add("--data_dir", "--data-dir", type=absolute, help=DATA_DIR)
+    add("--out", type=path, help="the folder of the run, a new one: runs/TARGET-SIZE-n")
     add("--resume", action="store_true", help="continue the run in --out, or the newest one")
-    flags = ["--save_seconds", "--save-seconds"]
-    add(*flags, default="600", help="at most between two checkpoints; 600 by default")
+    help = "at most between two checkpoints; 600 by default"
+    add("--save_seconds", "--save-seconds", default="600", help=help)
     add("--seed", help="of all random numbers but a task's data, which have data_seed; 1 by default")
     for name in ("engine", "precision"):
         add(f"--{name}", help=f"{describe(SETTINGS[name])}; {DEFAULTS[name]} by default")
     hint = "show targets, cells and wrappers, and stop"
     add("--list", action="store_const", dest="command", const="list", help=hint)
-    names = add_fields(parser, arguments, targets)
+    text = "those of all targets: see TARGET --help for its own"
+    group = parser.add_argument_group("fields of the recipe", text)
+    hints: dict[str, Hint] = {}
+    for size in (size for sizes in targets.values() for size in sizes.values()):
+        hints |= fields(size.recipe)
+    names = field_names(hints, arguments, others=vars(parser.parse_args([])))
+    flags = {name: add_field(group, name, hints.get(name)) for name in names}
+    if {"-h", "--help"} & set(arguments):
+        rest = [text for text in arguments if text not in ("-h", "--help")]
+        explain(group, flags, parser.parse_known_args(rest)[0], targets)
     options, rest = parser.parse_known_args(arguments)
     if rest:
         refuse(rest, options, names, targets)
     convert(options, "save_seconds", NonNegative)
     for name in ("seed", "engine", "precision"):
         convert(options, name, SETTINGS[name])
-    overrides = {name: getattr(options, f"field {name}") for name in names}
-    overrides = {name: text for name, text in overrides.items() if text is not None}
+    overrides = overridden(options, names)
     if options.budget is not None:
         options.budget = read_budget(options.budget)
         if "units" in overrides:
@@ -113,41 +123,50 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     return options, overrides
 
 
-def add_fields(parser: argparse.ArgumentParser, arguments: list[str], targets: Targets) -> list[str]:
-    """Make a flag of every field, with help on those of the target that is named; their names.
+def overridden(options: argparse.Namespace, names: Iterable[str]) -> dict[str, str]:
+    """The texts of the fields that are given."""
+    texts = {name: getattr(options, f"field {name}") for name in names}
+    return {name: text for name, text in texts.items() if text is not None}
 
-    A cell's own argument is a flag with and without "cell." before it.
+
+def field_names(hints: dict[str, Hint], arguments: list[str], others: Iterable[str]) -> list[str]:
+    """The names of these fields, and of those of cells and wrappers that are given.
+
+    A cell's own argument has a name with "cell." before it, and one without where none of `others` is that.
     """
-    hints: dict[str, Hint] = {}
-    for sizes in targets.values():
-        for size in sizes.values():
-            hints |= fields(size.recipe)
     given = (text[2:].partition("=")[0] for text in arguments)
     dotted = [name for name in given if name.startswith(tuple(f"{kind}." for kind in KINDS))]
     names = list(dict.fromkeys([*hints, *(name.replace("-", "_") for name in dotted)]))
     short = [name.removeprefix("cell.") for name in hints if name.startswith("cell.")]
-    taken = {*names, *vars(parser.parse_args([]))}
-    names += [name for name in [*dict.fromkeys(short), *RENAMED] if name not in taken]
+    taken = {*names, *others}
+    return names + [name for name in [*dict.fromkeys(short), *RENAMED] if name not in taken]
 
-    shown = recipe_of(arguments, targets)
-    text = explained(type(shown)) if shown else "those of all targets: see TARGET --help for its own"
-    group = parser.add_argument_group("fields of the recipe", text)
-    own, values = (fields(shown), shown.values()) if shown else (hints, {})
+
+def add_field(group: Any, name: str, hint: Hint | None) -> argparse.Action:
+    """Make a flag of a field, without help where it has no hint."""
+    flags = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
+    flag: argparse.Action = group.add_argument(*flags, dest=f"field {name}", metavar="VALUE")
+    flag.help = argparse.SUPPRESS if hint is None else describe(hint).replace("%", "%%")
+    return flag
+
+
+def explain(group: Any, flags: dict[str, argparse.Action], options: argparse.Namespace, targets: Targets) -> None:
+    """Have --help explain the fields of the target, size, cell and wrapper that the options name."""
+    if options.target not in targets:
+        return
+    recipe = targets[options.target][size_of(options, targets)].recipe
+    own, values = recipe.known(**{name: text for name, text in overridden(options, flags).items() if name in KINDS})
     for kind in KINDS:
         for key, argument in arguments_of(values.get(kind)).items():
             if argument.default is not REQUIRED:
                 values.setdefault(f"{kind}.{key}", argument.default)
-    for name in names:
-        flags = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
-        text = argparse.SUPPRESS
-        if name in own:
-            text = describe(own[name])
-            if name in values:
-                value = values[name]
-                text += f"; {str(value).lower() if value in (None, True, False) else value} by default"
-            text = text.replace("%", "%%")
-        group.add_argument(*flags, dest=f"field {name}", metavar="VALUE", help=text)
-    return names
+    group.description = explained(type(recipe))
+    for name in flags.keys() - own.keys():
+        flags[name].help = argparse.SUPPRESS
+    for name, hint in own.items():
+        flag = flags.get(name) or add_field(group, name, hint)
+        default = f"; {written(values[name])} by default" if name in values else ""
+        flag.help = f"{describe(hint)}{default}".replace("%", "%%")
 
 
 def refuse(rest: list[str], options: argparse.Namespace, names: list[str], targets: Targets) -> None:
@@ -173,18 +192,6 @@ def read_budget(text: str) -> int:
     return budget
 
 
-def recipe_of(arguments: list[str], targets: Targets) -> Recipe[Any] | None:
-    """The recipe that --help is to explain: of the target that comes first, of its size and cell."""
-    sizes = targets.get(next(iter(arguments), ""))
-    if sizes is None or not {"-h", "--help"} & set(arguments):
-        return None
-    words = " ".join(arguments).replace("=", " ") + " "
-    size = next((size for size in sizes if f"--size {size} " in words), None)
-    recipe = sizes[size or next(iter(sizes))].recipe
-    cell = re.search(r"--cell (\S+)", words)
-    return recipe.replace(cell=cell[1]) if cell else recipe
-
-
 def explained(kind: type) -> str:
     """The docstrings of a recipe and those that it extends."""
     kinds = [each for each in reversed(kind.__mro__) if issubclass(each, Recipe)]
@@ -203,14 +210,14 @@ def parse_use(command: str, *arguments: str) -> argparse.Namespace:
     parser.set_defaults(command=command)
     add = parser.add_argument
     if command == "compare":
-        add("runs", type=pathlib.Path, nargs="+", metavar="RUN", help="a run's folder")
+        add("runs", type=path, nargs="+", metavar="RUN", help="a run's folder")
         picture = pathlib.Path("compare.png")
-        add("--out", type=pathlib.Path, default=picture, help=f"the picture; {picture} by default")
+        add("--out", type=path, default=picture, help=f"the picture; {picture} by default")
         return parser.parse_args(arguments)
-    add("run", type=pathlib.Path, metavar="RUN", help="a run's folder; it need not be finished")
+    add("run", type=path, metavar="RUN", help="a run's folder; it need not be finished")
     if command == "evaluate":
         add("--corpus", help=f"{CORPUS}; the run's own by default")
-        add("--data_dir", "--data-dir", help=DATA_DIR)
+        add("--data_dir", "--data-dir", type=absolute, help=DATA_DIR)
         return named(parser.parse_args(arguments))
     add("--words", default="100", help="how many to generate; 100 by default")
     add(
@@ -233,6 +240,21 @@ def named(options: argparse.Namespace) -> argparse.Namespace:
     return options
 
 
+def path(text: str) -> pathlib.Path:
+    """The path that an option gives, "~" being one's own folder, also where no shell has seen to it."""
+    return pathlib.Path(os.path.expanduser(text))
+
+
+def absolute(text: str) -> str:
+    """The same from the root on, so that a run finds it from any folder; an empty text stays one."""
+    return os.path.abspath(path(text)) if text else text
+
+
+def located(corpus: str, recipe: Recipe[Any]) -> str:
+    """A corpus by its name, or by the absolute path of its folder."""
+    return corpus if corpus in recipe.corpora else absolute(corpus)
+
+
 def convert(options: argparse.Namespace, name: str, hint: Hint) -> None:
     """Read an option, if it is given, as a value of its type."""
     if (text := getattr(options, name)) is not None:
@@ -247,18 +269,17 @@ def settle(
         raise InputError(f"name a target: {', '.join(targets)}")
     if options.target not in targets:
         raise InputError(f"unknown target {options.target!r}{nearest(options.target, targets)}")
-    sizes = targets[options.target]
-    size = next(iter(sizes)) if options.size is None else options.size
-    if size not in sizes:
-        raise InputError(f"{options.target} has no size {size!r}{nearest(size, sizes)}")
+    sizes, size = targets[options.target], size_of(options, targets)
+    recipe = sizes[size].recipe.replace(**overrides)
     given: Any = {name: getattr(options, name) for name in SETTINGS}
     given = {name: value for name, value in given.items() if value is not None}
-    recipe = sizes[size].recipe.replace(**overrides)
+    if "corpus" in given:
+        given["corpus"] = located(given["corpus"], recipe)
     if options.out and not is_utf8(str(options.out)):
         raise InputError(f"--out {str(options.out)!r}: must be UTF-8")
     if not options.resume:
         if options.out and os.path.lexists(options.out):
-            raise InputError(f"--out {options.out}: exists already; --resume would continue it")
+            raise taken(options.out)
         defaults: Any = DEFAULTS
         return recipe, defaults | {"size": size} | given, None
 
@@ -274,6 +295,15 @@ def settle(
         changed += differences(saved.replace(**overrides), saved)
     check_unchanged(run, changed)
     return saved, settings | given, run
+
+
+def size_of(options: argparse.Namespace, targets: Targets) -> str:
+    """The size that the options choose of a known target."""
+    sizes = targets[options.target]
+    size = next(iter(sizes)) if options.size is None else options.size
+    if size not in sizes:
+        raise InputError(f"{options.target} has no size {size!r}{nearest(size, sizes)}")
+    return size
 
 
 def check_unchanged(run: Run, changed: list[str]) -> None:

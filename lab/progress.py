@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import sys
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -11,6 +10,7 @@ from tqdm import tqdm
 
 from lab.fields import InputError, Natural, NonNegative, describe, holds
 from lab.recipe import Recipe, fields
+from lab.streams import ERR
 
 
 @dataclasses.dataclass
@@ -66,8 +66,10 @@ def finite(values: Iterable[Any]) -> bool:
 
 def bar(name: str, unit: str, total: int, done: int = 0) -> tqdm:
     """A progress bar; now and then a line where standard error is a file."""
-    terminal = sys.stderr.isatty()
+    terminal = ERR.isatty()
     return tqdm(
+        file=ERR,
+        dynamic_ncols=terminal,
         desc=name,
         unit=f" {unit}",
         total=total,

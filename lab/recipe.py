@@ -10,6 +10,7 @@ import typing
 from typing import Any, Literal, NamedTuple
 
 from lab.cells import CellName, WrapperName, arguments, check_arguments, make, make_cell
+from lab.configuration import configure
 from lab.fields import (
     Count,
     Few,
@@ -111,15 +112,19 @@ class Recipe(Task[D]):
 
         A new cell gets those of the old one's arguments that it has, too.
         """
-        values, hints = self.values(), fields(type(self))
-        values |= {kind: read(kind, hints[kind], texts[kind]) for kind in KINDS if kind in texts}
-        known = known_fields(type(self), values)
-        values = {name: value for name, value in values.items() if name in known}
+        known, values = self.known(**{kind: texts[kind] for kind in KINDS if kind in texts})
         for name, text in texts.items():
             if name not in KINDS:
                 full = full_name(name, known, values)
                 values[full] = read(name, known[full], text)
         return self.of(values)
+
+    def known(self, **classes: str) -> tuple[dict[str, Hint], dict[str, Any]]:
+        """The fields of this recipe with another cell or wrapper, and of their values those that stay."""
+        values, hints = self.values(), fields(type(self))
+        values |= {kind: read(kind, hints[kind], text) for kind, text in classes.items()}
+        known = known_fields(type(self), values)
+        return known, {name: value for name, value in values.items() if name in known}
 
     def of(self, values: dict[str, Any]) -> typing.Self:
         """A recipe of the same task with these values, by their full names."""
@@ -155,8 +160,9 @@ class Recipe(Task[D]):
         if not self.wrapper:
             return cell
         wrapped = make("wrapper", self.wrapper, cell, **self.wrapper_arguments)
-        if getattr(wrapped, "attends", False) and not getattr(cell, "attends", False):
-            raise InputError(f"wrapper={self.wrapper}: must not read a memory, as there is none here")
+        for what, asked in (("a memory, as there is none", "attends"), ("flags, as there are none", "reset_by_flag")):
+            if getattr(wrapped, asked, False) and not getattr(cell, asked, False):
+                raise InputError(f"wrapper={self.wrapper}: must not read {what} here")
         return wrapped
 
     def taken(self, batches: Batches) -> Batches:
@@ -179,6 +185,7 @@ class Recipe(Task[D]):
 
     def outline(self, data: D) -> Model:
         """The network, its weights without values; an InputError where the layers don't fit together."""
+        configure()
         import keras
 
         try:
@@ -190,8 +197,20 @@ class Recipe(Task[D]):
             reason = next(line for line in str(error).splitlines() if line)
             raise InputError(f"cell={self.cell}, wrapper={self.wrapper}: {reason}") from error
 
-    def in_numpy(self, data: D, dtype: str) -> tuple[Any, Any] | None:
-        return None
+    @property
+    def speed_name(self) -> str:
+        """The name of predictions per second in result.json: "words_per_second"."""
+        return f"{self.unit}_per_second"
+
+    def describe(self, data: D) -> dict[str, object]:
+        return {"unit": self.unit}
+
+    @property
+    def numpy_cells(self) -> tuple[str, ...]:
+        return ()
+
+    def in_numpy(self, data: D, dtype: str) -> tuple[Any, Any]:
+        raise NotImplementedError
 
     def score(self, loss: float) -> float:
         return loss

@@ -18,15 +18,14 @@ import json
 import os
 import pathlib
 import re
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import numpy as np
-from tqdm import tqdm
 
 from lab.fields import InputError
+from lab.streams import complain, say
 
 ROOT = pathlib.Path("runs")
 FACTS, CHECKSUM = "facts.json", "sha256"
@@ -71,7 +70,7 @@ class Run:
                     if not target.exists():
                         raise
                     if folder:
-                        raise InputError(f"--out {folder}: exists already") from None
+                        raise taken(folder) from None
                 else:
                     sync(parent)
                     return cls(target)
@@ -130,13 +129,13 @@ class Run:
             path.unlink(missing_ok=True)
 
     def say(self, text: str) -> None:
-        """A line on standard output and in the log."""
-        tqdm.write(text)
+        """A line in the log and on standard output."""
         try:
             with open(self.folder / "log.txt", "a", encoding="utf-8") as log:
                 log.write(text + "\n")
         except OSError as error:  # what is said may be that the disk is full
-            print(f"{self.folder / 'log.txt'}: {error.strerror}", file=sys.stderr)
+            complain(f"{self.folder / 'log.txt'}: {error.strerror}")
+        say(text)
 
     def record(self, epoch: int, scalars: dict[str, float]) -> None:
         """Points of TensorBoard's curves."""
@@ -150,7 +149,7 @@ class Run:
                     tf.summary.scalar(name, value)
             self.writer.flush()
         except tf.errors.OpError as error:  # a full disk, as a rule: no reason to lose the epoch
-            print(f"{self.folder / 'tensorboard'}: {error.message}", file=sys.stderr)
+            complain(f"{self.folder / 'tensorboard'}: {error.message}")
 
     def draw(self, history: list[dict[str, Any]], score: str) -> None:
         """The learning curve, as a picture."""
@@ -158,7 +157,7 @@ class Run:
 
         figure = Figure(figsize=(6, 4), layout="constrained")
         label = score.replace("_", " ")
-        axes = curve_axes(figure, label)
+        axes = curve_axes(figure, label, len(history))
         for split, style in (("train", "o--"), ("valid", "s-")):
             values = [epoch[f"{split}_{score}"] for epoch in history]
             axes.plot(range(1, len(values) + 1), values, style, markersize=3, label=split)
@@ -169,15 +168,25 @@ class Run:
             figure.savefig(path)
 
 
-def curve_axes(figure: Any, label: str) -> Any:
-    """Axes for scores by epoch: whole epochs, plain numbers on a logarithmic scale."""
+def curve_axes(figure: Any, label: str, epochs: int, *place: Any) -> Any:
+    """Axes for scores of so many epochs: whole epochs, plain numbers on a logarithmic scale."""
     from matplotlib.ticker import LogFormatter, MaxNLocator
 
-    axes = figure.add_subplot(xlabel="epoch", ylabel=label, yscale="log")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    margin = max(0.5, epochs / 20)
+    limits = 1 - margin, epochs + margin
+    axes = figure.add_subplot(*place, xlabel="epoch", ylabel=label, xlim=limits, yscale="log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.yaxis.set_major_formatter(LogFormatter())
     axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
     return axes
+
+
+def taken(folder: Path) -> InputError:
+    """What is wrong with a new run's folder where there is something already."""
+    if (folder / "recipe.json").exists():
+        return InputError(f"--out {folder}: exists already; --resume would continue it")
+    what = "a link to nothing" if not folder.exists() else "no run"
+    return InputError(f"--out {folder}: exists already, and is {what}")
 
 
 def numbers(stem: str) -> list[int]:

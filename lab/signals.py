@@ -1,8 +1,11 @@
-"""Ctrl-C and SIGTERM: they ask a run to stop where it can be continued."""
+"""Ctrl-C, SIGTERM and SIGHUP: they ask a run to stop where it can be continued."""
 
 import signal
+import threading
 from types import FrameType
 from typing import Any, Self
+
+STOPPING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
 
 class Interrupted(Exception):
@@ -10,12 +13,21 @@ class Interrupted(Exception):
 
 
 class Signals:
-    """Within it, Ctrl-C and SIGTERM wait until `check` is called; the second time they don't."""
+    """Within it, Ctrl-C, SIGTERM and SIGHUP wait until `check` is called; the second time they don't.
+
+    One that is ignored, as by nohup, stays ignored. Outside the main thread, where Python allows no handlers,
+    all stay as they are.
+    """
 
     received: int | None = None
 
     def __enter__(self) -> Self:
-        self.before = {n: signal.signal(n, self.receive) for n in (signal.SIGINT, signal.SIGTERM)}
+        main = threading.current_thread() is threading.main_thread()
+        found = {number: signal.getsignal(number) for number in STOPPING if main}
+        # None: a handler that is not Python's, and could not be put back.
+        self.before = {n: handler for n, handler in found.items() if handler not in (signal.SIG_IGN, None)}
+        for number in self.before:
+            signal.signal(number, self.receive)
         return self
 
     def __exit__(self, *_: Any) -> None:

@@ -22,12 +22,12 @@ class Task(Protocol[D]):
         """The parts of a batch that are predicted, in the plural: "words"."""
 
     @property
-    def speed_name(self) -> str:
-        """The name of predictions per second in result.json: "words_per_second"."""
-
-    @property
     def score_name(self) -> str:
         """The name of `score`: "perplexity"."""
+
+    @property
+    def corpora(self) -> tuple[str, ...]:
+        """The names that --corpus may have; any other text is a path."""
 
     # Data.
 
@@ -39,6 +39,9 @@ class Task(Protocol[D]):
 
     def fingerprint(self, data: D) -> str:
         """A checksum of the data."""
+
+    def describe(self, data: D) -> dict[str, object]:
+        """What scores on these data are scores of: the unit and whatever else tells them from others'."""
 
     def files(self, data: D) -> dict[str, object]:
         """The facts about the data that a run's folder keeps, as JSON by file name."""
@@ -60,8 +63,12 @@ class Task(Protocol[D]):
     def build(self, data: D) -> Model:
         """The network."""
 
-    def in_numpy(self, data: D, dtype: str) -> tuple[Any, Any] | None:
-        """The same network and its loss of `tfcells.from_scratch`, if there are any."""
+    @property
+    def numpy_cells(self) -> tuple[str, ...]:
+        """The cells whose network `in_numpy` makes."""
+
+    def in_numpy(self, data: D, dtype: str) -> tuple[Any, Any]:
+        """The same network and its loss of `tfcells.from_scratch`."""
 
     def losses(
         self, model: Model, x: Tensor, y: Tensor, state: list[Tensor], training: bool = False

@@ -7,7 +7,6 @@ import json
 import math
 import platform
 import statistics
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +14,17 @@ import numpy as np
 
 from lab.budget import fitted
 from lab.checkpoints import NotFinite, best_weights, keep, keep_best, restore
+from lab.configuration import configure
+from lab.engines import check_numpy
 from lab.evaluation import check_data, mean_loss, splits
 from lab.fields import InputError
+from lab.memory import OutOfMemory, check_fits, enough_memory
 from lab.options import Settings, check_unchanged, continuation
 from lab.progress import Progress, bar
 from lab.recipe import Recipe, differences
 from lab.run import Run, digest, replacing, write_json
 from lab.signals import Interrupted, Signals
+from lab.streams import complain, say
 
 if TYPE_CHECKING:
     from lab.learner import AnyLearner
@@ -42,51 +45,53 @@ def train(
     run: the one to continue; else a new one is made, in the folder `options.out` if it is named.
     arguments: the command line, to say how to continue.
     """
-    with Signals() as signals:
+    if settings["engine"] == "numpy":
+        check_numpy(recipe, settings["precision"])
+    with Signals() as signals, enough_memory(recipe):
         data = recipe.load(settings["corpus"], settings["data_dir"])
         if run:
             check_data(run, recipe, data, "--resume: ")
 
-        # Keras and TensorFlow are imported here, where the input is known to be good.
-        import tensorflow as tf
-
-        from lab.learner import make_learner
-        from lab.memory import check_fits
-
+        configure()  # Keras and TensorFlow are imported from here on, where the input is known to be good
         if options.budget:
             fit = fitted(recipe, data, options.budget)
             if run:
                 check_unchanged(run, differences(fit, recipe))
             recipe = fit
         check_fits(recipe, data, recipe.batches(data), *splits(recipe, data))
+        from lab.learner import make_learner
+
         learner = make_learner(recipe, data, settings)
         if not run:
             if settings["corpus"] == "auto":
                 settings["corpus"] = data.name  # from now on
             run = begin(recipe, settings, data, learner, options.out)
-        on = f"to go on: {continuation(arguments, run.folder)}"
+        command = continuation(arguments, run.folder)
         with run.locked():
             progress = restore(recipe, data, run, learner)
             training = Training(recipe, data, settings, learner, run, progress, signals)
             if progress.done(recipe) and (run.folder / "result.json").exists():
-                print(strict(run, "result.json"))
-                print(f"train.py: {run.folder} was finished already", file=sys.stderr)
+                say(strict(run, "result.json"))
+                complain(f"train.py: {run.folder} was finished already")
                 return 0
             try:
                 signals.check()
-                while not progress.done(recipe):
-                    training.epoch(options.save_seconds)
-                result = training.finish()
+                with enough_memory(recipe):
+                    while not progress.done(recipe):
+                        training.epoch(options.save_seconds)
+                    result = training.finish()
             except Interrupted:
-                run.say(f"stopped; {on}")
+                run.say(f"stopped; to go on: {command}")
                 return 128 + (signals.received or 0)
             except NotFinite as error:
                 run.say(f"stopped: {error}; the last good checkpoint is {run.checkpoint}")
                 return 3
-            except (OSError, MemoryError, tf.errors.ResourceExhaustedError) as error:
-                reason = getattr(error, "message", str(error)).partition("\n")[0]
-                raise InputError(f"{reason}; the last checkpoint is whole; {on}") from error
-    print(json.dumps(result, allow_nan=False))
+            except OutOfMemory as error:
+                on = f"to go on where there is more memory: {command}"
+                raise InputError(f"{error}, in a new run; the last checkpoint is whole; {on}") from error
+            except OSError as error:
+                raise InputError(f"{error}; the last checkpoint is whole; to go on: {command}") from error
+    say(json.dumps(result, allow_nan=False))
     return 0
 
 
@@ -98,6 +103,7 @@ def begin(recipe: Recipe[Any], settings: Settings, data: Any, learner: "AnyLearn
         "recipe": recipe.values(),
         "data_sha256": recipe.fingerprint(data),
         "files_sha256": {name: digest(value) for name, value in files.items()},
+        "data": {"corpus": data.name} | recipe.describe(data),
     }
     stem = f"{settings['target']}-{settings['size']}"
     first = functools.partial(keep, learner=learner, progress=Progress())
@@ -150,16 +156,21 @@ class Training:
         }
         progress.history.append({"epoch": number, "train_loss": train_loss, **facts})
         progress.epoch, progress.step, progress.loss = number, 0, 0.0
+        keep(run, learner, progress)
+        if progress.best_epoch == number:
+            keep_best(run, learner, progress)
         run.record(number, facts)
         run.say(
-            f"{name}: train {train_score:{DIGITS}}, valid {valid_score:{DIGITS}}, "
+            f"{name}: train {train_score:{DIGITS}}, valid {valid_score:{DIGITS}}{self.unknown('valid')}, "
             + "".join(f"{measure} {value:.4g}, " for measure, value in measures.items())
             + f"rate {facts['learning_rate']:.4g}, {facts[recipe.speed_name]:,.0f} {recipe.unit}/s, "
             f"{facts['seconds']:,.0f} s"
         )
-        keep(run, learner, progress)
-        if progress.best_epoch == number:
-            keep_best(run, learner, progress)
+
+    def unknown(self, split: str) -> str:
+        """The share of unknown tokens, where there are any: without it a perplexity says little."""
+        share: Any = self.recipe.describe(self.data).get(f"{split}_unknown")
+        return f" ({100 * share:.2g} % unknown)" if share else ""
 
     def steps(self, name: str, batches: Any, save_seconds: float) -> None:
         """Train on the batches of an epoch that are left, with a checkpoint now and then."""
@@ -211,6 +222,7 @@ class Training:
             "target": settings["target"],
             "size": settings["size"],
             "corpus": data.name,
+            **recipe.describe(data),
             **recipe.results(train_loss, progress.best_loss, test_loss),
             "parameters": learner.parameters(),
             "epochs": progress.epoch,
@@ -235,8 +247,9 @@ class Training:
         with replacing(run.folder / "model.keras") as path:
             recipe.portable(learner.model, data).save(path)
         shown = recipe.illustrate(learner.model, data, run, settings["seed"])
-        run.say(f"test {recipe.score(test_loss):{DIGITS}}; {shown}\nAll results are in {run.folder}.")
         write_json(run.folder / "result.json", result)
+        test = f"test {recipe.score(test_loss):{DIGITS}}{self.unknown('test')}"
+        run.say(f"{test}; {shown}\nAll results are in {run.folder}.")
         return result
 
 

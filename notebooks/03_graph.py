@@ -171,7 +171,7 @@ def run(step):
 # %% [markdown]
 # ## What a graph costs, and what it wins
 #
-# *Graph* starts the same operations, but not from Python. *XLA* compiles them: neighbours melt into one, and
+# *Graph* starts the same operations, but not from Python. *XLA* compiles them: neighbors melt into one, and
 # little is left to be started. The last is the library's layer: its loop over time is compiled once, however
 # many steps it has, and the large products are taken out of it.
 

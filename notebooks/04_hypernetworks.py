@@ -52,7 +52,7 @@ EPOCHS, UNITS, HYPER, SIGNAL = (6, 192, 48, 4) if FULL else (1, 24, 8, 2)
 #
 # $$a^y = d^y_x \odot W^y x_t + d^y_h \odot U^y h_{t-1} + d^y_b + b^y$$
 #
-# With layer normalisation, as here, each $a^y$ is brought to mean 0 and variance 1 over its units, then scaled and
+# With layer normalization, as here, each $a^y$ is brought to mean 0 and variance 1 over its units, then scaled and
 # shifted by vectors that are learnt; and so is the memory on its way to the output.
 #
 # So each row of $U$ is scaled anew at each step: a weight that changes, at the price of a vector.

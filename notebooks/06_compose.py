@@ -101,7 +101,7 @@ plt.legend()
 plt.show()
 
 # %% [markdown]
-# ## Different cells on top of one another, each with its own regulariser
+# ## Different cells on top of one another, each with its own regularizer
 #
 # A list of cells is one layer with a stack inside.
 

@@ -6,6 +6,7 @@ import warnings
 from lab.compare import compare
 from lab.fields import BAD_INPUT
 from lab.options import parse
+from lab.streams import complain
 from recipes import TARGETS
 
 
@@ -17,7 +18,7 @@ def main(arguments: list[str]) -> int:
         options, _ = parse(["compare", *arguments], TARGETS)
         compare(options.runs, options.out, TARGETS)
     except BAD_INPUT as error:
-        print(f"recipes.compare: error: {error}", file=sys.stderr)
+        complain(f"recipes.compare: error: {error}")
         return 2
     return 0
 

@@ -11,6 +11,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -21,6 +22,8 @@ import tfcells
 from benchmarks import trainings
 from benchmarks.__main__ import NAMES
 from recipes import TARGETS
+from tests.cases import Case
+from tests.tfcells.cells import test_cells
 from tests.tiny import call, write_corpus
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -249,10 +252,27 @@ def test_there_are_doctests():
     assert len(found) >= len(tfcells.CELLS) + 3
 
 
-def test_readme_names_every_cell_and_target():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name in [*tfcells.CELLS, *TARGETS]:
-        assert f"`{name}`" in text or f"train.py {name}" in text, name
+def test_every_class_has_a_row_in_the_table():
+    """Every public cell and wrapper of tfcells/cells and tfcells/wrappers, but those that nobody makes."""
+    bases = {"Noise"}
+    modules = [name for name in MODULES if name.startswith(("tfcells.cells.", "tfcells.wrappers."))]
+    found = {
+        name
+        for module in modules
+        for name, value in vars(importlib.import_module(module)).items()
+        if inspect.isclass(value) and issubclass(value, tfcells.Cell) and value.__module__ == module and name[0] != "_"
+    }
+    missing = found - bases - {row["name"] for row in tfcells.cells.table()}
+    assert len(found) > 10 and not missing, f"give {sorted(missing)} a Row in tfcells/cells/rows.py"
+
+
+def test_readme_names_every_target_and_a_class_of_every_family():
+    text, families = (ROOT / "README.md").read_text(encoding="utf-8"), {}
+    for row in tfcells.cells.table():
+        families.setdefault(row["family"], []).append(row["name"])
+    missing = [name for name in TARGETS if f"train.py {name}" not in text and f"`{name}`" not in text]
+    missing += [family for family, names in families.items() if not any(f"`{name}`" in text for name in names)]
+    assert not missing, f"README.md must name every target, and a class of every family: {missing}"
 
 
 TINY = (
@@ -304,8 +324,8 @@ def test_results_are_those_of_the_runs():
 @pytest.mark.parametrize(
     "name, heading",
     [
-        ("layer_norm", "With and without layer normalisation"),
-        ("regularisers", "With and without regularisers"),
+        ("layer_norm", "With and without layer normalization"),
+        ("regularizers", "With and without regularizers"),
     ],
 )
 def test_trainings_side_by_side_are_those_of_the_report(name, heading):
@@ -331,12 +351,39 @@ def rows_under(heading: str) -> dict[str, list[str]]:
     return {first: rest for first, *rest in rows}
 
 
+def run_blocks(page, names):
+    """The page's blocks of Python, one after the other, as a reader would type them."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, page, "exec"), names)  # noqa: S102
+
+
 @pytest.mark.slow
 def test_readme_runs(tmp_path, monkeypatch):
-    """Its blocks of Python, one after the other, as a reader would type them."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks, names = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE), {}
-    assert blocks
     monkeypatch.chdir(tmp_path)
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), names)  # noqa: S102
+    run_blocks("README.md", {})
+
+
+IMPORTS = """
+from typing import Any
+from keras import ops
+from tests.cases.maths import *
+from tests.cases.row import *
+from tfcells.checks import *
+from tfcells.contract import *
+from tfcells.contract.linear import *
+"""
+
+
+def test_the_cell_and_the_wrapper_of_contributing():
+    """They equal the oracles beside them, in rows as the page has them."""
+    names = {}
+    exec(IMPORTS, names)  # noqa: S102
+    run_blocks("CONTRIBUTING.md", names)
+    names["tfcells"] = types.SimpleNamespace(**names)
+    (row,), (around,) = names["rows"](), names["wrappers"]()
+    for case in Case(*row), around.around(Case(*row)):
+        test_cells.equals_the_oracle(case, test_cells.WAYS["loop"])
+        test_cells.check_masks(case, test_cells.LOOP)

@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import io
+import json
 import pathlib
 import random
 import signal
@@ -21,6 +22,10 @@ RUN = (
 )
 PATIENCE = 120  # seconds
 TINY = LanguageModel(units=6, batch_size=2, steps=5, epochs=1, learning_rate=1.0)
+
+
+def result_of(folder: pathlib.Path) -> dict:
+    return json.loads((folder / "result.json").read_text())
 
 
 def write_corpus(folder: pathlib.Path, letters="abcdefgh", seed=0):

@@ -18,6 +18,11 @@ def positive(name: str, value: Any) -> int:
     return int(require(name, value, "a whole number above 0", whole and value > 0))
 
 
+def divisor(name: str, value: Any, of: str, whole: int) -> int:
+    """The value, if it divides the number `whole`, which is called `of`."""
+    return int(require(name, value, f"a divisor of the {whole} {of}", whole % positive(name, value) == 0))
+
+
 def number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
     """The value, if it is a finite number within these bounds, themselves excluded."""
     bounds = f" above {low}" * (low > -math.inf) + f" below {high}" * (high < math.inf)

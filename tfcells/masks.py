@@ -1,5 +1,6 @@
-"""Where masks are drawn; the wrappers apply them."""
+"""Where masks are drawn; the wrappers apply them. And a choice among states, sample by sample."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -22,3 +23,13 @@ def keep_mask(shape: tuple, rate: float, seed: keras.random.SeedGenerator) -> Te
 def dropout_mask(shape: tuple, rate: float, dtype: Any, seed: keras.random.SeedGenerator) -> Tensor:
     """1 / (1 - rate) with probability 1 - rate, else 0."""
     return ops.cast(keep_mask(shape, rate, seed), dtype) / (1 - rate)
+
+
+def choose(keep: Tensor, new: Sequence[Tensor], old: Sequence[Tensor]) -> tuple:
+    """Of each pair of states, of any rank, the new where `keep` holds; keep: (batch, 1)."""
+
+    def select(new: Tensor, old: Tensor) -> Tensor:
+        shape = (-1,) + (1,) * (len(new.shape) - 1)
+        return ops.where(ops.reshape(keep, shape), new, old)
+
+    return tuple(map(select, new, old))

@@ -24,12 +24,12 @@ def portable(model: keras.Model) -> keras.Model:
 
 
 def plain(config: Any) -> Any:
-    """A serialised object with the loops in it left as they are written."""
+    """A serialized object with the loops in it left as they are written."""
     if isinstance(config, list | tuple):
         return type(config)(map(plain, config))
     if not isinstance(config, dict):
         return config
     config = {name: plain(value) for name, value in config.items()}
     if config.get("registered_name") == "tfcells>RNN":
-        config["config"] |= {"jit_compile": False, "remat": False}
+        config["config"] |= {"jit_compile": False, "parallel": False, "remat": False}
     return config

@@ -112,7 +112,7 @@ class RHN(Loop):
 
 
 class HyperLSTM(Loop):
-    """Without layer normalisation."""
+    """Without layer normalization."""
 
     def sizes(self):
         units, hyper_units = self.weights[1].shape[1], self.weights[4].shape[1]

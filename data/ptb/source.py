@@ -60,13 +60,14 @@ FILES = _read_checksums()
 def read_folder(folder):
     """The text of Penn Treebank from a folder that may hold it.
 
-    Returns a dict split -> list of lines; empty if `data.find_files` finds none of the files. Raises
-    CorpusError if the folder does not exist, or a file is missing or not Penn Treebank's.
+    Returns a dict split -> list of lines, without the spaces at their ends that each has; empty if
+    `data.find_files` finds none of the files. Raises CorpusError if the folder does not exist, or a file
+    is missing or not Penn Treebank's.
     """
     texts = {}
     for split, path in data.find_files(folder).items():
         content = FILES[split].verify(data.read_file(path), path)
-        texts[split] = data.to_lines(content, path)
+        texts[split] = [line.strip() for line in data.to_lines(content, path)]
     return texts
 
 

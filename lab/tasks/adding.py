@@ -21,7 +21,7 @@ class Adding(SequenceTask):
     steps: Count = 200
     fresh = True
 
-    name, unit, speed_name, score_name = "add", "sequences", "sequences_per_second", "squared_error"
+    name, unit, score_name = "add", "sequences", "squared_error"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,7 +7,6 @@ import collections
 import dataclasses
 import os
 import pathlib
-import sys
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,16 @@ import data
 from data import CorpusError
 from data.ptb import source as ptb
 from data.pydoc import source as pydoc
+from lab.streams import complain
 from lab.task import Batches
 from lab.tasks.batches import in_order
 
 Tokens = dict[str, list[str]]  # by split
+
+NAMES = "auto", "ptb", "pydoc"
+"""What a corpus may be called that is no folder."""
+
+NOWHERE = -1  # the index of a token that the vocabulary lacks
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,9 +34,10 @@ class Corpus:
     Attributes:
         name: "ptb", "pydoc", or the name of the folder it was read from.
         level: "word" or "char".
-        vocabulary: index -> token; the tokens of the training stream alone, by falling count, then
-            alphabetically.
+        vocabulary: index -> token; the tokens of the training stream by falling count, then
+            alphabetically; `<unk>` at the end if another stream needs it and that lacks it.
         train, valid, test: int32 arrays of shape (tokens,).
+        folder: the absolute path of that folder.
     """
 
     name: str
@@ -40,6 +46,7 @@ class Corpus:
     train: np.ndarray
     valid: np.ndarray
     test: np.ndarray
+    folder: str | None = None
 
     @property
     def eos(self) -> int:
@@ -52,8 +59,17 @@ class Corpus:
         Raises CorpusError if a token is not in the vocabulary, and neither is `<unk>`.
         """
         lines = prompt.split("\n")
-        tokens = [token for line in lines for token in data.split_line(line, self.level)]
-        return encode("prompt", "given", tokens[:-1], self.vocabulary).tolist()
+        tokens = [token for line in lines for token in data.split_line(line, self.level)][:-1]
+        stream = encode(tokens, self.vocabulary)
+        check_known("prompt", "given", tokens, stream)
+        return stream.tolist()
+
+    def unknown(self, split: str) -> float:
+        """The share of `<unk>` among the tokens of a stream."""
+        stream = getattr(self, split)
+        if data.UNK not in self.vocabulary or not len(stream):
+            return 0.0
+        return float(np.mean(stream == self.vocabulary.index(data.UNK)))
 
 
 def from_vocabulary(vocabulary: Any, level: str) -> Corpus:
@@ -84,23 +100,32 @@ def load_corpus(
     corpus: "ptb": Penn Treebank, from `data_dir`, else from the TFDS cache, else by download into
     that cache; "pydoc": the language reference that comes with Python; "auto": "ptb" if it can be
     had, else one line on standard error and "pydoc"; a path: a folder that holds train.txt, valid.txt
-    and test.txt, or ptb.train.txt ...: any text, one sentence a line, words between white space.
+    and test.txt, or ptb.train.txt ...: any text in UTF-8, words between white space. What its validation
+    and test have and its training text has not becomes `<unk>`.
     data_dir: a folder that may hold the three files of Penn Treebank. They are verified.
     level: "word" or "char".
-    vocabulary: the tokens by index; those of the training text if not given.
+    vocabulary: the tokens by index; those of the training text if not given. The training text may then
+        have others.
 
     Raises CorpusError if the corpus can't be had; if a file is missing, empty, damaged or not UTF-8;
-    if a token is not in the vocabulary, and neither is `<unk>`; if `data_dir` does not exist, or holds
-    files that are not Penn Treebank's. Nothing has been written then.
+    if a token of validation or test is not in the vocabulary given, and neither is `<unk>`; if `data_dir`
+    does not exist, or holds files that are not Penn Treebank's. Nothing has been written then.
     """
     if level not in data.LEVELS:
         raise CorpusError(f"level {level!r}: neither 'word' nor 'char'")
     name, tokens = read(corpus, data_dir, level)
+    scored = [split for split in tokens if split != "train"]
     if vocabulary is None:
         counts = collections.Counter(tokens["train"])
+        if not counts.keys() >= set().union(*(tokens[split] for split in scored)):
+            counts.setdefault(data.UNK, 0)
         vocabulary = tuple(sorted(counts, key=lambda token: (-counts[token], token)))
-    streams = (encode(f"corpus {name}", split, part, vocabulary) for split, part in tokens.items())
-    return Corpus(name, level, vocabulary, *streams)
+    streams = {split: encode(part, vocabulary) for split, part in tokens.items()}
+    for split in scored:
+        check_known(f"corpus {name}", split, tokens[split], streams[split])
+    folder = None if corpus in NAMES else os.path.abspath(os.path.expanduser(corpus))
+    train, valid, test = streams.values()
+    return Corpus(name, level, vocabulary, train, valid, test, folder)
 
 
 def read(corpus: str, data_dir: str | None, level: str) -> tuple[str, Tokens]:
@@ -116,6 +141,8 @@ def read_ptb(data_dir: str | None, level: str, or_pydoc: bool) -> tuple[str, Tok
     """Penn Treebank, or pydoc where that will do."""
     reasons = []
     if data_dir is not None:
+        if not os.path.isdir(os.path.expanduser(data_dir)):
+            raise CorpusError(f"--data_dir {data_dir or repr(data_dir)}: no such folder")
         if texts := ptb.read_folder(data_dir):
             return "ptb", split(texts, level)
         reasons.append(f"not in {data_dir}")
@@ -135,10 +162,7 @@ def read_ptb(data_dir: str | None, level: str, or_pydoc: bool) -> tuple[str, Tok
     reason = " ".join(f"No Penn Treebank: {', '.join(reasons)}.".split())
     if not or_pydoc:
         raise CorpusError(reason)
-    print(
-        f"{reason} Training on pydoc instead: its perplexities are not Penn Treebank's.",
-        file=sys.stderr,
-    )
+    complain(f"{reason} Training on pydoc instead: its perplexities are not Penn Treebank's.")
     return read("pydoc", data_dir, level)
 
 
@@ -161,13 +185,14 @@ def read_tfds(cache: pathlib.Path, level: str) -> Tokens:
 def read_folder(folder: str, level: str) -> tuple[str, Tokens]:
     path = pathlib.Path(os.path.expanduser(folder))
     if not folder or not path.is_dir():
-        raise CorpusError(f"corpus {str(folder)!r}: neither auto, ptb, pydoc nor a folder")
+        raise CorpusError(f"--corpus {str(folder)!r}: neither {', '.join(NAMES)} nor a folder")
     paths = data.find_files(path)
     if not paths:
-        raise CorpusError(f"{folder}: holds neither {', '.join(data.FILES.values())} nor ptb.*.txt")
-    texts = {split: data.to_lines(data.read_file(path), path) for split, path in paths.items()}
+        raise CorpusError(f"--corpus {folder}: holds neither {', '.join(data.FILES.values())} nor ptb.*.txt")
+    whole = ptb.read_cache(path)  # Penn Treebank's own files are read as Penn Treebank
+    texts = whole or {split: data.to_lines(data.read_file(path), path) for split, path in paths.items()}
     name = path.resolve().name
-    return (str(path) if name in ("ptb", "pydoc") else name), split(texts, level)
+    return (str(path.resolve()) if name in ("", *NAMES) else name), split(texts, level)
 
 
 def split(texts: dict[str, list[str]], level: str) -> Tokens:
@@ -176,17 +201,20 @@ def split(texts: dict[str, list[str]], level: str) -> Tokens:
     }
 
 
-def encode(origin: str, split: str, tokens: list[str], vocabulary: tuple[str, ...]) -> np.ndarray:
-    """The indices of tokens in a vocabulary, that of `<unk>` for what it does not hold."""
+def encode(tokens: list[str], vocabulary: tuple[str, ...]) -> np.ndarray:
+    """The indices of tokens in a vocabulary; of what it lacks that of `<unk>`, or NOWHERE if it lacks that, too."""
     index = {token: number for number, token in enumerate(vocabulary)}
-    if unknown := set(tokens) - index.keys():
-        if data.UNK not in index:
-            first = next(token for token in tokens if token in unknown)
-            raise CorpusError(
-                f"{origin}: {first!r} of the {split} text is not in the vocabulary, and that has no {data.UNK}"
-            )
-        index |= dict.fromkeys(unknown, index[data.UNK])
-    return np.fromiter(map(index.__getitem__, tokens), np.int32, len(tokens))
+    unknown = index.get(data.UNK, NOWHERE)
+    return np.fromiter((index.get(token, unknown) for token in tokens), np.int32, len(tokens))
+
+
+def check_known(origin: str, split: str, tokens: list[str], stream: np.ndarray) -> None:
+    """Refuse tokens that have no index."""
+    if (stream == NOWHERE).any():
+        first = tokens[int(np.argmax(stream == NOWHERE))]
+        raise CorpusError(
+            f"{origin}: {first!r} of the {split} text is not in the vocabulary, and that has no {data.UNK}"
+        )
 
 
 def windows(tokens: np.ndarray, batch_size: int, steps: int) -> Batches:
@@ -200,16 +228,21 @@ def windows(tokens: np.ndarray, batch_size: int, steps: int) -> Batches:
     (batch_size, steps), in order. `.skip(k)` costs next to nothing. Raises CorpusError if the stream
     is too short for one window.
     """
+    count, row = count_windows(tokens, batch_size, steps), len(tokens) // batch_size
+    rows = np.reshape(tokens[: batch_size * row], (batch_size, row))
+    return in_order(*(columns(rows[:, k : k + count * steps], steps) for k in (0, 1)))
+
+
+def count_windows(tokens: np.ndarray, batch_size: int, steps: int) -> int:
+    """How many `windows` there are; CorpusError if the stream is too short for one."""
     check_positive(batch_size=batch_size, steps=steps)
-    row = len(tokens) // batch_size
-    count = (row - 1) // steps
+    count = (len(tokens) // batch_size - 1) // steps
     if count < 1:
         raise CorpusError(
             f"{len(tokens):,} tokens are too few for one window of batch_size {batch_size} and "
             f"steps {steps}: that takes {batch_size * (steps + 1):,}"
         )
-    rows = np.reshape(tokens[: batch_size * row], (batch_size, row))
-    return in_order(*(columns(rows[:, k : k + count * steps], steps) for k in (0, 1)))
+    return count
 
 
 def evaluation_windows(tokens: np.ndarray, batch_size: int, steps: int, first: int) -> Batches:

@@ -2,7 +2,6 @@
 
 import contextlib
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from data.mnist import source as mnist
 from lab.fields import Count, InputError, Whole
+from lab.streams import complain
 from lab.task import Batches, Model, Tensor
 from lab.tasks.sequences import Arrays, Examples, Figure, SequenceTask
 
@@ -32,7 +32,8 @@ class Digits(SequenceTask):
     shift: Whole = 8
     train_examples: Count = 9000
 
-    name, unit, speed_name, score_name = "mnist", "digits", "digits_per_second", "cross_entropy"
+    name, unit, score_name = "mnist", "digits", "cross_entropy"
+    corpora = "auto", "mnist", "digits"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -127,7 +128,7 @@ class Digits(SequenceTask):
 
 def read(corpus: str, data_dir: str | None) -> tuple[str, Arrays, Arrays]:
     """The corpus's name, and (images, labels) of training and test; images within [0, 1]."""
-    if corpus not in ("auto", "mnist", "digits"):
+    if corpus not in Digits.corpora:
         raise InputError(f"--corpus {corpus}: must be auto, mnist or digits")
     reasons = []
     if corpus != "digits":
@@ -142,10 +143,7 @@ def read(corpus: str, data_dir: str | None) -> tuple[str, Arrays, Arrays]:
             reasons.append(f"not by download ({error})".replace("\n", " "))
         if corpus == "mnist":
             raise InputError(f"--corpus mnist: {', '.join(reasons)}")
-        print(
-            f"No MNIST: {', '.join(reasons)}. Training on scikit-learn's 8 x 8 digits instead.",
-            file=sys.stderr,
-        )
+        complain(f"No MNIST: {', '.join(reasons)}. Training on scikit-learn's 8 x 8 digits instead.")
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)

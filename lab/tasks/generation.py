@@ -53,4 +53,5 @@ def written(tokens: Iterable[str], words: int, data: Corpus, prompt: Sequence[in
                 break
             words -= 1
         parts.append(part)
-    return "".join(parts).replace("\n ", "\n").strip() + "\n"
+    text = "".join(parts).rstrip() + "\n"
+    return text.replace("\n ", "\n").lstrip() if space else text  # of characters, a space is one of them

@@ -17,7 +17,15 @@ from lab.fields import Count, InputError, NonNegative, Positive, Rate
 from lab.recipe import Recipe
 from lab.run import Run, write_text
 from lab.task import Batches, Model, Tensor
-from lab.tasks.corpus import Corpus, evaluation_windows, from_vocabulary, load_corpus, windows
+from lab.tasks.corpus import (
+    NAMES,
+    Corpus,
+    count_windows,
+    evaluation_windows,
+    from_vocabulary,
+    load_corpus,
+    windows,
+)
 from lab.tasks.generation import generate, written
 from lab.tasks.layers import carried, recurrent
 
@@ -177,12 +185,14 @@ class LanguageModel(Recipe[Corpus]):
         """x by the embedding's matrix, after a map to its width where it has another."""
         import keras
 
-        if embedding.output_dim != self.units:
+        if embedding.output_dim != x.shape[-1]:
             start = self.initializers("kernel_initializer")
             x = keras.layers.Dense(embedding.output_dim, name="projection", **start)(x)
         return embedding(x, reverse=True)
 
-    score_name, speed_name = "perplexity", "words_per_second"
+    score_name = "perplexity"
+    numpy_cells = ("LSTMCell",)
+    corpora = NAMES
 
     @property
     def unit(self) -> str:
@@ -192,7 +202,7 @@ class LanguageModel(Recipe[Corpus]):
         if like:
             return load_corpus(corpus, data_dir, self.level, like.vocabulary)
         data = load_corpus(corpus, data_dir, self.level)
-        steps = len(windows(data.train, self.batch_size, self.steps))  # raises if there is not one
+        steps = count_windows(data.train, self.batch_size, self.steps)
         if self.steps_per_epoch and self.steps_per_epoch > steps:
             raise InputError(f"steps_per_epoch={self.steps_per_epoch}: this text has only {steps} steps")
         return data
@@ -206,6 +216,12 @@ class LanguageModel(Recipe[Corpus]):
             return from_vocabulary(words, self.level)
         return from_vocabulary(read("vocabulary.json"), self.level)
 
+    def describe(self, data: Corpus) -> dict[str, object]:
+        """Also the level, the share of unknown tokens in each split, and the folder of a text of one's own."""
+        shares = {f"{split}_unknown": data.unknown(split) for split in ("train", "valid", "test")}
+        folder = {"folder": data.folder} if data.folder else {}
+        return super().describe(data) | {"level": self.level} | folder | shares
+
     def fingerprint(self, data: Corpus) -> str:
         digest = hashlib.sha256(json.dumps(data.vocabulary).encode())
         for stream in (data.train, data.valid, data.test):
@@ -218,6 +234,7 @@ class LanguageModel(Recipe[Corpus]):
         model = self.network(len(data.vocabulary))
         if self.unigram_start:
             counts = np.bincount(data.train, minlength=len(data.vocabulary))
+            counts = np.maximum(counts, 1)  # <unk> may be in the vocabulary for the other splits alone
             model.get_layer("output_bias").bias.assign(np.log(counts / counts.sum()))
         return model
 
@@ -255,7 +272,6 @@ class LanguageModel(Recipe[Corpus]):
     def results(self, train: float, valid: float, test: float) -> dict[str, object]:
         """Perplexities; of characters the bits per character, too."""
         results: dict[str, object] = {
-            "level": self.level,
             "train_perplexity": self.score(train),
             "valid_perplexity": self.score(valid),
             "test_perplexity": self.score(test),
@@ -289,11 +305,9 @@ class LanguageModel(Recipe[Corpus]):
         tokens = generate(model, data, self.initial_state(model, 1), seed, temperature, prompt)
         return written(tokens, words, data, prompt, "" if self.level == "char" else " ")
 
-    def in_numpy(self, data: Corpus, dtype: str) -> tuple[Any, Any] | None:
+    def in_numpy(self, data: Corpus, dtype: str) -> tuple[Any, Any]:
         from tfcells import from_scratch as networks
 
-        if self.cell != "LSTMCell":
-            return None
         words, units = len(data.vocabulary), self.units
         widths = [self.embedding_units or units, *[units] * self.layers]
         network = networks.Network(

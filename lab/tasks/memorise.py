@@ -18,7 +18,7 @@ class Numbers(SequenceTask):
     """The first hidden unit is to equal ``count`` numbers from [-1, 1], one after the other.
 
     The inputs, ``features`` numbers at each step, are random too, and begin five steps earlier; an epoch
-    is ``train_examples`` steps of the optimiser on that one sequence. Training stops when the squared
+    is ``train_examples`` steps of the optimizer on that one sequence. Training stops when the squared
     error is below 1e-6.
     """
 
@@ -28,7 +28,8 @@ class Numbers(SequenceTask):
     valid_examples: Count = 1
     test_examples: Count = 1
 
-    name, unit, speed_name, score_name = "numbers", "steps", "steps_per_second", "squared_error"
+    name, unit, score_name = "numbers", "steps", "squared_error"
+    numpy_cells = ("LSTMCell",)
 
     def examples(self, rng: Rng, count: int, split: str) -> Arrays:
         rng = self.rng()  # one list for all splits
@@ -42,11 +43,9 @@ class Numbers(SequenceTask):
         x = keras.Input((None, self.features), name="random")
         return keras.Model(x, self.recurrent(x)[:, LEAD:, 0])
 
-    def in_numpy(self, data: Examples, dtype: str) -> tuple[Any, Any] | None:
+    def in_numpy(self, data: Examples, dtype: str) -> tuple[Any, Any]:
         from tfcells import from_scratch as networks
 
-        if self.cell != "LSTMCell":
-            return None
         widths = [self.features, *[self.units] * self.layers]
         layers = (networks.LSTM(width, self.units, dtype=dtype) for width in widths[:-1])
         return networks.Network(*layers), FirstUnit(networks.SquaredError())

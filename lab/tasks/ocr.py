@@ -49,7 +49,7 @@ class TextRecognition(Transducer):
     beam: Count = 4
     fresh = True
 
-    name, unit, speed_name = "ocr", "strings", "strings_per_second"
+    name, unit = "ocr", "strings"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -26,7 +26,7 @@ class Reber(SequenceTask):
     cell: CellName = "PeepholeLSTMCell"
     valid_examples: Count = 1
 
-    name, unit, speed_name = "reber", "strings", "strings_per_second"
+    name, unit = "reber", "strings"
 
     def __post_init__(self) -> None:
         super().__post_init__()

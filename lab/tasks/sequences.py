@@ -80,14 +80,17 @@ class SequenceTask(Recipe[Examples]):
         return carried(x, (self.make_cell() for _ in range(self.layers)))
 
     unit = "sequences"
-    speed_name = "sequences_per_second"
     score_name = "loss"
 
     def rng(self, *stream: int) -> Rng:
         return np.random.default_rng([self.data_seed, *stream])
 
+    @property
+    def corpora(self) -> tuple[str, ...]:
+        return "auto", self.name
+
     def load(self, corpus: str, data_dir: str | None, like: Examples | None = None) -> Examples:
-        if corpus not in ("auto", self.name):
+        if corpus not in self.corpora:
             raise InputError(f"--corpus {corpus}: must be auto, as {self.name} draws its own data")
         counts = (getattr(self, f"{split}_examples") for split in SPLITS)
         parts = (

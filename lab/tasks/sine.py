@@ -28,8 +28,7 @@ class Sine(SequenceTask):
     steps: Count = 125
     fresh = True
 
-    name, unit, speed_name = "sine", "sequences", "sequences_per_second"
-    score_name = "squared_error"
+    name, unit, score_name = "sine", "sequences", "squared_error"
 
     def __post_init__(self) -> None:
         super().__post_init__()

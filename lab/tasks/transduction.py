@@ -30,7 +30,7 @@ class Transducer(SequenceTask):
     beam: Count = 1
     fresh = True
 
-    unit, speed_name, score_name = "sequences", "sequences_per_second", "cross_entropy"
+    unit, score_name = "sequences", "cross_entropy"
 
     def __post_init__(self) -> None:
         super().__post_init__()

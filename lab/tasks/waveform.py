@@ -36,7 +36,7 @@ class Waveform(SequenceTask):
     test_examples: Count = 1
     batch_size: Count = 1
 
-    name, unit, speed_name = "waveform", "chunks", "chunks_per_second"
+    name, unit = "waveform", "chunks"
     score_name = "normalised_mse"  # as the runs of version 0.1 spell it
 
     def __post_init__(self) -> None:

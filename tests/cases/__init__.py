@@ -6,21 +6,40 @@ the oracle of the cell inside, and leaves it the weights that are not its own.
 
 A new cell needs a row in `rows` of its family's file, and for every argument that no cell had before a value
 in OTHER and wrong ones in BAD (`tests/cases/values.py`). A new wrapper needs a row in `wrappers` of
-`tests/cases/wrappers.py`.
+`tests/cases/wrappers.py`, and wrong values in BAD. A new family's file needs a place in FAMILIES.
 """
 
 import inspect
 
 import keras
+import pytest
 
 import tfcells
-from tests.cases import gru, highway, hyper, lstm, memory, minimal, simple, wrappers
+from tests.cases import (
+    channelwise,
+    dynamical,
+    fast,
+    gated,
+    gru,
+    highway,
+    hyper,
+    irregular,
+    linear,
+    lstm,
+    memory,
+    minimal,
+    searched,
+    simple,
+    wrappers,
+    xlstm,
+)
 from tests.cases.row import Case
-from tests.cases.values import BAD, OTHER  # noqa: F401 (tests read both here)
+from tests.cases.values import BAD, OTHER
 from tfcells.contract.linear import multiplied
 from tfcells.contract.wrapper import Inlined
 
-FAMILIES = simple, lstm, gru, hyper, highway, minimal, memory, wrappers
+FAMILIES = simple, lstm, gru, hyper, highway, gated, minimal, fast, searched, irregular
+FAMILIES += memory, dynamical, channelwise, linear, xlstm, wrappers
 CASES = [Case(*row) for family in FAMILIES for row in family.rows()]
 WRAPPED = {row.name: row for row in wrappers.wrappers()}
 
@@ -40,7 +59,20 @@ def arguments(cell):
 def other(cell, name):
     """A value that is not the argument's default."""
     default = arguments(cell)[name].default
-    return not default if isinstance(default, bool) else OTHER[name]
+    if isinstance(default, bool):
+        return not default
+    assert name in OTHER, f"give {name!r} of {cell.__name__} a value in OTHER of tests/cases/values.py"
+    return OTHER[name]
+
+
+def refused(cells):
+    """Parameters of a test: each cell with each argument and each value that it must refuse."""
+    return [
+        pytest.param(cell, name, value, id=f"{cell.__name__}-{name}-{value}")
+        for cell in cells
+        for name in sorted(arguments(cell))
+        for value in BAD.get(name, ())
+    ]
 
 
 def prepared(cell, sequence, training=False):

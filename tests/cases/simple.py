@@ -3,7 +3,7 @@
 import numpy as np
 
 import tfcells
-from tests.cases.maths import norm, tanh
+from tests.cases.maths import norm, sigmoid, tanh
 from tests.cases.row import EPSILON, SHARED, H, names
 
 
@@ -34,7 +34,17 @@ def clockwork(x, h, time, W, U, b=0, periods=()):
     return h, h, time + 1
 
 
+def scrn(x, s, c, A, R, B, P, b=0, alpha=0.95, f=sigmoid):
+    """Mikolov et al. 1412.7753, equations 3 and 4: c is its s, s its h; the output layer reads both."""
+    c = (1 - alpha) * (x @ B) + alpha * c
+    h = f(c @ P + x @ A + s @ R + b)
+    return np.concatenate([h, c], -1), h, c
+
+
 def rows():
+    weights = names("A:kernel R:recurrent_kernel b:bias B:context_kernel P:context_recurrent_kernel")
+    alpha = {"alpha": 0.75}
+    yield "scrn", tfcells.SCRNCell, H | {"context_units": 4} | alpha, scrn, weights, alpha
     yield "elman", tfcells.ElmanCell, H, elman, names(SHARED)
     weights = names(SHARED + "g:gain")
     yield "lnelman", tfcells.LayerNormElmanCell, H | EPSILON, norm_elman, weights, EPSILON

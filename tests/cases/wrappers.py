@@ -7,9 +7,10 @@ import keras
 import numpy as np
 
 import tfcells
+from tests.cases.gru import gru_v1
 from tests.cases.lstm import lstm
-from tests.cases.maths import Reading, blocks, identity, s, sigmoid, tanh
-from tests.cases.row import SHARED, H, Wrapped, names
+from tests.cases.maths import Reading, Scaled, blocks, identity, s, sigmoid, tanh
+from tests.cases.row import SHARED, H, Wrapped, hold, names
 
 
 def mogrifier(x, h, *rest, inner, **weights):
@@ -108,6 +109,116 @@ def attention(x, *state, inner, memory, Wq, Wm, bm, v, memory_mask=None, **weigh
     return inner(np.concatenate([x, read], -1), *state, **weights)
 
 
+def luong_attention(x, *state, inner, memory, Wm, C, memory_mask=None, **weights):
+    """Luong et al. 1508.04025, equations 5, 7 and 8 and input feeding, row by row of the memory."""
+    *state, a = state
+    h, *state = inner(np.concatenate([x, a], -1), *state, **weights)
+    rows = range(memory.shape[1])
+    e = np.stack([(h * (memory[:, j] @ Wm)).sum(-1) for j in rows], 1)
+    p = softmax(e if memory_mask is None else np.where(memory_mask, e, -np.inf))
+    read = sum(p[:, j, None] * memory[:, j] for j in rows)
+    a = np.tanh(np.concatenate([read, h], -1) @ C)
+    return a, *state, a
+
+
+def softmax(e):
+    a = np.exp(e - e.max(-1, keepdims=True))
+    return a / a.sum(-1, keepdims=True)
+
+
+def last(window, row):
+    """The window with the row as its last, and without its first."""
+    return np.concatenate([window[:, 1:], row[:, None]], 1)
+
+
+def kvp(x, *state, inner, WY, Wh, Wr, Wx, w, mode="kvp", include_current=False, partial_window=True, **weights):
+    """Daniluk et al. 1702.04521, equations 2 to 13, sample by sample and output by output of the window."""
+    *state, keys, values, filled = state
+    h, *state = inner(x, *state, **weights)
+    k, *rest = np.split(h, len(mode), -1)
+    value, p = {"k": (k, k), "kv": (*rest, *rest), "kvp": rest}[mode]
+    new = last(keys, k @ WY), last(values, value), np.minimum(filled + 1, keys.shape[1])
+    if include_current:
+        keys, values, filled = new
+    r, length = np.zeros_like(k), keys.shape[1]
+    for n in range(len(x)):
+        seen = [i for i in range(length) if length - i <= filled[n, 0]]
+        if seen:
+            a = softmax(np.array([(np.tanh(keys[n, i] + k[n] @ Wh) @ w)[0] for i in seen]))
+            r[n] = sum(a_i * values[n, i] for a_i, i in zip(a, seen, strict=True))
+    y = np.tanh(r @ Wr + p @ Wx)
+    return y if partial_window else np.where(filled >= length, y, k), *state, *new
+
+
+def window_attention(x, *state, inner, D, i, K, Q, q, k, O, o, **weights):
+    """TensorFlow 1's AttentionCellWrapper; of the new states it asks about vectors alone."""
+    *state, a, keys, values = state
+    h, *state = inner(np.concatenate([x, a], -1) @ D + i, *state, **weights)
+    asked = np.concatenate([each for each in state if each.ndim == 2], -1) @ Q + q
+    e = np.stack([(np.tanh(keys[:, j] + asked) @ k)[:, 0] for j in range(keys.shape[1])], 1)
+    p = softmax(e)
+    a = sum(p[:, j, None] * values[:, j] for j in range(keys.shape[1]))
+    y = np.concatenate([h, a], -1) @ O + o
+    return y, *state, a, last(keys, y @ K), last(values, y)
+
+
+def hyper(x, *state, inner, Z, e, A, **weights):
+    """Ha, Dai & Le 1609.09106, equations 10 to 13 around any cell, with a small LSTM (letters after hyper_)."""
+    small, own = {k: v for k, v in weights.items() if k.startswith("hyper_")}, {}
+    weights = {k: v for k, v in weights.items() if k not in small}
+    *state, small_h, small_c = state
+    small = {k.removeprefix("hyper_"): v for k, v in small.items()}
+    y, *small = lstm(np.concatenate([x, state[0]], -1), small_h, small_c, **small)
+    d = [y @ Z_g + e_g for Z_g, e_g in zip(np.split(Z, len(A), -1), np.split(e, len(e) // A.shape[1]))]
+    d += [y @ Z_g for Z_g in np.split(Z, len(A), -1)[len(d) :]]
+    d = [d_g @ A_g for d_g, A_g in zip(d, A, strict=True)]
+    kernels = [k for k in weights if k[0] in "WUR"]
+    gates = {k: weights[k].shape[-1] // A.shape[-1] for k in kernels}
+
+    def taken(k):
+        return np.concatenate([d.pop(0) for _ in range(gates[k])], -1)
+
+    scales = {k: taken(k) for k in kernels}
+    for k in kernels:
+        own[k] = Scaled(weights[k], scales[k], taken(k) if k[0] in "UR" else np.zeros(gates[k] * A.shape[-1]))
+    return *inner(x, *state, **weights | own), *small
+
+
+def fast_slow(x, *state, inner, **weights):
+    """Mujika et al. 1705.08639, equations 4 to 8, with a GRU as the slow cell; F_3 .. have no input."""
+    by_cell = {}
+    for name, weight in weights.items():
+        *cell, letter = name.split("_", 1)
+        by_cell.setdefault(cell[0] if cell and cell[0].startswith(("slow", "fast")) else "fast1", {})[
+            letter if cell and cell[0].startswith(("slow", "fast")) else name
+        ] = weight
+    *state, z = state
+    y, *state = inner(x, *state, **by_cell["fast1"])
+    z, _ = gru_v1(y, z, **by_cell["slow"])
+    y, *state = inner(z, *state, **by_cell["fast2"])
+    y, *state = inner(z[:, :0], *state, **by_cell["fast3"])
+    return y, *state, z
+
+
+def highway(x, *state, inner, T, b_T, **weights):
+    """Srivastava et al. 1505.00387, equation 3, with the cell's output as H."""
+    y, *state = inner(x, *state, **weights)
+    t = sigmoid(x @ T + b_T)
+    return y * t + x * (1 - t), *state
+
+
+def projection(x, *state, inner, P, **weights):
+    """Sak et al. 1402.1128, equations 7 and 8: the recurrent kernels read r = P m."""
+    y, m, *rest = inner(x, *state, **weights)
+    return y @ P, m @ P, *rest
+
+
+def reset_on_flag(x, *state, inner, moment, reset, **weights):
+    """A flag of a sample: its states are zero before the step."""
+    t, _ = moment
+    return inner(x, *(hold(reset[:, t], np.zeros_like(each), each) for each in state), **weights)
+
+
 def residual(x, *state, inner, **weights):
     """He et al. 1512.03385 over time steps: the states have no x."""
     y, *state = inner(x, *state, **weights)
@@ -163,6 +274,12 @@ def learned(batch, weights):
     return [np.repeat(row[None], batch, 0) for row in rows]
 
 
+def fast_slow_weights(weights):
+    """Of the slow cell, a GRU, and of two more fast cells."""
+    found = names("slow_W:kernel slow_U:recurrent_kernel slow_b:bias")
+    return found | {f"fast{number}_{letter}": name for number in (2, 3) for letter, name in weights.items()}
+
+
 def wrappers():
     training, rate = {"training": True}, {"rate": 0.3}
     rates = {"input_rate": 0.2, "state_rate": 0.3, "output_rate": 0.1}
@@ -182,6 +299,40 @@ def wrappers():
         given=memory,
     )
     yield Wrapped(
+        tfcells.LuongAttention,
+        {"attention_units": 4, "memory_features": 2},
+        luong_attention,
+        lambda cell: names("Wm:memory_kernel C:attention_kernel"),
+        settings=memory,
+        given=memory,
+        others={"score": "dot", "memory_features": 5},
+    )
+    yield Wrapped(
+        tfcells.KVPAttention,
+        {"window": 3},
+        kvp,
+        lambda cell: names("WY:key_kernel Wh:query_kernel Wr:read_kernel Wx:predict_kernel w:score_kernel"),
+        units={"units": 6},
+        others={"mode": "k", "include_current": True, "partial_window": False},
+    )
+    yield Wrapped(
+        tfcells.WindowAttention,
+        {"window": 3, "attention_units": 4},
+        window_attention,
+        lambda cell: names(
+            "D:input_kernel i:input_shift K:key_kernel Q:query_kernel q:query_shift k:score_kernel "
+            "O:output_kernel o:output_shift"
+        ),
+    )
+    yield Wrapped(
+        tfcells.Hyper,
+        {"hyper": functools.partial(tfcells.LSTMCell, 4), "embedding_units": 2},
+        hyper,
+        lambda cell: names("Z:embedding_kernel e:embedding_bias A:scale_kernel"),
+        others={"hyper": tfcells.GRUCell(4)},
+        after=lambda weights: names("hyper_W:kernel hyper_U:recurrent_kernel hyper_b:bias"),
+    )
+    yield Wrapped(
         tfcells.Mogrifier,
         {"rounds": 3, "round_biases": True},
         mogrifier,
@@ -195,7 +346,24 @@ def wrappers():
         lambda cell: names(FACTORS + FACTOR_BIASES),
     )
     yield Wrapped(tfcells.Residual, {}, residual, units={"units": 3})  # as wide as the input
+    yield Wrapped(
+        tfcells.Highway,
+        {"transform_bias": -2.0},
+        highway,
+        lambda cell: names("T:transform_kernel b_T:transform_shift"),
+        units={"units": 3},
+    )
+    yield Wrapped(tfcells.Projection, {"projection_units": 3}, projection, lambda cell: names("P:projection_kernel"))
+    yield Wrapped(
+        tfcells.FastSlow,
+        {"slow": functools.partial(tfcells.GRUCell, 4), "fast_cells": 3},
+        fast_slow,
+        others={"slow": tfcells.ElmanCell(4)},
+        after=fast_slow_weights,
+    )
     yield Wrapped(tfcells.Clip, {"limit": 0.4}, clip, settings={"limit": 0.4})
+    flags = {"reset": np.array([[0, 0, 1, 0, 0, 0], [1, 0, 0, 0, 1, 1], [0, 0, 0, 1, 0, 0], [0] * 6], bool)}
+    yield Wrapped(tfcells.ResetOnFlag, {}, reset_on_flag, settings=flags, given=flags)
     yield Wrapped(
         tfcells.TrainableInitialState,
         {},

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import tfcells
 from lab.fields import InputError
-from lab.learner import NOT_DECAYED
+from lab.learner import decays
 from lab.run import load, save
 from tests.tiny import TINY, learner, random_corpus
 
@@ -59,14 +59,21 @@ def test_weight_decay_shrinks_weights_and_is_in_no_score(corpus, optimizer, deca
     assert len(spared) == (0 if decay_all else 2)  # the cell's and the softmax's
 
 
-@pytest.mark.parametrize("cell", tfcells.CELLS)
-def test_only_matrices_decay(cell):
-    """Biases, gains, shifts and peepholes are excluded by name, all vectors among them."""
-    layer = tfcells.RNN(tfcells.CELLS[cell](8))
-    layer.build((None, None, 3))
-    for weight in layer.trainable_variables:
-        spared = any(part in weight.name for part in NOT_DECAYED)
-        assert spared == (len(weight.shape) == 1 or "bias" in weight.name), weight.name
+@pytest.mark.parametrize(
+    "cell,decaying",
+    [
+        (tfcells.GRUCell(8), "kernel recurrent_kernel"),  # its bias is a matrix
+        (tfcells.PeepholeLSTMCell(8), "kernel recurrent_kernel"),
+        (tfcells.LayerNormLSTMCell(8, norm="gate"), "kernel recurrent_kernel"),
+        (tfcells.FastGRNNCell(8, kernel_rank=2), "kernel_right kernel_left recurrent_kernel"),
+        (tfcells.PhasedLSTMCell(8), "kernel recurrent_kernel"),
+        (tfcells.BRCCell(8), "kernel"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_only_matrices_decay(cell, decaying):
+    cell.build((None, 3))
+    assert [weight.name for weight in cell.weights if decays(weight)] == decaying.split()
 
 
 def test_shards_of_a_batch_give_its_gradients(corpus):

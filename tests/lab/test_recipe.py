@@ -139,6 +139,8 @@ def test_what_only_the_cell_can_refuse_is_refused_by_name():
     one = TINY.replace(cell="layernormlstm", **{"cell.norm": "x"})
     with pytest.raises(InputError, match="cell.norm must be .product. or .gate., got 'x'"):
         one.make_cell()
+    with pytest.raises(InputError, match="wrapper=ResetOnFlag: must not read flags, as there are none here"):
+        dataclasses.replace(TINY, wrapper="ResetOnFlag").make_cell()
     with pytest.raises(InputError, match="wrapper=Attention: must not read a memory"):
         attention = {"attention_units": 2, "memory_features": 2}
         dataclasses.replace(TINY, wrapper="Attention", wrapper_arguments=attention).make_cell()

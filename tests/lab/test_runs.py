@@ -32,7 +32,7 @@ from lab.run import Run, load, save
 from lab.tasks.corpus import from_vocabulary
 from lab.tasks.generation import generate
 from lab.tasks.language_model import LanguageModel
-from tests.tiny import RUN, call, write_corpus
+from tests.tiny import RUN, call, result_of, write_corpus
 
 pytestmark = pytest.mark.slow
 
@@ -67,10 +67,6 @@ def refused(line, *messages, code=2):
     return out
 
 
-def result_of(folder):
-    return json.loads((folder / "result.json").read_text())
-
-
 # evaluate and generate.
 
 
@@ -92,7 +88,8 @@ def test_evaluate_on_another_corpus_in_the_vocabulary_of_the_run(place):
         text = path.read_text()
         path.write_text(text.translate({ord(letter): "<unk>" for letter in "xyz"}))
     said = [json.loads(call(f"evaluate done --corpus {name}")[1]) for name in (place / "other", translated)]
-    assert said[0] | {"corpus": "translated"} == said[1]
+    assert said[0] | {"corpus": "translated", "folder": str(translated)} == said[1]
+    assert said[0]["test_unknown"] > 0.3
     assert said[0]["test_perplexity"] != result_of(place / "done")["test_perplexity"]
 
 
@@ -216,6 +213,66 @@ def test_runs_of_version_0_1_are_used_and_resumed(place):
     refused("hypernets --signal_units 3 --resume --out new", "cell.embedding_units=3 (was 2)")
 
 
+# Unknown tokens.
+
+
+@pytest.mark.parametrize("level", ["word", "char"])
+def test_the_share_of_unknown_tokens_stands_beside_every_perplexity(place, level):
+    """In what is said, in result.json and recipe.json, in what evaluate prints."""
+    for path in (place / "text").iterdir():
+        path.write_text(path.read_text().replace("<unk>\n", ""))
+    (place / "text" / "test.txt").write_text("\u03b1 a \u03b2 \u03b3\n" * 9)
+    code, out, err = call(f"{RUN} --level {level} --epochs 1 --out new")
+    assert code == 0, err
+    share = {"word": 3 / 5, "char": 3 / 8}[level]
+    result = result_of(place / "new")
+    assert (result["train_unknown"], result["valid_unknown"]) == (0, 0)
+    assert result["test_unknown"] == pytest.approx(share)
+    (epoch,) = [line for line in out.splitlines() if line.startswith("epoch 1/1")]
+    assert "unknown" not in epoch and f"({100 * share:.2g} % unknown); a sample" in out
+    assert json.loads((place / "new" / "recipe.json").read_text())["data"] == {
+        name: result[name] for name in ("corpus", "unit", "level", "folder", *(f"{s}_unknown" for s in SPLITS))
+    }
+    said = json.loads(call("evaluate new")[1])
+    assert (said["valid_unknown"], said["test_unknown"]) == (0, result["test_unknown"])
+    assert "train_unknown" not in said
+    assert said["test_perplexity"] == pytest.approx(result["test_perplexity"], rel=1e-6)
+
+
+SPLITS = "train", "valid", "test"
+
+
+def test_a_text_whose_bias_starts_at_frequencies_may_lack_unk(place):
+    for path in (place / "text").iterdir():
+        path.write_text(path.read_text().replace("<unk>\n", ""))
+    (place / "text" / "valid.txt").write_text("a b zoo\n" * 9)
+    code, _, err = call(f"{RUN} --unigram_start true --epochs 1 --out new")
+    assert code == 0, err
+    assert np.isfinite(result_of(place / "new")["valid_perplexity"])
+
+
+def test_evaluate_does_not_read_what_it_does_not_score(place):
+    """Words of the other corpus's training text may be any."""
+    for path in (place / "text").iterdir():
+        path.write_text(path.read_text().replace("<unk>\n", ""))
+    assert call(f"{RUN} --epochs 1 --out plain")[0] == 0
+    shutil.copytree(place / "text", place / "other")
+    (place / "other" / "train.txt").write_text("words that none knows\n")
+    found, own = (json.loads(call(f"evaluate plain{more}")[1]) for more in (" --corpus other", ""))
+    for name in ("valid_perplexity", "test_perplexity"):
+        assert found[name] == own[name]
+
+
+@pytest.mark.parametrize("level, unit", [("word", "words"), ("char", "characters")])
+def test_names_and_units_are_of_the_level(place, level, unit):
+    code, out, err = call(f"{RUN} --level {level} --epochs 1 --out new")
+    assert code == 0, err
+    result = result_of(place / "new")
+    assert result["unit"] == unit and f"{unit}_per_second" in result and f" {unit}/s" in out
+    other = {"words": "characters", "characters": "words"}[unit]
+    assert not [name for name in (*result, *history_of(place / "new")[0]) if other in name]
+
+
 # What a run leaves.
 
 
@@ -262,7 +319,7 @@ def test_two_processes_cannot_train_one_run(place):
     assert call("lstm --resume --out done")[0] == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("where", ["Learner.start", "Learner.train", "Learner.evaluate", "Learner.parameters"])
 def test_signal_stops_a_run_that_can_go_on(place, monkeypatch, where, number):
     """While the network is built, in a step, in validation; while the last files are written, it waits."""

@@ -53,6 +53,8 @@ CELLS = {
     "hyper": lambda: tfcells.HyperLSTMCell(3, hyper_units=2, embedding_units=2, layer_norm=True),
     "gru": lambda: tfcells.GRUCell(3, reset_after=False, use_bias=False, name="mine"),
     "variational": variational,
+    "pair": lambda: tfcells.FastSlow(tfcells.Hyper(lstm(), tfcells.GRUCell(2)), variational(), fast_cells=3),
+    "projection": lambda: tfcells.Projection(variational(lstm(), state_rate=0.4), 2),
     "nested": lambda: variational(variational(lstm(), input_rate=0.5), state_rate=0.0, seed=None),
 }
 

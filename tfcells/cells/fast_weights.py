@@ -27,7 +27,7 @@ class FastWeightsCell(KernelCell):
     """
 
     states = ("h", "A")
-    slots = frozenset({"kernel", "state"})
+    slots = frozenset({"kernel", "state", "projection"})
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class FastWeightsCell(KernelCell):
 
     @property
     def state_size(self) -> list[Any]:
-        return [self.units, (self.units, self.units)]
+        return [self.projected or self.units, (self.units, self.units)]
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         super().build(input_shape)

@@ -21,10 +21,10 @@ class HyperLSTMCell(GatedCell):
     For each gate y of i, f, g, o and each of k = x, h, b:  z_ky = Z_ky ^h' + e_ky, of
     `embedding_units`;  d_ky = A_ky z_ky  (e_by = 0).
     i, f, g, o = d_x (W x) + d_h (U h) + d_b + b;  c' = s(f) c + s(i) tanh(g);  h' = s(o) tanh(c').
-    layer_norm=True: both LSTMs normalise each gate, and c on its way to the output, as
+    layer_norm=True: both LSTMs normalize each gate, and c on its way to the output, as
     `LayerNormLSTMCell(norm="gate")`.
 
-    States: h, c, hyper_h, hyper_c. Initialised as the authors do: the scalings start at 0.1, the
+    States: h, c, hyper_h, hyper_c. Initialized as the authors do: the scalings start at 0.1, the
     generated biases at 0, recurrent blocks orthogonal gate by gate. forget_bias, of both LSTMs, is in the
     bias (with layer_norm: in the shift). The update slot is the main cell's.
     Source: Ha, Dai & Le, 1609.09106 (section 3.2, appendix A.2), and their code, supercell.
@@ -70,11 +70,11 @@ class HyperLSTMCell(GatedCell):
         self.add_recurrent_kernel((N, 4 * N), "hyper_recurrent_kernel", reads="hyper_h", blocks=4, drawn=4)
         self.add_bias((4 * N,), "hyper_bias")
         # Z and A stack their blocks as x, h, b, and inside each i, f, g, o.
-        self.declare("embedding_kernel", (N, 12 * E), self.initial_embedding, "hyper_h", 12)
+        self.declare("embedding_kernel", (N, 12 * E), initial_embedding(8 * E), "hyper_h", 12)
         padded = View(lambda e: ops.pad(e, [[0, 4 * E]]))  # the biases have none
         self.add_vector("embedding_bias", 8 * E, "ones", views={"embedding_bias": padded})
         blocks = {"scale_kernel": View(block_diagonal)}
-        self.declare("scale_kernel", (12, E, H), self.initial_scale, views=blocks)
+        self.declare("scale_kernel", (12, E, H), initial_scale(8), views=blocks)
         if self.layer_norm:
             for prefix, units in (("", H), ("hyper_", N)):
                 self.add_vector(f"{prefix}gain", 4 * units, "ones")
@@ -89,17 +89,6 @@ class HyperLSTMCell(GatedCell):
     def initial_shift(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
         """Zeros, but forget_bias at the forget gate."""
         return raise_block(ops.zeros(shape, dtype), 1, 4, self.forget_bias)
-
-    def initial_embedding(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
-        """Z: zero for the scalings, which start as their bias, N(0, 0.01) for the biases."""
-        third = shape[-1] // 3
-        biases = keras.initializers.RandomNormal(stddev=0.01)((shape[0], third), dtype=dtype)
-        return ops.concatenate([ops.zeros((shape[0], 2 * third), dtype), biases], axis=-1)
-
-    def initial_scale(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
-        """A: 0.1 / embedding_units for the scalings, so that they start at 0.1, zero for the biases."""
-        scalings = ops.full((8, *shape[1:]), 0.1 / self.embedding_units, dtype)
-        return ops.concatenate([scalings, ops.zeros((4, *shape[1:]), dtype)])
 
     def inputs(self, x: Tensor, w: Weights) -> dict[str, Any]:
         return {"main": w.kernel(x), "hyper": w.hyper_input_kernel(x) + w.hyper_bias}
@@ -128,6 +117,28 @@ class HyperLSTMCell(GatedCell):
             gain, shift = w[f"{prefix}cell_gain"], w[f"{prefix}cell_shift"]
             normal = layer_norm(c, gain, shift, self.epsilon)
         return s(o) * tanh(normal), c
+
+
+def initial_embedding(scalings: int) -> Callable:
+    """Draws Z: zero in the columns of the scalings, which start as their bias, N(0, 0.01) for the biases."""
+
+    def initialize(shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+        rows, columns = shape
+        biases = keras.initializers.RandomNormal(stddev=0.01)((rows, columns - scalings), dtype=dtype)
+        return ops.concatenate([ops.zeros((rows, scalings), dtype), biases], axis=-1)
+
+    return initialize
+
+
+def initial_scale(scalings: int) -> Callable:
+    """Makes A: 0.1 / embedding_units in the blocks of the scalings, so that they start at 0.1, zero for the biases."""
+
+    def initialize(shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+        blocks, *block = shape
+        start = ops.full((scalings, *block), 0.1 / block[0], dtype)
+        return ops.concatenate([start, ops.zeros((blocks - scalings, *block), dtype)])
+
+    return initialize
 
 
 def block_diagonal(blocks: Tensor) -> Tensor:

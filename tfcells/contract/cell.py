@@ -10,6 +10,7 @@ from tfcells.checks import flag, positive
 from tfcells.contract.configured import Configured
 from tfcells.contract.initial import fresh
 from tfcells.contract.linear import Tensor, multiplied
+from tfcells.contract.recurrence import Before
 from tfcells.contract.weights import Kernel, Weights, identity, taken
 
 VERSION_1 = """{name}.prepare is version 1 of the contract. Declare in `build`, and multiply in `inputs`:
@@ -29,7 +30,7 @@ VERSION_1 = """{name}.prepare is version 1 of the contract. Declare in `build`, 
 class Call(NamedTuple):
     """What a call of a layer knows before its loop: sizes, which may be tensors, and options.
 
-    features: of the cell's input.
+    features: of the cell's input. reset: flags, (steps, batch, 1), for cells that are `reset_by_flag`.
     """
 
     steps: Any
@@ -38,6 +39,7 @@ class Call(NamedTuple):
     training: bool = False
     memory: Tensor | None = None
     memory_mask: Tensor | None = None
+    reset: Tensor | None = None
 
 
 class View(NamedTuple):
@@ -65,14 +67,25 @@ class Cell(Configured, keras.layers.Layer):
 
     states: the names of the state tensors, by custom the output's first.
     slots: where wrappers can act: "kernel" (a `Kernel` that reads a state), "update" (`step` calls
-        w.update), "state" (every cell has it).
-    clocks: the names of states that count the steps; wrappers leave them alone.
-    attends: whether a memory must be given to the layer that runs the cell.
+        w.update), "state" (the output is one, and new and old ones can be mixed), "projection" (kernels alone read the
+        first state, so that it may have another width than the output).
+    timed: whether the first column of the input is a time, which wrappers leave alone.
+    clocks: the names of states that count the steps. records: of those that hold what earlier steps gave.
+        Wrappers leave both alone.
+    attends, reset_by_flag: whether a memory, or flags, must be given to the layer that runs the cell.
+    projected: the width of the first state inside `Projection`, if it is not the output's.
+    linear: stands beside a `step` that can take all steps at once, with `Before` for its states: it advances them with
+        the functions of contract/recurrence.py alone, and all else goes along the last axes.
     """
 
     states: tuple[str, ...] = ("h",)
     clocks: frozenset[str] = frozenset()
+    records: frozenset[str] = frozenset()
+    timed = False
     attends = False
+    linear = False
+    reset_by_flag = False
+    projected: int | None = None
     slots: frozenset[str] = frozenset({"state"})
     units: int
     dtype_policy: Any
@@ -107,6 +120,8 @@ class Cell(Configured, keras.layers.Layer):
         reads, blocks: as a `Kernel` has them. views: if the weight is read in other forms instead, what
         each is called and how it is made. options: those of `add_weight`.
         """
+        if self.projected and reads == self.states[0]:
+            shape = (self.projected, *shape[1:])
         self.reserve(name, views or {name: View(identity, reads, blocks)})
         setattr(self, name, self.add_weight(shape, initializer, name=name, **options))
 
@@ -152,7 +167,8 @@ class Cell(Configured, keras.layers.Layer):
     def advance(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         """`step`, its results checked: the number, shapes and dtypes of the states stay as they are.
 
-        Raises ValueError for a step that returns anything else.
+        But a first state that is `projected` has the output's width until it is. Raises ValueError for a step
+        that returns anything else.
         """
         returned = self.step(x, state, w)
         name, count = type(self).__name__, len(self.states)
@@ -166,10 +182,14 @@ class Cell(Configured, keras.layers.Layer):
         for state_name, before, now in zip(self.states, state, new, strict=True):
             if not hasattr(now, "shape"):
                 raise ValueError(f"{name}.step: the state {state_name!r} must be a tensor, got {now!r}")
-            if tuple(now.shape[1:]) != tuple(before.shape[1:]) or now.dtype != before.dtype:
+            first = 2 if isinstance(before, Before) else 1  # of the axes that must stay
+            shape = tuple(before.shape)
+            if self.projected and state_name == self.states[0]:
+                shape = (shape[0], self.output_size)
+            if tuple(now.shape[first:]) != shape[first:] or now.dtype != before.dtype:
                 wanted, found = (
-                    f"{keras.backend.standardize_dtype(state.dtype)} of shape {tuple(state.shape)}"
-                    for state in (before, now)
+                    f"{keras.backend.standardize_dtype(dtype)} of shape {shape}"
+                    for dtype, shape in ((before.dtype, shape), (now.dtype, tuple(now.shape)))
                 )
                 raise ValueError(f"{name}.step: the state {state_name!r} must stay {wanted}, got {found}")
         return output, tuple(new)
@@ -193,23 +213,54 @@ class Cell(Configured, keras.layers.Layer):
         return False
 
     @property
+    def takes_all_steps(self) -> bool:
+        """Whether its step can take all steps at once: the class that has the step says so."""
+        author = next(base for base in type(self).__mro__ if "step" in vars(base))
+        return vars(author).get("linear", False)
+
+    @property
     def state_size(self) -> list[Any]:
         """The size of each state, or the tuple of its sizes."""
-        return [self.units] * len(self.states)
+        return [self.projected or self.units, *[self.units] * (len(self.states) - 1)]
 
     @property
     def output_size(self) -> int:
         return self.units
 
+    @property
+    def carried(self) -> list[str]:
+        """The names of the states that wrappers may change."""
+        return [name for name in self.states if name not in self.clocks | self.records]
+
+    def narrow(self, width: int) -> None:
+        """Have the kernels read a first state of that width: `Projection` makes it of the output."""
+        if self.built and self.projected != width:
+            raise ValueError(f"cell: {type(self).__name__} must not be built before it is in a Projection")
+        self.projected = width
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        config = super().get_build_config()
+        return config | {"projected": self.projected} if config and self.projected else config
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Build as before saving. Keras does so before the cell is given to its wrapper."""
+        if config.get("projected"):
+            self.narrow(config["projected"])
+        super().build_from_config({name: value for name, value in config.items() if name != "projected"})
+
     def get_initial_state(self, batch_size: Any = None) -> list[Tensor]:
-        """Zeros, as many as a batch needs; counters of steps in single precision at least."""
+        """Zeros, as many as a batch needs."""
+        return self.zeros(batch_size, dict(zip(self.states, self.state_size, strict=True)))
+
+    def zeros(self, batch_size: Any, sizes: dict[str, Any]) -> list[Tensor]:
+        """States of these sizes; counters of steps in single precision at least."""
         precise = keras.backend.result_type(self.compute_dtype, "float32")
         return [
             ops.zeros(
                 (batch_size, *(size if isinstance(size, tuple) else (size,))),
                 dtype=precise if name in self.clocks else self.compute_dtype,
             )
-            for name, size in zip(self.states, self.state_size, strict=True)
+            for name, size in sizes.items()
         ]
 
     def adopt_dtype(self, policy: Any) -> None:
@@ -305,19 +356,16 @@ class InputCell(Cell):
         given = getattr(self, f"{role}_initializer")
         first = self.draws.get(role, 0)
         self.draws[role] = first + drawn
-        *rows, columns = shape
 
         def initialize(shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+            *rows, columns = shape
             parts = [
                 fresh(given, number)((*rows, columns // drawn), dtype=dtype) for number in range(first, first + drawn)
             ]
             return then(ops.concatenate(parts, axis=-1))
 
-        options |= {
-            "regularizer": getattr(self, f"{role}_regularizer"),
-            "constraint": getattr(self, f"{role}_constraint"),
-        }
-        self.declare(name, shape, initialize, **options)
+        own = {each: getattr(self, f"{role}_{each}") for each in ("regularizer", "constraint")}
+        self.declare(name, shape, initialize, **own | options)
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         self.add_kernel((input_shape[-1], self.gates * self.units))
@@ -379,3 +427,30 @@ class GatedCell(KernelCell):
     def __init__(self, units: int, recurrent_activation: Any = "sigmoid", **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.recurrent_activation = keras.activations.get(recurrent_activation)
+
+
+class PassingCell(GatedCell):
+    """A `GatedCell` that also uses its input as it is, which must then be as wide as its units.
+
+    project: whether that input is multiplied by `projection_kernel` first. None: only if the widths differ.
+    """
+
+    def __init__(self, units: int, project: bool | None = None, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.project = project if project is None else flag("project", project)
+
+    def add_projection(self, features: int, bias: bool = False) -> None:
+        """Declare the projection, if there is to be one. Raises ValueError if it is needed and not allowed."""
+        if self.project or (self.project is None and features != self.units):
+            self.add_kernel((features, self.units), "projection_kernel")
+            if bias:
+                self.add_bias((self.units,), "projection_bias", then=identity)
+        elif features != self.units:
+            widths = f"{features} features are not as many as {self.units} units"
+            raise ValueError(f"project must be True or None where {widths}, got False")
+
+    def passed(self, x: Tensor, w: Weights) -> Any:
+        """The input, as wide as the units."""
+        kernel, bias = w.get("projection_kernel"), w.get("projection_bias")
+        x = x if kernel is None else kernel(x)
+        return x if bias is None else x + bias

@@ -1,7 +1,7 @@
 """Linear maps, made at once or deferred."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 from keras import ops
@@ -37,7 +37,7 @@ class Projection:
     """sequence @ matrix + bias, a slice whose product is still to be made.
 
     projection[t] is that of the moment t, `whole()` that of all moments at once, which is fastest.
-    Adding a vector, or the number 0, gives another projection.
+    Adding a vector, or the number 0, gives another projection; all else raises a TypeError.
 
     sequence: (steps, batch, features). dtype: of the product, if not its factors'.
     """
@@ -49,15 +49,26 @@ class Projection:
         self.dtype = dtype or self.factors
 
     def __getitem__(self, step: Any) -> Tensor:
+        if isinstance(step, tuple) or step is Ellipsis:
+            self.refuse()
         sequence, *rest = self.tensors
         return self.using([sequence[step], *rest]).whole()
 
     def __add__(self, bias: Tensor) -> "Projection":
-        if isinstance(bias, int):  # a cell without biases has 0 in their place
+        if isinstance(bias, int) and bias == 0:  # a cell without biases has 0 in their place
             return self
-        if len(self.tensors) > 2 or len(bias.shape) != 1:
-            raise TypeError("a product of the input takes one vector; for more, use whole(product)")
+        if len(self.tensors) > 2 or len(getattr(bias, "shape", ())) != 1:
+            self.refuse()
         return self.using([*self.tensors, bias])
+
+    def refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError(
+            "of a sequence, w.kernel(x) is a product that is still to be made: it takes one vector, as in "
+            "w.kernel(x) + w.bias, on its right. Do the rest in `step`, or with tfcells.contract.linear.whole(product)"
+        )
+
+    __array__ = __iter__ = __neg__ = refuse  # `__array__`: where any backend makes a tensor of it
+    __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __matmul__ = __rmatmul__ = refuse
 
     def whole(self, product: Callable = ops.matmul) -> Tensor:
         """The product, made by a function of (rows, inputs) and the matrix."""
@@ -77,14 +88,15 @@ class Projection:
         return Projection(sequence, matrix, bias, self.dtype)
 
 
-def recurrence(decay: Tensor, added: Tensor, start: Tensor) -> Tensor:
-    """h[t] = decay[t] * h[t - 1] + added[t] along the first axis, h[-1] = start, by a parallel scan."""
+def by_heads(kernel: Tensor, heads: int, gates: int) -> Tensor:
+    """The whole kernel, (inputs, outputs), where each head of the outputs reads its own inputs alone.
 
-    def joined(early: tuple, late: tuple) -> tuple:
-        return early[0] * late[0], early[1] * late[0] + late[1]
-
-    decays, sums = ops.associative_scan(joined, (decay, added))
-    return decays * start + sums
+    kernel: (inputs / heads, outputs); its columns are stacked gate by gate, and those of a gate head by head.
+    """
+    rows, columns = kernel.shape
+    apart = ops.reshape(ops.eye(heads, dtype=kernel.dtype), (heads, 1, 1, heads, 1))
+    parts = ops.reshape(kernel, (1, rows, gates, heads, columns // (gates * heads)))
+    return ops.reshape(apart * parts, (heads * rows, columns))
 
 
 def whole(x: Tensor | Projection, product: Callable = ops.matmul) -> Tensor:

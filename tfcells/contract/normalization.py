@@ -1,4 +1,4 @@
-"""Layer normalisation as the cells use it."""
+"""Layer normalization as the cells use it."""
 
 from collections.abc import Callable
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from tfcells.contract.linear import Projection, Tensor, multiply
 
@@ -31,9 +31,16 @@ class Kernel:
     def __call__(self, x: Tensor) -> Any:
         return self.product(x) if self.product else multiply(x, self.matrix)
 
+    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("a matrix in w is no tensor, call it: w.recurrent_kernel(h) is the product of h and it")
+
     def using(self, product: Callable[[Tensor], Any]) -> "Kernel":
         """The same kernel, multiplied by the function `product` of its input."""
         return Kernel(self.matrix, self.reads, self.blocks, product)
+
+    def reading(self, reads: str | None) -> "Kernel":
+        """The same kernel, said to read that state."""
+        return Kernel(self.matrix, reads, self.blocks, self.product)
 
     def deferred(self) -> "Kernel":
         """The same kernel, whose products with a sequence are `Projection`s."""

@@ -9,6 +9,8 @@ are one large product per kernel after the loop. Only this package knows TensorF
 from tfcells.engine.loops import check, run
 from tfcells.engine.products import is_dense, product
 from tfcells.engine.program import Program
-from tfcells.engine.rematerialised import Rematerialised
+from tfcells.engine.recurrence import along
+from tfcells.engine.strides import Strides
+from tfcells.engine.whole import Whole
 
-__all__ = ["Program", "Rematerialised", "check", "is_dense", "product", "run"]
+__all__ = ["Program", "Strides", "Whole", "along", "check", "is_dense", "product", "run"]

@@ -1,4 +1,4 @@
-"""A program's step along time: in the ordinary loop, or in the compiled one with its gradient."""
+"""A step along time: in the ordinary loop, or in the compiled one with its gradient."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,14 +8,16 @@ from keras import tree
 
 from tfcells.contract.linear import Projection, Tensor
 from tfcells.contract.weights import Kernel, Weights
-from tfcells.engine.differentiated import Differentiated
-from tfcells.engine.program import Program, floats, length_of, split, tensors_of
+from tfcells.engine.program import Program
+from tfcells.engine.sequences import length_of, shaped, tensors_of
+from tfcells.engine.strides import Strides
+from tfcells.engine.whole import Whole
 
 HALF = tf.float16, tf.bfloat16
 
 
 def run(
-    kind: type[Program],
+    way: type[Whole | Strides],
     key: Any,
     cell: Any,
     step_of: Callable,
@@ -23,10 +25,11 @@ def run(
     state: tuple,
     weights: Weights,
     compile: bool | str,
+    training: bool = True,
 ) -> tuple:
     """A cell along time: the program, the outputs, the final state.
 
-    kind, key: the class of the program and what `Program.of` is to find it by. step_of: makes the step of a cell.
+    key: what `Program.of` is to find the program by. step_of: makes the step of a cell.
     Half precision on a CPU is compiled in float32, and only the products over the whole sequence, before and after
     the loop, keep that dtype: XLA's small products have no fast form there.
     """
@@ -34,14 +37,14 @@ def run(
     dtypes = [x.dtype for x in state]
     if half:
         slices, state, weights = widened(slices, state, weights)
-    program = kind.of(key, cell, step_of, slices, list(state), weights, half)
+    program = Program.of(way, key, cell, step_of, slices, state, weights, half)
     if compile:
-        outputs, final = compiled(program, cell, slices, list(state), weights)
+        outputs, final = program(cell, slices, state, weights, training)
     else:
-        outputs, final = loop(program.output, step_of(cell), slices, state, weights)
+        outputs, final = loop(program.step.output, step_of(cell), slices, state, weights)
     if half:
         outputs = tf.cast(outputs, half)
-        final = [tf.cast(x, dtype) for x, dtype in zip(final, dtypes, strict=True)]
+        final = tuple(tf.cast(x, dtype) for x, dtype in zip(final, dtypes, strict=True))
     return program, outputs, final
 
 
@@ -64,59 +67,12 @@ def loop(output: tf.TensorSpec, step: Callable, slices: Any, state: tuple, weigh
     def body(t: Any, state: tuple, outputs: Any) -> tuple:
         now = tree.pack_sequence_as(slices, [moment.read(t) for moment in moments])
         output, new = step(now, state, weights)
-        return t + 1, tuple(new), outputs.write(t, output)
+        return t + 1, tuple(shaped(new, state)), outputs.write(t, output)
 
     _, state, outputs = tf.while_loop(
         lambda t, *_: t < steps, body, (0, tuple(state), outputs), maximum_iterations=steps
     )
     return outputs.stack(), state
-
-
-def compiled(program: Program, cell: Any, slices: Any, state: list, weights: Weights) -> tuple:
-    """The compiled loop: the outputs and the final state.
-
-    Slices may be `Projection`s if the program is `Rematerialised`.
-
-    Raises NotImplementedError when differentiated twice.
-    """
-    leaves = tree.flatten(slices)
-    known = leaves[0].shape[:2]
-    leaves, steps, padded = to_length(program, leaves)
-    kernels, tensors = split(program.read(weights))
-    matrices = [kernel.matrix for kernel in kernels]
-    groups = [[tensors_of(leaf) for leaf in leaves], state, matrices, tensors]
-    if padded not in program.calls:
-        like = [leaf.blank() if isinstance(leaf, Projection) else None for leaf in leaves]
-        empty = tree.map_structure(lambda _: 0, groups)
-        program.calls[padded] = differentiable(program, like, empty, padded)
-    outputs, *final = program.calls[padded](steps, *tree.flatten(groups), alive=cell)
-    outputs = outputs[:steps] if padded else outputs
-    return tf.ensure_shape(outputs, known + program.output.shape[1:]), tuple(final)
-
-
-def differentiable(program: Program, like: list, groups: list, padded: bool) -> Differentiated:
-    """Outputs and final state as a function of the steps and all tensors, with the compiled pair as its gradient.
-
-    like: of each slice what it is if it is a `Projection`. groups: the structure of slices, state, matrices, tensors.
-    """
-
-    def regroup(flat: Any) -> Any:
-        parts, *others = tree.pack_sequence_as(groups, list(flat))
-        now = [each.using(p) if each else p[0] for each, p in zip(like, parts, strict=True)]
-        return now, *others
-
-    def forward(steps: Tensor, *flat: Tensor) -> tuple:
-        now, before, matrices, tensors = regroup(flat)
-        outputs, final, kept = program.ahead(now, before, matrices, tensors, steps)
-        return [outputs, *final], kept
-
-    def backward(d: list, kept: Any, tensors: list) -> list:
-        steps, *flat = tensors
-        now, _, matrices, tensors = regroup(flat)
-        d_final = floats(d[1:])
-        return tree.flatten(program.back(d[0], d_final, kept, now, matrices, tensors, steps, padded))
-
-    return Differentiated(forward, backward, [1 + place for place in program.spent])
 
 
 def half_precision(weights: Weights) -> Any:
@@ -133,10 +89,8 @@ def widened(slices: Any, state: Any, weights: Weights) -> tuple:
         if isinstance(x, Kernel):
             return Kernel(wide(x.matrix), x.reads, x.blocks, x.product)
         if isinstance(x, Projection):
-            if x.dtype not in HALF:
-                return x
             sequence, matrix, bias = [*x.tensors, None][:3]
-            return Projection(sequence, matrix, bias, "float32")
+            return Projection(sequence, matrix, bias, "float32") if x.dtype in HALF else x
         x = tf.convert_to_tensor(x)
         return tf.cast(x, tf.float32) if x.dtype in HALF else x
 
@@ -157,20 +111,3 @@ def check(slices: Any, state: list) -> None:
     for x in state:
         message = "initial_state, or the state remembered, must have the batch size of sequences"
         tf.debugging.assert_equal(tf.shape(x)[0], batch, message)
-
-
-def to_length(program: Program, leaves: list) -> tuple:
-    """Pad the steps to the length that the program wants.
-
-    Returns the slices, the true number of steps, and whether they were padded.
-    """
-    first = tensors_of(leaves[0])[0]
-    steps = length_of(first)
-    length = program.length(steps)
-    if length is steps or (first.shape[0] is not None and length == steps):
-        return leaves, tf.convert_to_tensor(steps), False
-
-    def pad(x: Tensor) -> Tensor:
-        return tf.pad(x, [[0, length - steps]] + [[0, 0]] * (len(x.shape) - 1))
-
-    return list(map(pad, leaves)), tf.convert_to_tensor(steps), True

@@ -14,9 +14,9 @@ from tfcells.contract.linear import Tensor
 class Restart(Configured, keras.layers.Layer):
     """In training, sets all states of a sequence to zero with probability `rate`, one draw a sequence.
 
-    Called as `layer(states)` with a list of states, (batch, size) each; returns such a list. For a
+    Called as `layer(states)` with a list of states, (batch, ...) each; returns such a list. For a
     network whose state is carried from window to window: else it begins with the zero state once an
-    epoch, and with layer normalisation may need hundreds of steps to find its way from there.
+    epoch, and with layer normalization may need hundreds of steps to find its way from there.
     Nothing is changed outside training, nor with the rate 0.
 
     Raises a ValueError for a rate outside [0, 1).
@@ -35,7 +35,7 @@ class Restart(Configured, keras.layers.Layer):
         if not (training and self.rate):
             return states
         keep = masks.keep_mask((ops.shape(states[0])[0], 1), self.rate, self.generator)
-        return [ops.where(keep, state, ops.zeros_like(state)) for state in states]
+        return list(masks.choose(keep, states, [ops.zeros_like(state) for state in states]))
 
     def compute_output_shape(self, shapes: Any) -> Any:
         return shapes

@@ -9,9 +9,11 @@ from typing import Any
 import keras
 from keras import ops, tree
 
+from tfcells import masks
 from tfcells.contract.cell import Call, Cell
 from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor, multiplied
+from tfcells.contract.recurrence import Before, frozen, scan
 from tfcells.contract.weights import Weights
 
 if keras.backend.backend() == "tensorflow":
@@ -27,11 +29,14 @@ class RNN(Configured, keras.layers.RNN):
     jit_compile: "auto" or True runs the compiled loop (TensorFlow with XLA), except that "auto" takes
     a single step as it is; False runs an ordinary loop, which can be exported and differentiated twice.
     With unroll=True there is no loop to compile; on other backends the ordinary one always runs.
+    parallel: "auto" takes all steps of a cell that is linear in its state at once, so that only two operations a step
+    follow one another; True refuses other cells and wrappers; False goes step by step.
     remat: go in strides of about the square root of the number of steps, keep the state before each, and
     compute its products and steps again for the gradient: much less memory, for one more pass forward.
     Needs the compiled loop.
     memory, memory_mask: arguments of the call for cells in `Attention`, (batch, rows, features) and
     (batch, rows).
+    reset: an argument of the call for cells in `ResetOnFlag`, (batch, steps).
 
     >>> layer = tfcells.RNN([tfcells.LSTMCell(8), tfcells.GRUCell(4)], return_sequences=True)
     >>> keras.ops.shape(layer(keras.ops.ones((2, 5, 3))))
@@ -43,6 +48,7 @@ class RNN(Configured, keras.layers.RNN):
         cell: Any,
         *args: Any,
         jit_compile: bool | str = "auto",
+        parallel: bool | str = "auto",
         remat: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -50,10 +56,16 @@ class RNN(Configured, keras.layers.RNN):
             raise ValueError(f'jit_compile must be "auto", True or False, got {jit_compile!r}')
         super().__init__(cell, *args, **kwargs)
         self.jit_compile = jit_compile
+        self.parallel = parallel
         self.remat = remat
         self.supports_masking = True
         cells = unstacked(self.cell)
         self.runs_cells = all(isinstance(each, Cell) for each in cells)
+        for each in cells[1:]:
+            if getattr(each, "timed", False):
+                raise ValueError(
+                    f"cell: a timed {type(each).__name__} must be the first of a stack, which is given times"
+                )
         if not isinstance(remat, bool) or (remat and not self.compiles):
             allowed = "True or False, and False where no loop is compiled: for jit_compile=False"
             allowed += ", unroll=True, cells that are not tfcells', backends besides TensorFlow"
@@ -61,7 +73,16 @@ class RNN(Configured, keras.layers.RNN):
         if self.runs_cells:
             for each in cells:
                 each.adopt_dtype(self.dtype_policy)
+        self.check_parallel(cells)
         self.programs: dict[tuple, Any] = {}
+
+    def check_parallel(self, cells: list) -> None:
+        if self.parallel != "auto" and not isinstance(self.parallel, bool):
+            raise ValueError(f'parallel must be "auto", True or False, got {self.parallel!r}')
+        stepping = [type(cell).__name__ for cell in cells if not getattr(cell, "takes_all_steps", False)]
+        if self.parallel is True and (stepping or self.remat or self.unroll):
+            why = stepping[0] if stepping else "with remat=True or unroll=True the layer"
+            raise ValueError(f'parallel must be "auto" or False, not True: {why} goes step by step')
 
     @property
     def compiles(self) -> bool:
@@ -78,16 +99,18 @@ class RNN(Configured, keras.layers.RNN):
         training: bool = False,
         memory: Tensor | None = None,
         memory_mask: Tensor | None = None,
+        reset: Tensor | None = None,
     ) -> Any:
         self.check_memory(memory)
         state = self.first_state(sequences, initial_state)
-        mask = self.checked_mask(sequences, mask)
+        mask = self.checked_mask("mask", sequences, mask)
+        reset = self.checked_reset(sequences, reset)
         if self.unroll and sequences.shape[1] is None:
             raise ValueError("unroll=True needs a known number of steps; sequences has None")
         if not self.runs_cells:
             return super().call(sequences, state, mask, training)
         batch, steps, features = ops.shape(sequences)
-        call = Call(steps, batch, features, training, memory, memory_mask)
+        call = Call(steps, batch, features, training, memory, memory_mask, reset)
         last, outputs, state = self.along(sequences, state, mask, call)
         if self.stateful:
             for variable, value in zip(tree.flatten(self.states), tree.flatten(state), strict=True):
@@ -126,8 +149,16 @@ class RNN(Configured, keras.layers.RNN):
         if memory is not None and not reads:
             raise ValueError("memory must be None, as no cell of this layer reads one")
 
-    def checked_mask(self, sequences: Tensor, mask: Any) -> Tensor | None:
-        """The mask as (batch, steps) booleans, or None."""
+    def checked_reset(self, sequences: Tensor, reset: Any) -> Tensor | None:
+        """The flags as (batch, steps) booleans: there must be some for the cells that read them, and for no others."""
+        reads = any(getattr(cell, "reset_by_flag", False) for cell in unstacked(self.cell))
+        if reads != (reset is not None):
+            wanted = "have shape (batch, steps) for cells in" if reads else "be None without a cell in"
+            raise ValueError(f"reset must {wanted} ResetOnFlag, got {reset if reads else reset.shape}")
+        return self.checked_mask("reset", sequences, reset)
+
+    def checked_mask(self, name: str, sequences: Tensor, mask: Any) -> Tensor | None:
+        """A mask as (batch, steps) booleans, or None. name: of the argument."""
         mask = tree.flatten(mask)[0] if mask is not None else None
         if mask is None:
             return None
@@ -135,7 +166,7 @@ class RNN(Configured, keras.layers.RNN):
         if len(mask.shape) == 3 and mask.shape[2] == 1:
             mask = mask[:, :, 0]
         if not fits(tuple(mask.shape), tuple(sequences.shape[:2])):
-            raise ValueError(f"mask must have shape (batch, steps) = {tuple(sequences.shape[:2])}, got {mask.shape}")
+            raise ValueError(f"{name} must have shape (batch, steps) = {tuple(sequences.shape[:2])}, got {mask.shape}")
         return mask
 
     def along(
@@ -143,10 +174,10 @@ class RNN(Configured, keras.layers.RNN):
     ) -> tuple[Tensor, Tensor, Any]:
         """Last output, all outputs, (batch, steps, ...), and final state of batch-major sequences."""
         x = ops.swapaxes(sequences, 0, 1)
-        keep = None if mask is None else ops.expand_dims(ops.transpose(mask), -1)
+        keep, reset = (None if m is None else ops.expand_dims(ops.transpose(m), -1) for m in (mask, call.reset))
         if self.go_backwards:
-            x, keep = ops.flip(x, 0), None if keep is None else ops.flip(keep, 0)
-        x, state = self.run(self.cell, x, initial_state, keep, call)
+            x, keep, reset = (None if each is None else ops.flip(each, 0) for each in (x, keep, reset))
+        x, state = self.run(self.cell, x, initial_state, keep, call._replace(reset=reset))
         return x[-1], ops.swapaxes(x, 0, 1), state
 
     def run(self, cell: Any, sequence: Tensor, state: Any, keep: Tensor | None, call: Call) -> tuple[Tensor, list]:
@@ -160,16 +191,19 @@ class RNN(Configured, keras.layers.RNN):
         weights = cell.bind(call._replace(features=sequence.shape[-1]))
         slices = cell.inputs(sequence, weights.deferred()), weights.along_time()
         weights, given = weights.at({}), weights
-        held, state = None if keep is None else self.zero_output_for_mask, tuple(state)
+        steps, state = sequence.shape[0], tuple(state)
+        if keras.backend.backend() == "tensorflow":
+            engine.check(slices if keep is None else (keep, slices), state)
+        single = self.unroll or (steps == 1 and self.jit_compile == "auto")
+        if self.parallel and cell.takes_all_steps and not (single or self.remat):
+            outputs, state = self.at_once(cell, slices, state, keep, weights, call.training)
+            return cell.finish(outputs, given), state
+        held = None if keep is None else self.zero_output_for_mask
         if keep is not None:
             slices = keep, slices
             if not self.zero_output_for_mask:
                 shape = (ops.shape(sequence)[1], cell.output_size)
                 state = (ops.zeros(shape, dtype=cell.compute_dtype), *state)
-        steps = sequence.shape[0]
-        if keras.backend.backend() == "tensorflow":
-            engine.check(slices, state)
-        single = self.unroll or (steps == 1 and self.jit_compile == "auto")
         if single or not self.compiles:
             slices = multiplied(slices)
         elif not self.remat:
@@ -177,15 +211,34 @@ class RNN(Configured, keras.layers.RNN):
         if single:
             outputs, state = unrolled(step_of(cell, held), slices, state, weights, steps)
         elif keras.backend.backend() == "tensorflow":
-            kind, key = engine.Rematerialised if self.remat else engine.Program, (cell_key(cell), held)
+            way, key = engine.Strides if self.remat else engine.Whole, (cell_key(cell), held)
             make = functools.partial(step_of, held=held)
-            program, outputs, state = engine.run(kind, key, cell, make, slices, state, weights, self.jit_compile)
+            program, outputs, state = engine.run(
+                way, key, cell, make, slices, state, weights, self.jit_compile, call.training
+            )
             self.programs[program.key] = program
         else:
-            outputs, state = scan(step_of(cell, held), slices, state, weights)
+            outputs, state = in_turn(step_of(cell, held), slices, state, weights)
         if keep is not None and not self.zero_output_for_mask:
             state = state[1:]
         return cell.finish(outputs, given), list(state)
+
+    def at_once(
+        self, cell: Cell, slices: Any, state: tuple, keep: Tensor | None, weights: Weights, training: bool
+    ) -> tuple[Tensor, list]:
+        """All steps of a linear cell: its outputs and final state."""
+        along = scan
+        if keras.backend.backend() == "tensorflow":
+            along = functools.partial(engine.along, compile=self.compiles, training=training)
+            slices = multiplied(slices, engine.product)
+        before = tuple(Before(start, along, keep) for start in state)
+        outputs, after = step_of(cell, None)(multiplied(slices), before, weights)
+        if keep is not None:
+            after = tuple(map(frozen, after, before))
+            nothing = ops.zeros_like(outputs)
+            last = Before(nothing[0], along, keep)
+            outputs = ops.where(keep, outputs, nothing) if self.zero_output_for_mask else frozen(outputs, last)
+        return outputs, [each[-1] for each in after]
 
     def _create_state_variables(self, batch_size: int) -> None:
         states = tree.map_structure(
@@ -241,23 +294,13 @@ def hold(step: Callable, zero_output: bool) -> Callable:
         keep, x = x
         if zero_output:
             output, new = step(x, state, w)
-            return ops.where(keep, output, ops.zeros_like(output)), choose(keep, new, state)
+            return ops.where(keep, output, ops.zeros_like(output)), masks.choose(keep, new, state)
         last, before = state[0], state[1:]
         output, new = step(x, before, w)
         output = ops.where(keep, output, last)
-        return output, (output, *choose(keep, new, before))
+        return output, (output, *masks.choose(keep, new, before))
 
     return held
-
-
-def choose(keep: Tensor, new: tuple, old: tuple) -> tuple:
-    """Of each pair of states, the new where `keep` holds; keep: (batch, 1)."""
-
-    def select(new: Tensor, old: Tensor) -> Tensor:
-        shape = (-1,) + (1,) * (len(new.shape) - 1)
-        return ops.where(ops.reshape(keep, shape), new, old)
-
-    return tuple(map(select, new, old))
 
 
 def unrolled(step: Callable, slices: Any, state: tuple, weights: Weights, steps: int) -> tuple:
@@ -270,7 +313,7 @@ def unrolled(step: Callable, slices: Any, state: tuple, weights: Weights, steps:
     return ops.stack(outputs), state
 
 
-def scan(step: Callable, slices: Any, state: tuple, weights: Weights) -> tuple:
+def in_turn(step: Callable, slices: Any, state: tuple, weights: Weights) -> tuple:
     """The ordinary loop on other backends."""
 
     def advance(state: tuple, now: Any) -> tuple:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tfcells.checks import positive
+from tfcells.checks import positive, require
 from tfcells.contract.cell import Call, Cell
 from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Weights
@@ -14,7 +14,53 @@ from tfcells.contract.wrapper import Wrapper
 NEVER = -6e4  # the score of what the mask hides; float16 has it, too
 
 
-class Attention(Wrapper):
+class MemoryReader(Wrapper):
+    """A wrapper that reads a memory given to its layer, and gives the cell more input than its own.
+
+    The memory, (batch, rows, memory_features), and its mask, (batch, rows):
+    `tfcells.RNN(cell)(sequence, memory=..., memory_mask=...)`. Rows whose mask is False take no part;
+    where all are False the memory's mean is read.
+    """
+
+    attends = True
+
+    def __init__(self, cell: Cell | dict, attention_units: int, memory_features: int, **kwargs: Any) -> None:
+        super().__init__(cell, **kwargs)
+        if self.cell.attends:
+            raise ValueError("cell: reads a memory itself; there is one memory a layer")
+        self.attention_units = positive("attention_units", attention_units)
+        self.memory_features = positive("memory_features", memory_features)
+
+    @property
+    def fed(self) -> int:
+        """How many features the cell's input has besides those of the sequence."""
+        return self.memory_features
+
+    def build(self, input_shape: tuple[Any, ...]) -> None:
+        super().build((*input_shape[:-1], input_shape[-1] + self.fed))
+
+    def bind(self, call: Call) -> Weights:
+        keys = self.keys(call.memory, call.memory_mask)
+        return super().bind(call._replace(features=call.features + self.fed)).including(**keys)
+
+    def keys(self, memory: Tensor, memory_mask: Tensor | None) -> dict[str, Tensor]:
+        """The memory, and what hides its masked rows when it is added to their scores."""
+        memory = ops.cast(memory, self.compute_dtype)
+        hidden = ops.zeros(ops.shape(memory)[:-1], memory.dtype)
+        if memory_mask is not None:
+            hidden = ops.where(ops.cast(memory_mask, "bool"), hidden, NEVER)
+        return {"memory": memory, "hidden": hidden}
+
+    def inputs(self, x: Tensor, w: Weights) -> Tensor:
+        return x
+
+    def feed(self, x: Tensor, read: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
+        """A step of the cell, whose input is [x, read]."""
+        x = self.cell.inputs(ops.concatenate([x, read], -1), w.cell)
+        return self.cell.advance(x, state, w.cell.updating(w.update))
+
+
+class Attention(MemoryReader):
     r"""A cell that reads, beside its input, what a memory says to its state (additive attention).
 
     With s the cell's first state, before the step, and m_j the rows of the memory:
@@ -32,18 +78,10 @@ class Attention(Wrapper):
     (2, 8)
     """
 
-    attends = True
     slots = property(lambda self: self.cell.slots | {"kernel"})  # its query reads the state
 
-    def __init__(self, cell: Cell | dict, attention_units: int, memory_features: int, **kwargs: Any) -> None:
-        super().__init__(cell, **kwargs)
-        if self.cell.attends:
-            raise ValueError("cell: reads a memory itself; there is one memory a layer")
-        self.attention_units = positive("attention_units", attention_units)
-        self.memory_features = positive("memory_features", memory_features)
-
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        super().build((*input_shape[:-1], input_shape[-1] + self.memory_features))
+        super().build(input_shape)
         draw, units = keras.initializers.GlorotUniform, self.attention_units
         shape = (self.state_size[0], units)
         self.declare("query_kernel", shape, draw(), reads=self.states[0])
@@ -51,30 +89,17 @@ class Attention(Wrapper):
         self.score_bias = self.add_weight((units,), "zeros", name="score_bias")
         self.score_kernel = self.add_weight((units, 1), draw(), name="score_kernel")
 
-    def bind(self, call: Call) -> Weights:
-        keys = self.keys(call.memory, call.memory_mask)
-        wider = call._replace(features=call.features + self.memory_features)
-        return super().bind(wider).including(**keys)
-
     def keys(self, memory: Tensor, memory_mask: Tensor | None) -> dict[str, Tensor]:
         """The part of the attention scores that does not depend on the state."""
-        memory = ops.cast(memory, self.compute_dtype)
-        keys = ops.matmul(memory, self.memory_kernel) + self.score_bias
-        hidden = ops.zeros(ops.shape(memory)[:-1], memory.dtype)
-        if memory_mask is not None:
-            hidden = ops.where(ops.cast(memory_mask, "bool"), hidden, NEVER)
+        found = super().keys(memory, memory_mask)
+        keys = ops.matmul(found["memory"], self.memory_kernel) + self.score_bias
         score = ops.convert_to_tensor(self.score_kernel)[:, 0]
-        return {"memory": memory, "keys": keys, "hidden": hidden, "score": score}
-
-    def inputs(self, x: Tensor, w: Weights) -> Tensor:
-        return x
+        return found | {"keys": keys, "score": score}
 
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         query = ops.expand_dims(w.query_kernel(state[0]), 1)
         a = ops.softmax(ops.sum(ops.tanh(query + w["keys"]) * w.score, -1) + w.hidden, axis=-1)
-        read = ops.sum(ops.expand_dims(a, -1) * w.memory, 1)
-        x = self.cell.inputs(ops.concatenate([x, read], -1), w.cell)
-        return self.cell.advance(x, state, w.cell.updating(w.update))
+        return self.feed(x, ops.sum(ops.expand_dims(a, -1) * w.memory, 1), state, w)
 
     def alignment(self, states: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> Tensor:
         """The a of the steps that begin in these first states: (batch, steps, units) to (..., rows)."""
@@ -82,3 +107,68 @@ class Attention(Wrapper):
         query = ops.expand_dims(ops.matmul(states, self.query_kernel), 2)
         scores = ops.sum(ops.tanh(query + w["keys"][:, None]) * w["score"], -1)
         return ops.softmax(scores + w["hidden"][:, None], axis=-1)
+
+
+class LuongAttention(MemoryReader):
+    r"""A cell that reads, after its step, what a memory says to its output (multiplicative attention).
+
+    h = the cell's output for [x, a];  e_j = h . W m_j;  p = softmax(e);  a' = tanh(C [sum_j p_j m_j, h]), which is
+    the output and, in the next step, part of the input ("input feeding").
+
+    attention_units: the width of a. memory_features: the width of a row m_j of the memory, which is given as for
+    `Attention`. score="general" is the above; "dot" has no W, e_j = h . m_j, and needs rows as wide as h.
+    States: the cell's, then attention, the a. Source: Luong, Pham & Manning, 1508.04025, sections 3.1 and 3.3.
+
+    >>> cell = tfcells.LuongAttention(tfcells.GRUCell(8), attention_units=4, memory_features=6)
+    >>> x, memory = keras.ops.ones((2, 5, 3)), keras.ops.ones((2, 7, 6))
+    >>> keras.ops.shape(tfcells.RNN(cell)(x, memory=memory))
+    (2, 4)
+    """
+
+    slots = property(lambda self: self.cell.slots - {"projection"} | {"state"})  # a is one
+    output_size = property(lambda self: self.attention_units)
+    fed = property(lambda self: self.attention_units)
+
+    def __init__(
+        self,
+        cell: Cell | dict,
+        attention_units: int,
+        memory_features: int,
+        score: str = "general",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(cell, attention_units, memory_features, **kwargs)
+        self.score = require("score", score, '"general" or "dot"', score in ("general", "dot"))
+        if score == "dot" and self.memory_features != self.cell.output_size:
+            raise ValueError(
+                f'memory_features must be {self.cell.output_size} with score="dot", as wide as the output of '
+                f"{type(self.cell).__name__}, got {self.memory_features}"
+            )
+
+    @property
+    def own_states(self) -> dict[str, Any]:
+        return {"attention": self.attention_units}
+
+    def build(self, input_shape: tuple[Any, ...]) -> None:
+        super().build(input_shape)
+        draw, width = keras.initializers.GlorotUniform, self.cell.output_size
+        if self.score == "general":
+            self.memory_kernel = self.add_weight((self.memory_features, width), draw(), name="memory_kernel")
+        self.declare("attention_kernel", (self.memory_features + width, self.attention_units), draw())
+
+    def keys(self, memory: Tensor, memory_mask: Tensor | None) -> dict[str, Tensor]:
+        found = super().keys(memory, memory_mask)
+        general = self.score == "general"
+        return found | {"keys": ops.matmul(found["memory"], self.memory_kernel) if general else found["memory"]}
+
+    def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
+        state, (a,) = self.divided(state)
+        h, state = self.feed(x, a, state, w)
+        h = self.cell.finish(h, w.cell)
+        p = ops.softmax(ops.sum(ops.expand_dims(h, 1) * w["keys"], -1) + w.hidden, axis=-1)
+        read = ops.sum(ops.expand_dims(p, -1) * w.memory, 1)
+        a = ops.tanh(w.attention_kernel(ops.concatenate([read, h], -1)))
+        return a, (*state, a)
+
+    def finish(self, outputs: Tensor, w: Weights) -> Tensor:
+        return outputs

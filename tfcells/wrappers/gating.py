@@ -21,7 +21,8 @@ class Mogrifier(Wrapper):
 
     rank: that of each Q and R as a product of two matrices, or None for whole ones. round_biases: a
     bias inside each s, as the authors' code has and the paper has not. Around a cell whose state is
-    carried on, as a GRU's, the scaled one is. Each Q_i reads the state (state dropout acts there).
+    carried on, as a GRU's, the scaled one is. Each Q_i reads the state (state dropout acts there). A time in
+    the first column of x takes no part.
     Source: Melis, Kočiský & Blunsom, 1909.01792, equations 2 and 3.
 
     >>> cell = tfcells.Mogrifier(tfcells.GRUCell(8), rounds=4)
@@ -46,7 +47,7 @@ class Mogrifier(Wrapper):
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         super().build(input_shape)
-        widths = self.state_size[0], input_shape[-1]
+        widths = self.state_size[0], input_shape[-1] - int(self.timed)
         for i in range(self.rounds):
             source, target = widths if i % 2 == 0 else widths[::-1]
             reads = self.states[0] if i % 2 == 0 else None
@@ -70,11 +71,14 @@ class Mogrifier(Wrapper):
 
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         h, *rest = state
+        first = int(self.timed)
+        time, x = x[:, :first], x[:, first:]
         for i in range(self.rounds):
             if i % 2 == 0:
                 x = self.gate(i, h, w) * x
             else:
                 h = self.gate(i, x, w) * h
+        x = ops.concatenate([time, x], axis=-1) if self.timed else x
         return super().step(self.cell.inputs(x, w.cell), (h, *rest), w)
 
 

@@ -29,9 +29,9 @@ class Noise(Wrapper):
 class VariationalDropout(Noise):
     r"""Dropout with one mask for a whole sequence, drawn for each sample.
 
-    input_rate: on the inputs.  state_rate: on what the kernels read of each state; the carry is
-    untouched.  output_rate: on the outputs, and not on the state.  Kept values are scaled by
-    1 / (1 - rate); nothing is dropped outside training.
+    input_rate: on the inputs, but for a time among them.  state_rate: on what the kernels read of each
+    state; the carry is untouched.  output_rate: on the outputs, and not on the state.  Kept values are
+    scaled by 1 / (1 - rate); nothing is dropped outside training.
     per_gate=False: one mask a state, shared over gates and depths ("tied").
     per_gate=True: every gate of every kernel that reads a state has a mask of its own ("untied").
     Source: Gal & Ghahramani, 1512.05287, whose untied form has a mask of the inputs for each gate, too;
@@ -41,6 +41,8 @@ class VariationalDropout(Noise):
     >>> keras.ops.shape(tfcells.RNN(cell)(keras.ops.ones((2, 5, 3)), training=True))
     (2, 8)
     """
+
+    linear = True
 
     def __init__(
         self,
@@ -71,7 +73,9 @@ class VariationalDropout(Noise):
     def bind(self, call: Call) -> Weights:
         noise: dict[str, Any] = {}
         if call.training and self.input_rate:
-            noise["input_mask"] = self.mask(self.input_rate, call.batch, call.features)
+            mask = self.mask(self.input_rate, call.batch, call.features)
+            time = ops.ones_like(mask[:, :1])
+            noise["input_mask"] = ops.concatenate([time, mask[:, 1:]], axis=-1) if self.timed else mask
         w = super().bind(call)
         if call.training and self.state_rate and self.per_gate:
             w = w.including(cell=w.cell.map_kernels(by_gate))
@@ -152,6 +156,7 @@ class RecurrentDropout(Noise):
     """
 
     needs = frozenset({"update"})
+    linear = True
 
     def __init__(
         self,
@@ -189,7 +194,7 @@ class RecurrentDropout(Noise):
         found = super().step(x, state, w.updating(dropped))
         if not updates:
             raise ValueError(
-                f"cell: {type(self.cell).__name__} declares the update slot, but its step never calls "
+                f"cell: {type(self.innermost).__name__} declares the update slot, but its step never calls "
                 "w.update(candidate): nothing would be dropped"
             )
         return found
@@ -209,6 +214,7 @@ class Zoneout(Noise):
     """
 
     needs = frozenset({"state"})
+    slots = property(lambda self: self.cell.slots - {"projection"})  # it mixes old and new states
 
     def __init__(
         self,
@@ -218,11 +224,10 @@ class Zoneout(Noise):
         **kwargs: Any,
     ) -> None:
         super().__init__(cell, seed, **kwargs)
-        zoned = [name for name in self.states if name not in self.clocks]
-        rates = rate if isinstance(rate, dict) else dict.fromkeys(zoned, rate)
+        rates = rate if isinstance(rate, dict) else dict.fromkeys(self.carried, rate)
         for name in rates:
-            allowed = f"a rate, or rates by the states {', '.join(zoned)}"
-            require("rate", rate, allowed, name in zoned)
+            allowed = f"a rate, or rates by the states {', '.join(self.carried)}"
+            require("rate", rate, allowed, name in self.carried)
         self.rate = rate
         self.rates = [probability("rate", rates.get(name, 0.0)) for name in self.states]
 

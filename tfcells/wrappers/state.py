@@ -6,8 +6,9 @@ import keras
 from keras import ops
 
 from tfcells.checks import number, require
-from tfcells.contract.cell import Cell
+from tfcells.contract.cell import Call, Cell
 from tfcells.contract.linear import Tensor
+from tfcells.contract.recurrence import restarted
 from tfcells.contract.weights import Weights
 from tfcells.contract.wrapper import Wrapper, replaced
 
@@ -15,7 +16,7 @@ from tfcells.contract.wrapper import Wrapper, replaced
 class Clip(Wrapper):
     """The new states within [-limit, limit], so that nothing grows without bound.
 
-    limit: a number above 0 for all states but those that count steps, or a number for each by its name,
+    limit: a number above 0 for all states but those that count or record steps, or a number for each by its name,
     as {"c": 3.0}. An output that is one of the states is the clipped one. The gradient is 0 outside.
     Within a step, what reads the new state still reads the unclipped one: TensorFlow's `cell_clip`
     differs in that, Melis et al.'s code does not. Source: Sak et al., 1402.1128.
@@ -27,11 +28,10 @@ class Clip(Wrapper):
 
     def __init__(self, cell: Cell | dict, limit: float | dict[str, float], **kwargs: Any) -> None:
         super().__init__(cell, **kwargs)
-        clipped = [name for name in self.states if name not in self.clocks]
-        limits = limit if isinstance(limit, dict) else dict.fromkeys(clipped, limit)
+        limits = limit if isinstance(limit, dict) else dict.fromkeys(self.carried, limit)
         for name, value in limits.items():
-            allowed = f"a number above 0, or numbers by the states {', '.join(clipped)}"
-            require("limit", limit, allowed, name in clipped)
+            allowed = f"a number above 0, or numbers by the states {', '.join(self.carried)}"
+            require("limit", limit, allowed, name in self.carried)
             number("limit", value, low=0)
         self.limit = limit
         self.limits = [limits.get(name) for name in self.states]
@@ -49,7 +49,7 @@ class TrainableInitialState(Wrapper):
 
     It starts as `initializer` draws it, zeros by default, and is what a layer begins with unless it is
     given an initial state. A stateful layer reads it when it is built and at `reset_state`, which is needed
-    after weights are loaded; it doesn't train it. States that count steps are left as they are. Weights:
+    after weights are loaded; it doesn't train it. States that count or record steps are left as they are. Weights:
     initial_NAME for each state.
 
     >>> cell = tfcells.TrainableInitialState(tfcells.GRUCell(8))
@@ -64,7 +64,7 @@ class TrainableInitialState(Wrapper):
     def build(self, input_shape: tuple[Any, ...]) -> None:
         super().build(input_shape)
         for name, first in zip(self.states, self.cell.get_initial_state(1), strict=True):
-            if name not in self.clocks:
+            if name in self.carried:
                 row = self.add_weight(first.shape[1:], self.initializer, name=f"initial_{name}")
                 setattr(self, f"initial_{name}", row)
 
@@ -74,7 +74,37 @@ class TrainableInitialState(Wrapper):
             raise ValueError("TrainableInitialState has no initial state before it is built")
         states = self.cell.get_initial_state(batch_size)
         for place, name in enumerate(self.states):
-            if name not in self.clocks:
+            if name in self.carried:
                 row = ops.cast(getattr(self, f"initial_{name}"), states[place].dtype)
                 states[place] = ops.broadcast_to(row, ops.shape(states[place]))
         return states
+
+
+class ResetOnFlag(Wrapper):
+    """The states of a sample as the cell begins with, before each step that a flag marks.
+
+    For sequences of several episodes or sentences. The flags, (batch, steps), are given to the layer:
+    `tfcells.RNN(cell)(sequence, reset=...)`. What a cell begins with is its `get_initial_state`: zeros, or what
+    `TrainableInitialState` has learned. A masked step changes nothing, whether it has a flag or not; with
+    go_backwards, a flag is still that of its step.
+
+    Raises a ValueError where there are no flags to read, as in `keras.layers.RNN`.
+
+    >>> cell = tfcells.ResetOnFlag(tfcells.GRUCell(8))
+    >>> flags = [[False, False, True, False, False]] * 2
+    >>> keras.ops.shape(tfcells.RNN(cell)(keras.ops.ones((2, 5, 3)), reset=keras.ops.array(flags)))
+    (2, 8)
+    """
+
+    linear = True
+    reset_by_flag = True
+
+    def bind(self, call: Call) -> Weights:
+        if call.reset is None:
+            raise ValueError("reset must be flags; run the cell in tfcells.RNN, and give reset=... when it is called")
+        first = dict(zip(self.states, self.get_initial_state(1), strict=True))
+        return super().bind(call).including(first=Weights(first)).along(reset=call.reset)
+
+    def step(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
+        first = [w.first[name] for name in self.states]
+        return super().step(x, restarted(w.reset, first, state), w)

@@ -87,18 +87,89 @@ def test_folder_by_words(tmp_path, prefix):
 def test_folder_by_characters(tmp_path):
     folder = write(tmp_path, train="  é a\r\n\n a é".encode(), valid=b"a", test="é \n".encode())
     corpus = load_corpus(str(folder), level="char")
-    assert corpus.vocabulary == ("<eos>", " ", "a", "é")
-    assert corpus.train.tolist() == [3, 1, 2, 0, 0, 2, 1, 3, 0]  # an empty line is an <eos>
-    assert corpus.valid.tolist() == [2, 0]
-    assert corpus.test.tolist() == [3, 0]
+    assert corpus.vocabulary == (" ", "<eos>", "a", "é")
+    assert corpus.train.tolist() == [0, 0, 3, 0, 2, 1, 1, 0, 2, 0, 3, 1]  # an empty line is an <eos>
+    assert corpus.valid.tolist() == [2, 1]
+    assert corpus.test.tolist() == [3, 0, 1]
 
 
-def test_unknown_token_is_named_where_train_has_no_unk(tmp_path):
-    folder = write(tmp_path / "mine", train=b"a b\n", valid=b"a b\n", test=b"a what ever\n")
-    with pytest.raises(CorpusError, match="corpus mine: 'what' of the test text"):
-        load_corpus(folder)
-    with pytest.raises(CorpusError, match="corpus mine: 'w' of the test text"):
-        load_corpus(folder, level="char")
+@pytest.mark.parametrize("level, unknown", [("word", 2 / 4), ("char", 7 / 12)])
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_what_train_has_not_becomes_unk(tmp_path, level, unknown, split):
+    """At the end of the vocabulary, and nowhere in training; where it is not needed it is not there."""
+    folder = write(tmp_path / "mine", train=b"a b\n", valid=b"a b\n", test=b"a b\n")
+    plain = load_corpus(folder, level=level)
+    assert "<unk>" not in plain.vocabulary
+    (folder / f"{split}.txt").write_bytes(b"a what ever\n")
+    corpus = load_corpus(folder, level=level)
+    assert corpus.vocabulary == (*plain.vocabulary, "<unk>")
+    np.testing.assert_array_equal(corpus.train, plain.train)
+    assert {name: corpus.unknown(name) for name in TEXT} == {name: unknown * (name == split) for name in TEXT}
+    assert {name: plain.unknown(name) for name in TEXT} == dict.fromkeys(TEXT, 0.0)
+
+
+def test_share_of_unk_counts_what_the_text_has_of_it(tmp_path):
+    corpus = load_corpus(write(tmp_path / "mine"))
+    assert [corpus.unknown(name) for name in TEXT] == [1 / 8, 1 / 4, 0]
+
+
+@pytest.mark.parametrize("level", data.LEVELS)
+def test_a_vocabulary_given_is_all_that_is_scored(tmp_path, level):
+    """Training may have other tokens, validation and test may not."""
+    folder = write(tmp_path / "mine", train=b"x z\n", valid=b"a b\n", test=b"b a\n")
+    known = "<eos>", " ", "a", "b"
+    corpus = load_corpus(folder, level=level, vocabulary=known)
+    assert corpus.vocabulary == known and set(corpus.valid) | set(corpus.test) <= {0, 1, 2, 3}
+    (folder / "test.txt").write_bytes(b"a x\n")
+    with pytest.raises(CorpusError, match="corpus mine: 'x' of the test text"):
+        load_corpus(folder, level=level, vocabulary=known)
+
+
+CODE = ["def f():", "\treturn 1  ", "", "  x\x0c = 2", "\u2028y\x85 "]
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", [True, False])
+def test_any_text_is_kept_as_it_is(tmp_path, mark, end, last):
+    """But for a mark at its start and how its lines end: spaces, tabs and rarer separators are characters."""
+    text = (mark + end.join(CODE) + end * last).encode()
+    folder = write(tmp_path, train=text, valid=text, test=text)
+    corpus = load_corpus(folder, level="char")
+    expected = [token for line in CODE for token in [*line, "<eos>"]]
+    for name in TEXT:
+        assert [corpus.vocabulary[n] for n in getattr(corpus, name)] == expected
+    words = load_corpus(folder)
+    expected = [token for line in CODE for token in [*line.split(), "<eos>"]]
+    assert [words.vocabulary[n] for n in words.train] == expected
+
+
+def test_a_prompt_keeps_its_spaces(tmp_path):
+    corpus = load_corpus(write(tmp_path, train=b"ret a\n\tb\n", valid=b"a\n", test=b"a\n"), level="char")
+    for text in ("ret ", " ret", "\tret\n ", "\n\n"):
+        found = [corpus.vocabulary[n].replace("<eos>", "\n") for n in corpus.encode(text)]
+        assert "".join(found) == text
+
+
+@pytest.mark.parametrize("name", ["ptb", "pydoc", "auto"])
+def test_a_folder_is_never_taken_for_a_corpus_of_that_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / name)
+    corpus = load_corpus(f"./{name}")
+    assert corpus.name == corpus.folder == str(tmp_path / name)
+    assert load_corpus(write(tmp_path / "mine")).folder == str(tmp_path / "mine")
+    assert load_corpus("pydoc").folder is None
+
+
+def test_penn_treebank_in_a_folder_of_ones_own_is_read_as_it(tmp_path, dummy):
+    """With the spaces at the ends of its lines that Mikolov put there."""
+    texts = {name: (DUMMY / f"ptb.{name}.txt").read_bytes() for name in TEXT}
+    folder = write(tmp_path / "mine", **texts)
+    for level in data.LEVELS:
+        assert same(load_corpus(folder, level=level), load_corpus("ptb", data_dir=DUMMY, level=level))
+    corpus = load_corpus("ptb", data_dir=DUMMY, level="char")
+    ends = np.flatnonzero(corpus.train == corpus.eos)
+    assert corpus.vocabulary.index(" ") not in {*corpus.train[ends - 1], *corpus.train[ends[:-1] + 1]}
 
 
 @pytest.mark.parametrize(
@@ -111,6 +182,10 @@ def test_unknown_token_is_named_where_train_has_no_unk(tmp_path):
         ({"valid": b" \n\n"}, r"valid\.txt: empty"),
         ({"train": b"ab\xff"}, r"train\.txt: not UTF-8: byte 0xff at 2"),
         ({"train": "ü".encode("utf-16")}, r"train\.txt: not UTF-8"),
+        ({"train": "abc".encode("utf-16-le")}, r"train\.txt: not UTF-8: it has NULs"),
+        ({"test": b"a\0b"}, r"test\.txt: not UTF-8: it has NULs"),
+        ({"valid": b"\xef\xbb\xbf"}, r"valid\.txt: empty"),
+        ({"valid": b"\xef\xbb\xbfab\xff"}, r"valid\.txt: not UTF-8: byte 0xff at 5"),
     ],
 )
 def test_bad_folder(tmp_path, texts, message):
@@ -122,12 +197,12 @@ def test_bad_folder(tmp_path, texts, message):
 
 
 def test_bad_arguments(tmp_path):
-    with pytest.raises(CorpusError, match="'pbt': neither auto, ptb, pydoc nor a folder"):
+    with pytest.raises(CorpusError, match="--corpus 'pbt': neither auto, ptb, pydoc nor a folder"):
         load_corpus("pbt")
     with pytest.raises(CorpusError, match="level 'letter'"):
         load_corpus("pydoc", level="letter")
     for corpus in ("auto", "ptb"):
-        with pytest.raises(CorpusError, match="nowhere: no such folder"):
+        with pytest.raises(CorpusError, match="--data_dir .*nowhere: no such folder"):
             load_corpus(corpus, data_dir=tmp_path / "nowhere")
 
 

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfcells
+from lab.tasks.generation import written
 from tests.tiny import TINY, random_corpus
 
 pytestmark = pytest.mark.slow
@@ -58,15 +59,16 @@ def test_dropout_acts_in_training_alone(field, corpus):
 
 
 def test_some_rows_begin_with_the_zero_state(corpus):
-    """All states of a row together, others anew at each call, none outside training."""
+    """All states of a row together, a matrix too, others anew at each call, none outside training."""
     random = np.random.default_rng(0)
-    states = [random.normal(size=(300, size)).astype("float32") for size in (3, 2)]
+    states = [random.normal(size=(300, *size)).astype("float32") for size in ((3,), (2,), (4, 5))]
     layer, drawn = tfcells.Restart(0.3, seed=1), []
     for _ in range(2):
         found = [np.array(state) for state in layer(states, training=True)]
         zero = np.all(found[0] == 0, axis=1)
         for new, old in zip(found, states, strict=True):
-            np.testing.assert_array_equal(new, np.where(zero[:, None], 0, old))
+            np.testing.assert_array_equal(new[zero], np.zeros_like(old[zero]))
+            np.testing.assert_array_equal(new[~zero], old[~zero])
         assert 0.2 < zero.mean() < 0.4
         drawn.append(zero)
     assert not np.array_equal(*drawn)
@@ -109,5 +111,15 @@ def test_sample_has_as_many_words_as_asked(level, corpus):
     sample = small.sample(model, corpus, 30, seed=3)
     assert len(sample.split()) == 30
     assert "<eos>" not in sample and sample.endswith("\n")
-    assert level == "char" or "\n " not in sample
+    assert level == "char" or not sample.startswith(" ") and "\n " not in sample
     assert sample == small.sample(model, corpus, 30, seed=3) != small.sample(model, corpus, 30, 4)
+
+
+def test_written_characters_keep_their_indentation(corpus):
+    corpus = dataclasses.replace(corpus, level="char", vocabulary=("<eos>", *" :abc"))
+    prompt = corpus.encode("  a:\n    b ")
+    tokens = iter(["c", "<eos>", " ", " ", "a", " ", "b"])
+    assert written(tokens, 4, corpus, prompt, "") == "  a:\n    b c\n  a b\n"
+    words = dataclasses.replace(corpus, level="word")
+    tokens = iter(["<eos>", "c", "a", "<eos>", "b"])
+    assert written(tokens, 4, words, words.encode("a b"), " ") == "a b\nc a\nb\n"

@@ -71,6 +71,12 @@ def test_a_run_leaves_everything(target, place):
     found = run("evaluate one")
     (name,) = (k for k in result if k.startswith("test_"))
     assert found[name] == pytest.approx(result[name], rel=1e-6)
+    code, out, err = call("compare one")
+    head, _, row = ([cell.strip() for cell in line.strip("|").split("|")] for line in out.splitlines())
+    row = dict(zip(head, row))
+    assert code == 0 and row["test"] == f"{result['test_loss']:.4g}"
+    assert (row["run"], row["corpus"]) == ("one", result["corpus"])
+    assert f"{result['unit']}_per_second" in result
     code, _, err = call("generate one")
     assert code == 2 and "language model" in err
 

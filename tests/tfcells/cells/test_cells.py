@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import tfcells
-from tests.cases import BAD, CASES, OTHER, arguments, other, prepared, stepped
+from tests.cases import BAD, CASES, OTHER, arguments, other, prepared, refused, stepped
 from tests.cases.lstm import lstm, norm_lstm
 from tests.cases.maths import CHOSEN
 from tests.cases.row import shape_of
@@ -23,7 +23,7 @@ ONE_EACH = pytest.mark.parametrize("case", {case.cell: case for case in CASES}.v
 MASK = np.array(  # padded right, padded left, a gap in the middle, nothing but padding
     [[1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 1], [1, 0, 0, 1, 0, 1], [0, 0, 0, 0, 0, 0]], bool
 )
-ENGINE, LOOP = {}, {"jit_compile": False}
+ENGINE, LOOP = {}, {"jit_compile": False, "parallel": False}
 
 
 def near(got, wanted, tolerance=1e-12):
@@ -36,11 +36,17 @@ def near(got, wanted, tolerance=1e-12):
 def data(case):
     """Random inputs, initial states, and weights, biases and gains by the oracle's letters."""
     cell, rng = case.build(FEATURES), np.random.default_rng(7)
+    found, named = [weight.name for weight in cell.trainable_weights], list(case.weights.values())
+    assert found == named, (
+        f"{case.name}: the row in tests/cases/ names the weights {named}, `build` made {found}; "
+        "that of a wrapper begins with super().build(input_shape)"
+    )
     draw = functools.partial(rng.normal, 0.0, 0.8)
-    pairs = zip(case.weights, cell.trainable_weights, strict=True)
-    weights = {letter: draw(weight.shape) for letter, weight in pairs}
+    weights = case.draw(cell, lambda shape: draw(shape))
     x, sizes = draw((BATCH, STEPS, FEATURES)), [] if case.start else cell.state_size
-    return x, [draw(shape_of(BATCH, size)) for size in sizes], weights
+    x[..., : int(cell.timed)] = np.abs(x[..., : int(cell.timed)])
+    state = [draw(shape_of(BATCH, size)) for size in sizes]
+    return x, [*case.valid(*state)] if case.valid else state, weights
 
 
 @functools.cache
@@ -54,8 +60,7 @@ def layer_of(case, policy="float64", layer=tfcells.RNN, more=(), **options):
 
 def pure(layer, x, state, weights, **more):
     """Outputs and final states of a layer (or a cell) as a function of everything it depends on."""
-    variables = layer.trainable_variables
-    pairs = [(v, tf.cast(w, v.dtype)) for v, w in zip(variables, weights, strict=True)]
+    pairs = [(v, tf.cast(w, v.dtype)) for v, w in zip(layer.weights, weights, strict=True)]
     with keras.StatelessScope(pairs):
         if isinstance(layer, tfcells.Cell):
             return layer(x, state)
@@ -80,6 +85,13 @@ def cosines(arrays):
     return [np.cos(1 + np.arange(np.size(a))).reshape(np.shape(a)) for a in arrays]
 
 
+def differentiated(tape, loss, sources, count):
+    """The gradients of `count` inputs and states, and of weights. A step may leave a state unread: it has zeros."""
+    found = tape.gradient(loss, sources)
+    unread = [tf.zeros_like(a) if d is None else d for d, a in zip(found[1:count], sources[1:count], strict=True)]
+    return [found[0], *unread, *found[count:]]
+
+
 def gradients(case, options, dtype="float64", mask=None):
     """The gradients of inputs, states and weights for a loss of all outputs and final states."""
     x, state, weights = data(case)
@@ -90,11 +102,16 @@ def gradients(case, options, dtype="float64", mask=None):
         count = 1 + len(state)
         found = pure(layer, sources[0], sources[1:count], sources[count:], mask=mask, **case.given)
         loss = sum(tf.reduce_sum(a * b.astype(dtype)) for a, b in zip(found, cosines(found), strict=True))
-    return [g.numpy() for g in tape.gradient(loss, sources)]
+    return [g.numpy() for g in differentiated(tape, loss, sources, count)]
 
 
 def test_every_cell_has_a_row():
-    assert {case.cell for case in CASES} == set(tfcells.CELLS.values())
+    cells = {case.cell.__name__ for case in CASES}
+    missing, unknown = tfcells.CELLS.keys() - cells, cells - tfcells.CELLS.keys()
+    assert not missing, (
+        f"yield rows for {sorted(missing)} in rows() of their family's file in tests/cases/, which FAMILIES names"
+    )
+    assert not unknown, f"give {sorted(unknown)} a Row in tfcells/cells/rows.py"
 
 
 @EVERY
@@ -117,6 +134,24 @@ def test_kernels_read_the_states_that_they_declare(case):
     for name, read in seen:
         found = tape.gradient(read, state[cell.states.index(name)])
         assert found is not None and np.abs(found).max() > 1e-6, name
+
+
+@EVERY
+def test_a_projection_slot_is_a_first_state_of_any_width(case):
+    """A cell has the slot if, and only if, its step runs with a first state that is wider than the output."""
+    cell = case.cell(**case.arguments)
+    cell.narrow(7)
+    cell.build((None, FEATURES))
+    x, state, _ = data(case)
+    state = [tf.ones((BATCH, 7)), *(tf.constant(s, "float32") for s in state[1:])]
+    try:
+        (slices, along), w = prepared(cell, x.swapaxes(0, 1).astype("float32"))
+        slices, along = keras.tree.map_structure(lambda s: s[0], (slices, along))
+        cell.advance(slices, tuple(state), w.at(along))
+        ran = True
+    except (ValueError, tf.errors.InvalidArgumentError):
+        ran = False
+    assert ran == ("projection" in cell.slots)
 
 
 @EVERY
@@ -190,7 +225,7 @@ def test_the_oracle_notices_a_swap_of_gates(case):
                 order = np.arange(gates)
                 order[[a, b]] = b, a
                 swapped.append(np.concatenate([np.split(weight, gates, -1)[i] for i in order], -1))
-        for wrong in swapped or [np.roll(weight, 1, -1)]:
+        for wrong in swapped or [np.roll(weight, 1, -1) if weight.shape[-1] > 1 else weight + 1]:
             with pytest.raises(AssertionError):
                 near(found, case.roll(x, state, weights | {letter: wrong}), tolerance=1e-4)
 
@@ -416,15 +451,15 @@ def test_an_unknown_argument_is_refused(cell):
         cell(4, nonsense=1)
 
 
-@pytest.mark.parametrize(
-    "cell,name,value",
-    [
-        pytest.param(cell, name, value, id=f"{cell.__name__}-{name}-{value}")
-        for cell in tfcells.CELLS.values()
-        for name in sorted(arguments(cell))
-        for value in BAD.get(name, ())
-    ],
-)
+@pytest.mark.parametrize("cell", [*tfcells.CELLS.values(), *tfcells.WRAPPERS.values()], ids=lambda cell: cell.__name__)
+def test_every_argument_has_bad_values(cell):
+    """But those that all cells have and Keras checks."""
+    common = "_initializer", "_regularizer", "_constraint"
+    missing = [name for name in arguments(cell) if name not in BAD and not name.endswith(common)]
+    assert not missing, f"give {missing} of {cell.__name__} wrong values in BAD of tests/cases/values.py"
+
+
+@pytest.mark.parametrize("cell,name,value", refused(tfcells.CELLS.values()))
 def test_a_bad_value_is_refused_by_name(cell, name, value):
     """Keras names a bad activation by its value."""
     with pytest.raises(ValueError, match=f"{name}|no such function"):
@@ -435,13 +470,13 @@ def test_a_bad_value_is_refused_by_name(cell, name, value):
 def test_regularizers_and_constraints_reach_their_weights(case):
     kinds = ["kernel", "recurrent", "bias"]
     roles = {f"{kind}_{role}" for kind in kinds for role in ("regularizer", "constraint")}
-    roles &= arguments(case.cell).keys()
-    cell = case.build(FEATURES, **{role: OTHER[role] for role in roles})
+    given = {role: OTHER[role] for role in roles & arguments(case.cell).keys()}
+    cell = case.build(FEATURES, **given)
     for weight in cell.weights:
         for kind in kinds:
             if weight.name.removeprefix("hyper_").startswith(kind) and "gain" not in weight.name:
-                assert weight.regularizer is OTHER[f"{kind}_regularizer"]
-                assert weight.constraint is OTHER[f"{kind}_constraint"]
+                assert weight.regularizer is given.get(f"{kind}_regularizer")
+                assert weight.constraint is given.get(f"{kind}_constraint")
 
 
 # Initial weights.
@@ -460,8 +495,12 @@ def built(cell):
         (functools.partial(tfcells.LayerNormLSTMCell, norm="gate"), "shift"),
         (tfcells.HyperLSTMCell, "bias"),
         (functools.partial(tfcells.HyperLSTMCell, layer_norm=True), "shift"),
+        (tfcells.ResidualLSTMCell, "bias"),
+        (tfcells.MultiplicativeIntegrationLSTMCell, "bias"),
+        (tfcells.TimeLSTMCell, "bias"),
+        (tfcells.PhasedLSTMCell, "bias"),
     ],
-    ids=["lstm", "lnlstm-product", "lnlstm-gate", "hyper", "hyper-norm"],
+    ids=["lstm", "lnlstm-product", "lnlstm-gate", "hyper", "hyper-norm", "residual", "integration", "time", "phased"],
 )
 @pytest.mark.parametrize("amount", [0.0, 1.0, 2.5])
 def test_forget_bias_raises_the_forget_gate_alone(cell, name, amount):
@@ -470,6 +509,111 @@ def test_forget_bias_raises_the_forget_gate_alone(cell, name, amount):
     np.testing.assert_array_equal(weights[name].reshape(4, 4), wanted)
     if name == "shift":
         assert not weights["bias"].any()
+    if "input_gate" in arguments(getattr(cell, "func", cell)):
+        coupled = built(cell(4, forget_bias=amount, input_gate="coupled"))
+        np.testing.assert_array_equal(coupled[name].reshape(3, 4), np.delete(wanted, 0, 0))
+
+
+@pytest.mark.parametrize("cell,raised", [(tfcells.UGRNNCell, [1, 0]), (tfcells.IntersectionRNNCell, [1, 1, 0, 0])])
+@pytest.mark.parametrize("amount", [0.0, 2.5])
+def test_forget_bias_raises_what_keeps(cell, raised, amount):
+    bias = built(cell(4, forget_bias=amount))["bias"]
+    np.testing.assert_array_equal(bias.reshape(-1, 4), amount * np.outer(raised, np.ones(4)))
+
+
+@pytest.mark.parametrize("cell,sign", [(tfcells.JANETCell, 1), (tfcells.STARCell, -1)])
+def test_chrono_initialization(cell, sign):
+    """log(u) with u uniform in (1, 784) (1804.11188); the candidates' biases are 0; else the forget gate's is 1."""
+    gate, candidate = np.split(built(cell(4000, longest=784))["bias"], 2)
+    assert not candidate.any()
+    u = np.exp(sign * gate)
+    assert 1 <= u.min() < 5 and 780 < u.max() <= 784.1
+    np.testing.assert_allclose(np.quantile(u, [0.25, 0.5, 0.75]), [196.75, 392.5, 588.25], rtol=0.08)
+    np.testing.assert_array_equal(built(cell(3))["bias"], np.repeat([sign, 0.0], 3))
+
+
+@pytest.mark.parametrize(
+    "cell,starts",
+    [
+        (tfcells.FastRNNCell, {"alpha": -3, "beta": 3, "bias": 1}),
+        (tfcells.FastGRNNCell, {"zeta": 1, "nu": -4, "bias": 1}),
+        (functools.partial(tfcells.JANETCell, beta=2.0, train_beta=True), {"gate_offset": 2}),
+        (tfcells.BRCCell, {"recurrent_vector": 1}),
+        (tfcells.PhasedLSTMCell, {"open_ratio": 0.05}),
+        (functools.partial(tfcells.PhasedLSTMCell, open_ratio_start=0.25), {"open_ratio": 0.25}),
+        (
+            tfcells.MultiplicativeIntegrationLSTMCell,
+            {"product_gain": 1, "recurrent_gain": 1, "kernel_gain": 1},
+        ),
+    ],
+)
+def test_vectors_that_start_at_a_number(cell, starts):
+    weights = built(cell(4))
+    for name, start in starts.items():
+        np.testing.assert_array_equal(weights[name], np.full_like(weights[name], start))
+
+
+def test_the_recurrent_blocks_of_a_neuromodulated_cell_are_orthogonal():
+    for block in np.split(built(tfcells.NBRCCell(6))["recurrent_kernel"], 2, -1):
+        np.testing.assert_allclose(block @ block.T, np.eye(6), atol=1e-5)
+
+
+def test_periods_start_log_uniform_and_shifts_within_them():
+    weights = built(tfcells.PhasedLSTMCell(4000, period_range=(2.0, 200.0)))
+    period, shift = weights["period"], weights["phase_shift"]
+    assert 2 <= period.min() < 2.1 and 190 < period.max() <= 200.1
+    quarters = np.quantile(np.log(period), [0.25, 0.5, 0.75])
+    np.testing.assert_allclose(quarters, np.log(2) + np.log(100) * np.array([0.25, 0.5, 0.75]), atol=0.15)
+    ratio = shift / period
+    assert 0 <= ratio.min() < 0.01 and 0.99 < ratio.max() < 1
+    np.testing.assert_allclose(np.quantile(ratio, [0.25, 0.5, 0.75]), [0.25, 0.5, 0.75], atol=0.04)
+    assert abs(np.corrcoef(ratio, period)[0, 1]) < 0.1
+
+
+# What a cell has to be given.
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_a_phased_lstm_leaks_in_training_alone(timed):
+    """Where a unit is shut, k is leak times the phase."""
+    case = next(case for case in CASES if case.name == ("phased-timed" if timed else "phased"))
+    x, state, weights = data(case)
+    layer = layer_of(case, more=(("leak", 0.5),), **LOOP)
+    for training, leak in ((True, 0.5), (False, 0)):
+        found = pure(layer, x, state, weights.values(), training=training)
+        near(found, case.roll(x, state, weights, leak=leak))
+    assert np.abs(case.roll(x, state, weights, leak=0.5)[0] - case.roll(x, state, weights)[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("cell", [tfcells.TimeLSTMCell, tfcells.PhasedLSTMCell, tfcells.CfCCell])
+def test_a_time_alone_is_not_enough(cell):
+    with pytest.raises(ValueError, match="sequences: with timed=True a time and features are needed, got 1 columns"):
+        tfcells.RNN(cell(4, timed=True), **LOOP)(np.ones((2, 3, 1)))
+
+
+def test_a_timed_cell_is_the_first_of_a_stack():
+    first, second = tfcells.CfCCell(4, timed=True), tfcells.TimeLSTMCell(3)
+    assert tfcells.RNN([first, second], **LOOP)(np.ones((2, 3, 5))).shape == (2, 3)
+    for inner in (tfcells.PhasedLSTMCell(4, timed=True), tfcells.Clip(tfcells.CfCCell(4, timed=True), 1.0)):
+        with pytest.raises(ValueError, match="cell: a timed .* must be the first of a stack"):
+            tfcells.RNN([tfcells.LSTMCell(4), inner])
+
+
+PASSING = [
+    tfcells.IntersectionRNNCell,
+    tfcells.MUT1Cell,
+    tfcells.MUT2Cell,
+    tfcells.ResidualLSTMCell,
+]
+
+
+@pytest.mark.parametrize("cell", PASSING)
+def test_an_input_that_passes_is_projected_where_it_must_be(cell):
+    for project, projected in ((None, {3: False, 5: True}), (True, {3: True, 5: True}), (False, {3: False})):
+        for units, wanted in projected.items():
+            assert ("projection_kernel" in built(cell(units, project=project))) == wanted
+    with pytest.raises(ValueError, match="project must be True or None where 3 features are not as many as 5 units"):
+        built(cell(5, project=False))
 
 
 @pytest.mark.parametrize("coupled,gates", [(True, 2), (False, 3)])

@@ -8,6 +8,7 @@ those without a row are skipped there.
 
 import functools
 import itertools
+import math
 import os
 import pathlib
 import re
@@ -75,14 +76,28 @@ def lstm_asahi(w, shift=forget):
     return {"kernel": x, "recurrent_kernel": h, "bias": shift(reorder(w["linear/bias"], "igfo"))}
 
 
+def kvp_asahi(w):
+    parts = {
+        ("context_vector", "w_y"): "key",
+        ("context_vector", "w_h"): "query",
+        ("context_vector", "w"): "score",
+        ("weighted_output", "w_r"): "read",
+        ("weighted_output", "w_h"): "predict",
+    }
+    inner = "rnn_cell/custom_lstm_cell/"
+    found = lstm_asahi({name.removeprefix(inner): w[name] for name in w if name.startswith(inner)})
+    return found | {f"{ours}_kernel": w[f"attention/{scope}/{name}"] for (scope, name), ours in parts.items()}
+
+
 def lstm_asahi_ln(w):
     gain, shift = (stacked(w, f"layer_norm_{{}}/{name}", "ifjo") for name in ("gain", "shift"))
     return lstm_asahi(w, shift=tf.identity) | {"gain": gain, "shift": forget(shift)}
 
 
 def lstm_lamb(w):
-    x, h = rows(reorder(w["tiled_linear/W"], "gofi"))
-    return {"kernel": x, "recurrent_kernel": h, "bias": stacked(w, "tiled_linear/B_{}", "ifjo")}
+    theirs, ours = ("gofi", "ifgo") if "tiled_linear/B_i" in w else ("gof", "fgo")
+    x, h = rows(reorder(w["tiled_linear/W"], theirs, ours), len(ours))
+    return {"kernel": x, "recurrent_kernel": h, "bias": stacked(w, "tiled_linear/B_{}", ours.replace("g", "j"))}
 
 
 def lstm_lamb_ln(w):
@@ -240,6 +255,106 @@ def torchrecurrent(w):
     }
 
 
+def torch(theirs, ours, recurrent="", ours_recurrent=""):
+    """The same with other blocks; those of the recurrent weights and their bias may be fewer."""
+    recurrent, ours_recurrent = recurrent or theirs, ours_recurrent or ours
+
+    def weights(w):
+        given = dict(zip(recurrent, tf.split(w["bias_hh"], len(recurrent)), strict=True))
+        added = [given.get(gate, tf.zeros_like(given[recurrent[0]])) for gate in ours]
+        return {
+            "kernel": reorder(tf.transpose(w["weight_ih"]), theirs, ours),
+            "recurrent_kernel": reorder(tf.transpose(w["weight_hh"]), recurrent, ours_recurrent),
+            "bias": reorder(w["bias_ih"], theirs, ours) + tf.concat(added, 0),
+        }
+
+    return weights
+
+
+def janet_torchrecurrent(w):
+    return torchrecurrent(w) | {"gate_offset": w["beta"][None]}
+
+
+def minimalrnn_torchrecurrent(w):
+    matrices = {"kernel": "weight_ih", "recurrent_kernel": "weight_hh", "latent_kernel": "weight_mm"}
+    found = {ours: tf.transpose(w[theirs]) for ours, theirs in matrices.items()}
+    return found | {"input_bias": w["bias_ih"], "bias": w["bias_hh"]}
+
+
+def ran_torchrecurrent(w):
+    """Its blocks are g, i, f, where there is a g."""
+    found = torchrecurrent(w)
+    return found | {"kernel": reorder(found["kernel"], "gif", "ifg")}
+
+
+def atr_torchrecurrent(w):
+    return torchrecurrent(w) | {"bias": tf.stack([w["bias_ih"], w["bias_hh"]])}
+
+
+def mut1_torchrecurrent(w):
+    """Blocks z, r and that of tanh(x); of the recurrent weights r, g."""
+    kernel, (b_z, b_r, p), (b_rh, b_g) = (
+        tf.transpose(w["weight_ih"]),
+        tf.split(w["bias_ih"], 3),
+        tf.split(w["bias_hh"], 2),
+    )
+    units = p.shape[0]
+    return {
+        "kernel": kernel[:, : 2 * units],
+        "projection_kernel": kernel[:, 2 * units :],
+        "projection_bias": p,
+        "recurrent_kernel": tf.transpose(w["weight_hh"]),
+        "bias": tf.concat([b_z, b_r + b_rh, b_g], 0),
+    }
+
+
+def mut2_torchrecurrent(w):
+    found = torchrecurrent(w)
+    z, r, g = tf.split(found["kernel"], 3, -1)
+    return found | {"kernel": tf.concat([z, g], -1), "projection_kernel": r}
+
+
+def brc_torchrecurrent(w):
+    found = torch("acg", "acg", "ac", "ac")(w | {"weight_hh": tf.transpose(w["weight_hh"][None])})
+    return {"recurrent_vector" if name[0] == "r" else name: tf.squeeze(a) for name, a in found.items()}
+
+
+def fastrnn_torchrecurrent(w):
+    return torchrecurrent(w) | {"alpha": w["alpha"], "beta": w["beta"]}
+
+
+def fastgrnn_torchrecurrent(w):
+    found = torchrecurrent(w)
+    return found | {"bias": tf.stack(tf.split(found["bias"], 2)), "zeta": w["zeta"], "nu": w["nu"]}
+
+
+def edgeml(w):
+    theirs = {"kernel": "W", "recurrent_kernel": "U"}
+    theirs |= {f"{name}_{part}": f"{letter}{i}" for name, letter in theirs.items() for part, i in SIDES.items()}
+    found = {ours: w[name] for ours, name in theirs.items() if name in w}
+    found |= {name: tf.reshape(w[name], (1,)) for name in ("alpha", "beta", "zeta", "nu") if name in w}
+    biases = tf.concat([w[name] for name in ("bias_gate", "bias_update") if name in w], 0)
+    return found | {"bias": biases if "bias_gate" in w else biases[0]}
+
+
+SIDES = {"right": 1, "left": 2}
+
+
+def nas_tfa(w):
+    return {"projection_kernel" if name == "projection_weights" else name: a for name, a in w.items()}
+
+
+def nas(units, meta):
+    """Where there is a projection, it gives the size of what is put out."""
+    own, projection = meta["shapes"]["recurrent_kernel"][1] // 8, int(meta["projection"]) or None
+    return tfcells.NASCell(own, projection, use_bias=bool(meta["use_bias"]), dtype="float64")
+
+
+def fastgrnn(units, meta):
+    ranks = (meta["shapes"].get(name, [None, None])[1] for name in ("W1", "U1"))
+    return tfcells.FastGRNNCell(units, *ranks, dtype="float64")
+
+
 def multiplicative_torchrecurrent(w):
     """The first block of its input kernel is that of the factor."""
     units = w["weight_hh"].shape[0]
@@ -270,6 +385,84 @@ def min_gru_keras(w):
     return {name: stacked(w, f"{{}}/{name}", ["gate", "candidate"]) for name in ("kernel", "bias")}
 
 
+def ind_rnn_haste(w):
+    return {"kernel": w["kernel"], "recurrent_vector": w["recurrent_scale"], "bias": w["bias"]}
+
+
+def ind_rnn_torchrecurrent(w):
+    bias = w["bias_ih"] + w["bias_hh"]
+    return {"kernel": tf.transpose(w["weight_ih"]), "recurrent_vector": w["vector_u"], "bias": bias}
+
+
+def gated_antisymmetric_torchrecurrent(w):
+    """The recurrent bias is that of the candidate, the second block."""
+    bias = w["bias_ih"] + tf.pad(w["bias_hh"], [[tf.size(w["bias_hh"]), 0]])
+    return torchrecurrent(w | {"bias_ih": bias, "bias_hh": 0.0})
+
+
+def cornn_rusch(w):
+    """One kernel of [x, z, y]."""
+    kernel = tf.transpose(w["i2h.weight"])
+    units = kernel.shape[1]
+    x, z, y = tf.split(kernel, [kernel.shape[0] - 2 * units, units, units])
+    return {"kernel": x, "recurrent_kernel": y, "velocity_kernel": z, "bias": w["i2h.bias"]}
+
+
+def cornn_torchrecurrent(w):
+    w = w | {"bias_ih": w["bias_ih"] + w["bias_ch"]}
+    return torchrecurrent(w) | {"velocity_kernel": tf.transpose(w["weight_ch"])}
+
+
+def lem_rusch(w):
+    """Gates e, d, then of the input y and z, of the state z."""
+    bias = dict(zip("edyz", tf.split(w["inp2hid.bias"], 4), strict=True))
+    for gate, add in zip("edz", tf.split(w["hid2hid.bias"], 3), strict=True):
+        bias[gate] += add
+    bias["y"] += w["transform_z.bias"]
+    return {
+        "kernel": reorder(tf.transpose(w["inp2hid.weight"]), "edyz", "dezy"),
+        "recurrent_kernel": reorder(tf.transpose(w["hid2hid.weight"]), "edz", "dez"),
+        "transform_kernel": tf.transpose(w["transform_z.weight"]),
+        "bias": tf.concat([bias[gate] for gate in "dezy"], 0),
+    }
+
+
+def sru_taolei(w):
+    """The gates of a unit stand side by side."""
+    units = w["bias"].shape[0] // 2
+    kernel = tf.reshape(w["weight"], (w["weight"].shape[0], units, -1))
+    kernel = tf.reshape(tf.transpose(kernel, (0, 2, 1)), (kernel.shape[0], -1))
+    return {"kernel": kernel, "recurrent_vector": w["weight_c"], "bias": w["bias"]}
+
+
+def qrnn_salesforce(gates):
+    """The second gate is the paper's 1 - f."""
+
+    def weights(w):
+        signs = np.repeat([1.0, -1.0, 1.0][:gates], w["linear.bias"].shape[0] // gates)
+        return {"kernel": signs * tf.transpose(w["linear.weight"]), "bias": signs * w["linear.bias"]}
+
+    return weights
+
+
+def slstm_nxai(w):
+    """The input is the sum of its products; the recurrent kernel is [head, gate and output, input]."""
+    kernel = w["_recurrent_kernel_"]
+    heads, _, rows = kernel.shape
+    kernel = tf.transpose(tf.reshape(kernel, (heads, 4, rows, rows)), (3, 1, 0, 2))
+    width = 4 * heads * rows
+    return {
+        "kernel": tf.eye(width, dtype="float64"),
+        "recurrent_kernel": tf.reshape(kernel, (rows, width)),
+        "bias": w["_bias_"],
+    }
+
+
+def apart_states(state, units):
+    """One array of all states."""
+    return tf.unstack(state)
+
+
 def same(*state, units):
     return state
 
@@ -291,7 +484,9 @@ META = {
     "embedding_units": "hyper_embedding_size",
     "rounds": "feature_mask_rounds",
     "rank": "feature_mask_rank",
-}
+    "leak": "leaky",
+    "heads": "num_heads",
+} | {name: name for name in ("epsilon", "gamma", "dt", "window", "highway_bias", "rescale")}
 """Arguments of ours, and where a file has them."""
 
 
@@ -301,7 +496,8 @@ def cell(name, **arguments):
     def make(units, meta):
         made = getattr(tfcells, name)
         found = {ours: meta[theirs] for ours, theirs in META.items() if theirs in meta}
-        found = {ours: value or None for ours, value in found.items() if ours in made.arguments()}
+        found = {ours: value for ours, value in found.items() if ours in made.arguments()}
+        found |= {"rank": None} if found.get("rank") == 0 else {}
         return made(units, dtype="float64", **arguments | found)
 
     return make
@@ -317,6 +513,19 @@ def wrapped(wrapper, inner, *rates):
     return make
 
 
+def sru_rescaled(units, meta):
+    """With the file's scale, which has single precision."""
+    bias = math.log((meta["scale_x"] ** 2 - 1) / 2)
+    return cell("SRUCell")(units, meta | {"highway_bias": bias})
+
+
+def kvp(units, meta):
+    """units: of the prediction, one of the parts of the LSTM's output."""
+    mode = meta["mode"]
+    options = {"include_current": True, "partial_window": False, "dtype": "float64"}
+    return tfcells.KVPAttention(LSTM(units * len(mode), meta), meta["window"], mode, **options)
+
+
 LSTM, GRU = cell("LSTMCell"), cell("GRUCell")
 norm = functools.partial(cell, "LayerNormLSTMCell")
 hyper = functools.partial(cell, "HyperLSTMCell")
@@ -325,7 +534,10 @@ HASTE, HASTE_GRU = norm(epsilon=1e-5), cell("LayerNormGRUCell", joint=True, epsi
 HSG = functools.partial(cell, "HighwayStateGateRHNCell")
 PEEPHOLES, HYPER, GATE_NORM = cell("PeepholeLSTMCell"), hyper(), norm(norm="gate")
 MASKED_RHN = wrapped(tfcells.VariationalDropout, COUPLED, 0.4, 0.3)
-MOGRIFIER = cell("MogrifierLSTMCell", round_biases=True)
+MOGRIFIER = functools.partial(cell, "MogrifierLSTMCell", round_biases=True)
+IND_RNN = cell("IndRNNCell", activation="tanh")
+ESN, CORNN = cell("EchoStateCell"), cell("CoRNNCell")
+SRU, QRNN, SLSTM = cell("SRUCell"), cell("QRNNCell"), cell("SLSTMCell")
 MULTIPLICATIVE = cell("MultiplicativeLSTMCell", factor_biases=True)
 
 
@@ -344,6 +556,7 @@ ZONED = [
         ("layernormlstm", HASTE, lstm_haste),
         ("gru", GRU, gru_haste),
         ("layernormgru", HASTE_GRU, gru_haste_norm),
+        ("indrnn", IND_RNN, ind_rnn_haste),
     )
     for how in ("train", "eval")
 ]
@@ -359,6 +572,32 @@ DROPPED = [
 ROWS = [
     *ZONED,
     *DROPPED,
+    ("ugrnn_torchrecurrent", cell("UGRNNCell"), torch("cg", "gc"), same),
+    ("janet_torchrecurrent", cell("JANETCell", train_beta=True), janet_torchrecurrent, same),
+    ("minimalrnn_torchrecurrent", cell("MinimalRNNCell"), minimalrnn_torchrecurrent, same),
+    ("intersectionrnn_torchrecurrent", cell("IntersectionRNNCell", project=False), torch("ycpq", "pqyc"), same),
+    ("cfn_torchrecurrent", cell("CFNCell"), torch("fig", "fig", "fi", "fi"), same),
+    ("ran_torchrecurrent", cell("RANCell"), ran_torchrecurrent, same),
+    ("atr_torchrecurrent", cell("ATRCell"), atr_torchrecurrent, same),
+    ("mut1_torchrecurrent", cell("MUT1Cell", project=True), mut1_torchrecurrent, same),
+    ("mut2_torchrecurrent", cell("MUT2Cell", project=True), mut2_torchrecurrent, same),
+    ("mut3_torchrecurrent", cell("MUT3Cell"), torchrecurrent, same),
+    ("ligru_torchrecurrent", cell("LiGRUCell"), torchrecurrent, same),
+    ("lightru_torchrecurrent", cell("LightRUCell"), torch("gf", "fg", "f", "f"), same),
+    ("star_torchrecurrent", cell("STARCell"), torch("zk", "kz", "k", "k"), same),
+    ("fastrnn_torchrecurrent", cell("FastRNNCell"), fastrnn_torchrecurrent, same),
+    ("fastrnn_edgeml", cell("FastRNNCell"), edgeml, same),
+    ("fastgrnn_edgeml", fastgrnn, edgeml, same),
+    ("fastgrnn_edgeml_lowrank", fastgrnn, edgeml, same),
+    ("fastgrnn_sigmoid_torchrecurrent", fastgrnn, fastgrnn_torchrecurrent, same),
+    ("brc_torchrecurrent", cell("BRCCell"), brc_torchrecurrent, same),
+    ("nbrc_torchrecurrent", cell("NBRCCell"), torch("acg", "acg", "ac", "ac"), same),
+    ("originallstm_torchrecurrent", cell("OriginalLSTMCell", doubled=False), torchrecurrent, same),
+    *((f"nas_tfa{kind}", nas, nas_tfa, swapped) for kind in ("", "_nobias", "_proj", "_proj_nobias")),
+    ("lstm_lamb_cap", cell("LSTMCell", input_gate="capped"), lstm_lamb, swapped),
+    ("lstm_lamb_tied", cell("LSTMCell", input_gate="coupled"), lstm_lamb, swapped),
+    ("mogrifier_lamb_r5_cap", MOGRIFIER(input_gate="capped"), mogrifier_lamb, swapped),
+    ("mogrifier_lamb_r5_tied", MOGRIFIER(input_gate="coupled"), mogrifier_lamb, swapped),
     (
         "simplernn_layernorm_tfa",
         cell("LayerNormElmanCell", epsilon=1e-5),
@@ -367,9 +606,35 @@ ROWS = [
     ),
     ("mgu_torchrecurrent", cell("MGUCell"), torchrecurrent, same),
     ("mingru_keras", cell("MinGRUCell"), min_gru_keras, same),
-    ("mogrifier_lamb_r5", MOGRIFIER, mogrifier_lamb, swapped),
-    ("mogrifier_lamb_r4_rank2", MOGRIFIER, mogrifier_lamb, swapped),
+    ("mogrifier_lamb_r5", MOGRIFIER(), mogrifier_lamb, swapped),
+    ("mogrifier_lamb_r4_rank2", MOGRIFIER(), mogrifier_lamb, swapped),
     ("multiplicativelstm_torchrecurrent", MULTIPLICATIVE, multiplicative_torchrecurrent, same),
+    ("hastept_indrnn", IND_RNN, ind_rnn_haste, same),
+    ("indrnn_torchrecurrent", IND_RNN, ind_rnn_torchrecurrent, same),
+    ("indrnn_relu_torchrecurrent", cell("IndRNNCell"), ind_rnn_torchrecurrent, same),
+    ("antisymmetricrnn_torchrecurrent", cell("AntisymmetricRNNCell"), torchrecurrent, same),
+    (
+        "gatedantisymmetricrnn_torchrecurrent",
+        cell("GatedAntisymmetricRNNCell"),
+        gated_antisymmetric_torchrecurrent,
+        same,
+    ),
+    ("cornn_rusch", CORNN, cornn_rusch, same),
+    ("cornn_torchrecurrent", CORNN, cornn_torchrecurrent, same),
+    ("lem_rusch", cell("LEMCell"), lem_rusch, same),
+    ("esn_tfa", ESN, dict, same),
+    ("esn_tfa_leaky", ESN, dict, same),
+    ("sru_taolei", SRU, sru_taolei, same),
+    ("sru_tanh_taolei", cell("SRUCell", activation="tanh"), sru_taolei, same),
+    ("sru_sq_taolei", SRU, sru_taolei, same),
+    ("sru_sq_rescale_taolei", sru_rescaled, sru_taolei, same),
+    ("qrnn_w1_salesforce", QRNN, qrnn_salesforce(3), same),
+    ("qrnn_w2_salesforce", QRNN, qrnn_salesforce(3), same),
+    ("qrnn_w2_f_salesforce", cell("QRNNCell", pooling="f"), qrnn_salesforce(2), same),
+    ("slstm_nxai_heads1", SLSTM, slstm_nxai, apart_states),
+    ("slstm_nxai_heads2", SLSTM, slstm_nxai, apart_states),
+    ("slstm_nxai_heads1_zerostate", SLSTM, slstm_nxai, apart_states),
+    ("slstm_nxai_heads2_zerostate", SLSTM, slstm_nxai, apart_states),
     ("lstm_peephole_tfa", PEEPHOLES, peephole_tfa, same),
     ("peepholelstm_torchrecurrent", PEEPHOLES, peephole_torchrecurrent, same),
     ("gru_layernorm_haste", HASTE_GRU, gru_haste_norm, same),
@@ -378,6 +643,7 @@ ROWS = [
     ("rhn_asahi_hsg_uncoupled", HSG(coupled=False), hsg("htc"), same),
     ("lstm_supercell", LSTM, plain(), swapped),
     ("lstm_asahi", LSTM, lstm_asahi, swapped),
+    *((f"kvp_asahi_{mode}_softmaxfixed", kvp, kvp_asahi, swapped) for mode in ("k", "kv", "kvp")),
     ("lstm_lamb", LSTM, lstm_lamb, swapped),
     ("hastept_lstm", LSTM, lstm_haste, same),
     ("lstm_supercell_ln", GATE_NORM, lstm_supercell_ln, swapped),
@@ -398,6 +664,11 @@ ROWS = [
     ("rhn_lamb_untied", UNCOUPLED, rhn_lamb("hct"), same),
 ]
 
+DEFECTS = [
+    ("nas_torchrecurrent", cell("NASCell"), torchrecurrent, same),  # adds x_3 and u_3
+    ("fastgrnn_default_torchrecurrent", fastgrnn, fastgrnn_torchrecurrent, same),  # the gate is a tanh
+]
+"""Files whose code is not what the paper and its authors' code say: our numbers must differ."""
 
 LAYERS = {}
 
@@ -422,7 +693,7 @@ def read(file, kind):
 
 
 def test_every_file_has_a_row():
-    names = [name for name, *_ in ROWS]
+    names = [name for name, *_ in ROWS + DEFECTS]
     assert len(set(names)) == len(names)
     assert FILES, f"no files in {GOLDEN}"
     assert GOLDEN != OWN or FILES == sorted(names)
@@ -430,7 +701,7 @@ def test_every_file_has_a_row():
 
 @pytest.mark.parametrize("name", FILES)
 def test_numbers_of_the_reference(name, monkeypatch):
-    row = next((row for row in ROWS if row[0] == name), None)
+    row = next((row for row in ROWS + DEFECTS if row[0] == name), None)
     if row is None and GOLDEN != OWN:
         pytest.skip(f"no row for {name}")
     _, make_cell, weights_of, states_of = row
@@ -439,8 +710,11 @@ def test_numbers_of_the_reference(name, monkeypatch):
     meta = {key: value.item() for key, value in read(file, "meta/").items()}
     states_of = functools.partial(states_of, units=units)
     x, weights = tf.constant(file["input/x"]), read(file, "weight/")
+    meta["shapes"] = {key: value.shape for key, value in weights.items()}
     weights = {key: tf.constant(value) for key, value in weights.items()}
-    states = [tf.constant(a) for a in read(file, "input/state/").values()]
+    # From zeros the reference's gradient is that of a branch; there the cell begins with its own state.
+    starts = () if name.endswith("_zerostate") else read(file, "input/state/").values()
+    states = [tf.constant(a) for a in starts]
     drawn = list(read(file, "mask/").values())
 
     def mask_of(shape, rate, *_):
@@ -455,13 +729,18 @@ def test_numbers_of_the_reference(name, monkeypatch):
     with tf.GradientTape() as tape:
         tape.watch([x, *states, *weights.values()])
         ours, given = weights_of(weights), list(states_of(*states)) if states else None
-        assert len(ours) == len(layer.trainable_variables)
-        with keras.StatelessScope([(v, ours[v.name]) for v in layer.trainable_variables]):
+        assert len(ours) == len(layer.weights)
+        if given:  # what a reference has no state for begins as the cell has it
+            given += layer.get_initial_state(len(x))[len(given) :]
+        with keras.StatelessScope([(v, ours[v.name]) for v in layer.weights]):
             y, *final = layer(x, initial_state=given, training=training)
         loss = tf.reduce_sum(y * file["R"])
+    if row in DEFECTS:
+        assert np.abs(y - file["output/y"]).max() > 1e-3
+        return
     found = tape.gradient(loss, [x, *states, *weights.values()])
-    wanted = [file["grad/input/x"], *read(file, "grad/input/state/").values()]
+    wanted = [file["grad/input/x"], *[*read(file, "grad/input/state/").values()][: len(states)]]
     wanted += [read(file, "grad/weight/")[key] for key in weights]
     last = states_of(*map(tf.constant, read(file, "output/state/").values()))
-    for a, b in zip([y, *final, *found], [file["output/y"], *last, *wanted], strict=True):
+    for a, b in zip([y, *final[: len(last)], *found], [file["output/y"], *last, *wanted], strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)

@@ -3,11 +3,13 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 import tfcells
 from tests.cases import CASES
 from tests.tfcells.cells.test_cells import BATCH, FEATURES, MASK, data, layer_of, near, pure
+from tfcells.contract.linear import whole
 
 X = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
 WAYS = {
@@ -60,6 +62,21 @@ STEPS = {
     ),
     "a number": (lambda y, new: (y, (new[0], 0.0)), "the state 'm' must be a tensor, got 0.0"),
 }
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "keras RNN"])
+def test_a_state_that_comes_from_the_input_alone(way):
+    """The batch size is known of the initial states, and not of the input; Keras's own loop refuses that."""
+
+    class Last(Leaky):
+        def step(self, x, state, w):
+            return x, (x, 2 * x)
+
+    run = WAYS[way](Last(5))
+    states = [ops.zeros((2, 5)), ops.zeros((2, 5))]
+    signature = tf.TensorSpec((None, 3, 4), "float32")
+    found = tf.function(lambda x: run(x, initial_state=states), input_signature=[signature])(X)
+    np.testing.assert_allclose(found, run(X), rtol=1e-6)
 
 
 @EVERY_WAY
@@ -185,6 +202,19 @@ def test_a_weight_that_is_not_there():
         tfcells.RNN(Typo(5))(X)
 
 
+# A wrapper's build.
+
+
+@EVERY_WAY
+def test_a_wrapper_that_does_not_build_its_cell(layer):
+    class Forgetful(tfcells.Wrapper):
+        def build(self, input_shape):
+            self.declare("gain", (5,), "ones")
+
+    with pytest.raises(ValueError, match=r"Forgetful\.build must call super\(\)\.build\(input_shape\)"):
+        layer(Forgetful(Leaky(5)))(X)
+
+
 # Slots.
 
 
@@ -196,6 +226,13 @@ def test_an_update_that_is_declared_and_never_made(layer):
     cell = tfcells.RecurrentDropout(Leaky(5), 0.5)
     with pytest.raises(ValueError, match=r"Leaky declares the update slot, but .* never calls w\.update"):
         layer(cell)(X, training=True)
+
+
+@pytest.mark.parametrize("within", [tfcells.Mogrifier, lambda cell: tfcells.Clip(tfcells.Zoneout(cell, 0.1), 1.0)])
+def test_the_innermost_cell_is_the_one_without_an_update(within):
+    cell = tfcells.RecurrentDropout(within(Leaky(5)), 0.5)
+    with pytest.raises(ValueError, match="cell: Leaky declares the update slot"):
+        WAYS["loop"](cell)(X, training=True)
 
 
 def test_an_update_that_is_not_declared():
@@ -222,13 +259,82 @@ class Twice(Leaky):
 
 @EVERY_WAY
 def test_two_vectors_added_to_a_product(layer):
-    with pytest.raises(TypeError, match=r"takes one vector; for more, use whole\(product\)"):
+    with pytest.raises(TypeError, match="takes one vector"):
         layer(Twice(5))(X)
 
 
 @EVERY_WAY
 def test_a_cell_without_biases_adds_none(layer):
     assert layer(Twice(5, use_bias=False))(X).shape == (2, 5)
+
+
+REFUSED = {
+    "a product": lambda y, w: 2 * y,
+    "an element-wise product": lambda y, w: y * w.bias,
+    "a difference": lambda y, w: y - w.bias,
+    "a difference the other way": lambda y, w: w.bias - y,
+    "a number": lambda y, w: y + 1,
+    "a sum": lambda y, w: y + y,
+    "a second vector": lambda y, w: y + w.bias + w.bias,
+    "a vector before it": lambda y, w: w.bias + y,
+    "a zero before it": lambda y, w: 0 + y,
+    "minus": lambda y, w: -y,
+    "tanh": lambda y, w: ops.tanh(y),
+    "split": lambda y, w: ops.split(y, 2, axis=-1),
+    "concatenate": lambda y, w: ops.concatenate([y, y], axis=-1),
+    "columns": lambda y, w: y[..., :2],
+    "unpacking": lambda y, w: (lambda a, b: a)(*y),
+    "a kernel": lambda y, w: w.kernel(y),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_product_of_the_input_takes_one_vector(what):
+    class Busy(Leaky):
+        def inputs(self, x, w):
+            return REFUSED[what](w.kernel(x), w)
+
+    with pytest.raises(TypeError, match=r"takes one vector, as in w.kernel\(x\) \+ w.bias.* in `step`.*whole\("):
+        WAYS["loop"](Busy(4))(X)
+
+
+@EVERY_WAY
+def test_a_whole_product_takes_anything(layer):
+    class Whole(Leaky):
+        def inputs(self, x, w):
+            return 2 * ops.tanh(whole(w.kernel(x)))
+
+    class Stepwise(Leaky):
+        def step(self, x, state, w):
+            return super().step(2 * ops.tanh(x), state, w)
+
+    cells = Whole(5), Stepwise(5, use_bias=False)
+    for cell in cells:
+        cell.build((None, 4))
+    cells[1].kernel.assign(cells[0].kernel)
+    np.testing.assert_allclose(layer(cells[0])(X), layer(cells[1])(X), rtol=1e-6)
+
+
+# Kernels are called.
+
+PRODUCTS = {
+    "h @ kernel": lambda h, kernel: h @ kernel,
+    "kernel @ h": lambda h, kernel: kernel @ h,
+    "matmul": ops.matmul,
+    "h * kernel": lambda h, kernel: h * kernel,
+}
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_a_kernel_is_called(product, layer):
+    class At(tfcells.KernelCell):
+        def step(self, x, state, w):
+            h = x + PRODUCTS[product](state[0], w.recurrent_kernel)
+            return h, (h,)
+
+    with pytest.raises(TypeError, match=r"call it: w\.recurrent_kernel\(h\)"):
+        layer(At(5))(X)
 
 
 # A state that is a matrix.
@@ -246,10 +352,10 @@ def test_kerass_own_layer_holds_a_matrix_state(mask):
 def test_kerass_own_layer_remembers_a_matrix_state():
     x = data(FAST)[0].astype("float32")
     cell = FAST.build(FEATURES)
-    whole = tfcells.RNN(cell, return_sequences=True)(x)
+    wanted = tfcells.RNN(cell, return_sequences=True)(x)
     layer = keras.layers.RNN(cell, stateful=True, return_sequences=True)
     halves = [layer(part) for part in np.split(x, 2, 1)]
-    np.testing.assert_allclose(np.concatenate(halves, 1), whole, atol=1e-6)
+    np.testing.assert_allclose(np.concatenate(halves, 1), wanted, atol=1e-6)
 
 
 def test_shapes_of_a_matrix_state():

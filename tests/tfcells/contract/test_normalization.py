@@ -1,4 +1,4 @@
-"""Layer normalisation by itself."""
+"""Layer normalization by itself."""
 
 import numpy as np
 import pytest

@@ -15,8 +15,9 @@ import pytest
 import tensorflow as tf
 
 import tfcells.from_scratch
+from lab.engines import HEEDED
 from lab.learner import make_learner
-from lab.numpy_learner import HEEDED, NumPyLearner
+from lab.numpy_learner import NumPyLearner
 from lab.recipe import fields
 from lab.run import load
 from lab.tasks.corpus import Corpus

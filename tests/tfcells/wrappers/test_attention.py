@@ -34,7 +34,7 @@ def layer_of(case, dtype="float64", wrap=lambda cell: cell, inside=lambda cell: 
 
 def data(case):
     rng = np.random.default_rng(12)
-    sizes = case.build(FEATURES).state_size
+    sizes = case.cell(**case.arguments).state_size
     x, memory = rng.normal(size=(BATCH, STEPS, FEATURES)), rng.normal(size=(BATCH, ROWS, WIDTH))
     return x, memory, [rng.normal(size=shape_of(BATCH, size)) for size in sizes]
 
@@ -203,7 +203,7 @@ class Reads(tfcells.Cell):
 
 
 def test_variables_made_elsewhere_do_not_matter():
-    """Keras makes what waits to be initialised at the end of any StatelessScope: not inside a step."""
+    """Keras makes what waits to be initialized at the end of any StatelessScope: not inside a step."""
     with keras.StatelessScope(initialize_variables=False):
         keras.layers.Dense(2).build((None, 3))
     layer, (x, memory, _) = layer_of(GRU, "float32"), data(GRU)
@@ -224,10 +224,7 @@ def test_config_and_saving(tmp_path):
 @pytest.mark.parametrize(
     "make,message",
     [
-        (lambda: tfcells.Attention(tfcells.GRUCell(3), 0, 2), "attention_units"),
-        (lambda: tfcells.Attention(tfcells.GRUCell(3), 2, 1.5), "memory_features"),
         (lambda: tfcells.Attention(tfcells.Attention(tfcells.GRUCell(3), 2, 2), 2, 2), "memory"),
-        (lambda: tfcells.Attention("gru", 2, 2), "cell"),
         (lambda: layer_of(GRU)(data(GRU)[0]), "memory must have"),
         (lambda: layer_of(GRU)(data(GRU)[0], memory=np.ones((3, 2))), "memory must have"),
         (lambda: tfcells.RNN(tfcells.GRUCell(3))(data(GRU)[0], memory=data(GRU)[1]), "memory must be"),

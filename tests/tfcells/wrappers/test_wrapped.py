@@ -4,6 +4,8 @@ Its masks are the same in the oracle and in the layer; what drawn masks are like
 tests/tfcells/wrappers/test_regularized_cells.py to say.
 """
 
+import dataclasses
+import functools
 import json
 
 import keras
@@ -13,7 +15,7 @@ import tensorflow as tf
 from keras import ops
 
 import tfcells
-from tests.cases import CASES, WRAPPED, Case, arguments
+from tests.cases import CASES, WRAPPED, Case, arguments, refused
 from tests.cases import wrappers as oracles
 from tests.cases.highway import rhn
 from tests.tfcells.cells.test_cells import (
@@ -25,7 +27,6 @@ from tests.tfcells.cells.test_cells import (
     STEPS,
     agree,
     check_gradients,
-    cosines,
     data,
     gradients,
     layer_of,
@@ -62,7 +63,9 @@ def known_masks(monkeypatch):
 
 def test_every_wrapper_has_a_row():
     table = {row["name"] for row in tfcells.cells.table() if row["kind"] == "wrapper"}
-    assert set(WRAPPED) == table
+    missing, unknown = table - set(WRAPPED), set(WRAPPED) - table
+    assert not missing, f"yield a Wrapped for {sorted(missing)} in wrappers() of tests/cases/wrappers.py"
+    assert not unknown, f'give {sorted(unknown)} a Row with the kind "wrapper" in tfcells/cells/rows.py'
     assert {name.split("-")[0] for name in LSTM} == table
 
 
@@ -101,8 +104,10 @@ def test_mixed_precision(case):
     """Finite, and near the numbers of float32."""
     options = ENGINE if case in LSTM.values() else LOOP
     found, wanted = run(case, options, "mixed_bfloat16"), run(case, LOOP, "float32")
-    for a, b in zip(found, wanted, strict=True):
-        assert a.dtype == "bfloat16" and np.isfinite(a.astype("float32")).all()
+    cell = case.cell()
+    dtypes = ["float32" if name in cell.clocks else "bfloat16" for name in (None, *cell.states)]
+    for a, b, dtype in zip(found, wanted, dtypes, strict=True):
+        assert a.dtype == dtype and np.isfinite(a.astype("float32")).all()
         np.testing.assert_allclose(a.astype("float32"), b, rtol=0.05, atol=0.15)
 
 
@@ -110,6 +115,12 @@ def set_weights(layer, case):
     for variable, value in zip(layer.trainable_variables, data(case)[2].values(), strict=True):
         variable.assign(value)
     return layer
+
+
+def halved(given):
+    """What is given to the layer's call, for either half of a sequence."""
+    parts = {name: np.split(value, 2, 1) if name == "reset" else [value] * 2 for name, value in given.items()}
+    return [{name: part[half] for name, part in parts.items()} for half in (0, 1)]
 
 
 @EVERY
@@ -123,7 +134,7 @@ def test_two_halves_of_a_stateful_layer_are_one_sequence(case):
         set_weights(layer, case)
     for _ in range(2):
         half.reset_state()
-        halves = [half(part, **given) for part in np.split(x, 2, 1)]
+        halves = [half(part, **now) for part, now in zip(np.split(x, 2, 1), halved(given), strict=True)]
         near([np.concatenate(halves, 1)], [whole(x, **given)])
 
 
@@ -135,7 +146,9 @@ def test_config_keeps_every_argument(row):
     names = set(row.wrapper.arguments()) - {"cell"}
     given = row.arguments | row.others
     given |= {name: True for name in names if given.get(name) is False}
-    assert given.keys() == names, "an argument without another value than its default"
+    missing = names - given.keys()
+    assert not missing, f"give {sorted(missing)} values in others= of {row.name}'s row in tests/cases/wrappers.py"
+    assert given.keys() == names
     inner = INNER[0].cell(5, forget_bias=0.5)
     built = row.wrapper(inner, **given, name="own", dtype="mixed_bfloat16", trainable=False)
     for name, parameter in arguments(row.wrapper).items():
@@ -148,6 +161,13 @@ def test_config_keeps_every_argument(row):
     twin = keras.saving.deserialize_keras_object(saved)
     assert type(twin) is row.wrapper and twin.get_config() == config
     assert twin.cell.get_config() == inner.get_config()
+
+
+@pytest.mark.parametrize("wrapper,name,value", refused(tfcells.WRAPPERS.values()))
+def test_a_bad_value_is_refused_by_name(wrapper, name, value):
+    given = {"cell": INNER[0].cell(5)} | WRAPPED[wrapper.__name__].arguments
+    with pytest.raises(ValueError, match=f"{name}.? must be|no such function"):
+        wrapper(**given | {name: value})
 
 
 @pytest.mark.slow
@@ -174,7 +194,7 @@ def test_a_wrapper_is_refused_where_a_slot_is_missing():
         for inner in [*INNER, BY_NAME["mingru"]]
         if row.wrapper.needs - inner.cell.slots
     ]
-    assert {row.name for row, _ in lacks} == {"RecurrentDropout", "WeightDrop", "Multiplicative"}
+    assert {row.name for row, _ in lacks} == {"RecurrentDropout", "WeightDrop", "Multiplicative", "Hyper", "Projection"}
     for row, inner in lacks:
         with pytest.raises(ValueError, match=f"has no .* slot, on which {row.name} acts"):
             row.make(inner.cell(**inner.arguments))
@@ -187,10 +207,11 @@ def test_a_kernel_slot_is_a_kernel_that_reads_a_state(row, inner):
     inner = BY_NAME[inner]
     if not row.wrapper.needs <= inner.cell.slots:
         return  # refused, see above
-    arguments = row.arguments | ({"state_rate": 0.0} if "state_rate" in row.arguments else {})
-    cell = row.wrapper(inner.cell(**inner.arguments | {"units": FEATURES}), **arguments)
+    arguments = {"state_rate": 0.0} if "state_rate" in row.arguments else {}
+    cell = row.make(inner.cell(**inner.arguments | {"units": FEATURES}), **arguments)
     cell.build((None, FEATURES))
-    w = cell.bind(tfcells.Call(STEPS, BATCH, FEATURES, memory=row.given.get("memory")))
+    given = {name: value for name, value in row.given.items() if name != "training"}
+    w = cell.bind(tfcells.Call(STEPS, BATCH, FEATURES, **given))
     reads = [leaf for leaf in w.leaves() if getattr(leaf, "reads", None)]
     assert bool(reads) == ("kernel" in cell.slots)
 
@@ -202,179 +223,345 @@ def test_state_dropout_around_a_mogrifier_of_a_cell_without_kernels():
     assert np.any(np.asarray(layer(x, training=True)) != layer(x))
 
 
+# Wrappers around wrappers.
+
+MEMORY = ("Attention", "LuongAttention")
+READING = ("VariationalDropout", "WeightDrop", "Multiplicative")  # what the attention's kernel reads, too
+AROUND = pytest.mark.parametrize("outside", WRAPPED)
+
+
+@pytest.mark.parametrize("outside", sorted(WRAPPED.keys() - {"Zoneout", "Clip"}))
+def test_output_dropout_inside_acts_on_the_output_of_the_cell(outside):
+    """And so do the other masks of VariationalDropout. Where the new state changes, so does what is dropped."""
+    case = WRAPPED[outside].around(WRAPPED["VariationalDropout"].around(BY_NAME["lstm"]))
+    near(run(case, LOOP), oracle(case))
+
+
+@AROUND
+@pytest.mark.parametrize("inside", [True, False], ids=["around", "inside"])
+def test_attention(outside, inside):
+    attention, row = WRAPPED["Attention"], WRAPPED[outside]
+    if inside and row.units == {"units": FEATURES}:  # as wide as the input
+        row = dataclasses.replace(row, units={"units": FEATURES + attention.arguments["memory_features"]})
+    outer, inner = (attention, row) if inside else (row, attention)
+    if not inside and outside in (*MEMORY, "Hyper"):
+        with pytest.raises(ValueError, match="cell: .*reads a memory"):
+            outer.around(inner.around(BY_NAME["lstm"])).cell()
+    elif outside not in (*MEMORY, *([] if inside else READING)):
+        case = outer.around(inner.around(BY_NAME["lstm"]))
+        near(run(case, LOOP), oracle(case))
+
+
+@AROUND
+def test_a_projection_around_a_wrapper(outside):
+    """Where the slot is said to be there: a first state of 3 in place of 5."""
+    inner = WRAPPED[outside].around(BY_NAME["lstm"])
+    if "projection" in inner.cell().slots:
+        case = WRAPPED["Projection"].around(inner)
+        near(run(case, LOOP), oracle(case))
+    else:
+        assert outside in (*MEMORY[1:], *NO_PROJECTION)
+        with pytest.raises(ValueError, match="has no projection slot, on which Projection acts"):
+            tfcells.Projection(inner.cell(), 3)
+
+
+NO_PROJECTION = ("Zoneout", "KVPAttention", "WindowAttention", "Residual", "Highway", "Projection", "FastSlow")
+
+
+def test_state_dropout_tells_the_states_of_two_cells_apart():
+    """The kernels of the slow cell read its own state, of another width, with a mask of its own."""
+    row = dataclasses.replace(WRAPPED["FastSlow"], arguments={"slow": WRAPPED["FastSlow"].arguments["slow"]})
+    cell = tfcells.VariationalDropout(row.make(tfcells.LSTMCell(5)), state_rate=0.3)
+    layer = tfcells.RNN(cell, return_sequences=True, dtype="float64", **LOOP)
+    layer.build((BATCH, None, FEATURES))
+    w = cell.bind(tfcells.Call(STEPS, BATCH, FEATURES, training=True))
+    assert {name: tuple(mask.shape) for name, mask in w.state_masks.items.items()} == {
+        "h": (BATCH, 5),
+        "slow_h": (BATCH, 4),
+    }
+    inside = tfcells.VariationalDropout(tfcells.GRUCell(4), state_rate=0.3)
+    inside = tfcells.RNN(tfcells.FastSlow(tfcells.LSTMCell(5), inside), return_sequences=True, dtype="float64", **LOOP)
+    inside.build((BATCH, None, FEATURES))
+    inside.set_weights(layer.get_weights())
+    x = data(BY_NAME["lstm"])[0]
+    near([inside(x)], [layer(x)])
+    assert np.abs(inside(x, training=True) - layer(x, training=True)).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["KVPAttention", "WindowAttention", "LuongAttention"])
+def test_one_state_of_a_name(name):
+    row = WRAPPED[name]
+    cell = (
+        row.make(row.make(tfcells.LSTMCell(18)))
+        if name not in MEMORY
+        else tfcells.WindowAttention(row.make(tfcells.LSTMCell(12)), 2)
+    )
+    with pytest.raises(ValueError, match=r"adds the state '\w+', and \w+Attention has one of that name"):
+        cell.build((None, FEATURES))
+
+
 # One wrapper at a time.
 
 
-def test_multiplicative_around_a_gru_carries_the_state_on():
-    case = ROWS["Multiplicative-gru-after"]
+def variant(name, settings, inner="lstm", **more):
+    """The row of a wrapper with other arguments, which its oracle knows as well."""
+    row = WRAPPED[name]
+    arguments = row.arguments | settings
+    return dataclasses.replace(row, arguments=arguments, settings=row.settings | settings | more).around(BY_NAME[inner])
+
+
+@pytest.mark.parametrize("mode", ["k", "kv", "kvp"])
+@pytest.mark.parametrize("include_current", [False, True], ids=["before", "current"])
+@pytest.mark.parametrize("partial_window", [False, True], ids=["full", "partial"])
+def test_modes_of_the_attention_of_key_value_and_prediction(mode, include_current, partial_window):
+    """From an empty window, as a layer begins, and from one of any number of outputs."""
+    case = variant("KVPAttention", {"mode": mode, "include_current": include_current, "partial_window": partial_window})
     x, state, weights = data(case)
-    written_out = Case("", case.cell, {}, oracles.multiplicative_gru, case.weights)
-    near(run(case, LOOP), written_out.roll(x, state, weights))
+    for filled in (0.0, 2.0, 3.0):
+        state = [*state[:-1], np.full((BATCH, 1), filled)]
+        near(pure(layer_of(case, **LOOP), x, state, weights.values()), case.roll(x, state, weights))
+    cell = layer_of(case, **LOOP).cell
+    assert [tuple(s.shape) for s in cell.get_initial_state(2)] == [
+        *[(2, 6)] * 2,
+        *[(2, 3, 6 // len(mode))] * 2,
+        (2, 1),
+    ]
 
 
-def test_mogrifier_around_a_gru_carries_the_scaled_state_on():
-    """With the update gate shut the state is the scaled one, step after step."""
-    case = ROWS["Mogrifier-gru-after"]
-    x, state, weights = data(case)
-    weights = weights | {"b": weights["b"] + np.repeat([1e3, 0, 0], 5)}
-    outputs, _ = pure(layer_of(case, **LOOP), x, state, weights.values())
-    wanted = oracles.mogrifier(x[:, 0], *state, inner=lambda x, h, **_: (h, h), **weights)
-    near([outputs[:, 0]], [wanted[0]])
-    assert np.abs(outputs[:, 0] - state[0]).max() > 0.1
-
-
-@pytest.mark.parametrize("batch", [4, 3])
-@pytest.mark.parametrize("per_gate", [False, True], ids=["tied", "by gate"])
-@pytest.mark.parametrize("outside", ["Multiplicative", "VariationalDropout"])
-def test_multiplicative_with_state_dropout(outside, per_gate, batch, randomise, monkeypatch):
-    """Masks of ones change nothing, whichever is outside; 4 is also the number of gates."""
-    monkeypatch.setattr("tfcells.masks.dropout_mask", lambda shape, rate, dtype, seed: ops.ones(shape, dtype))
-    x = data(ROWS["Multiplicative-lstm"])[0][:batch]
-    found = []
-    for rate in (0.0, 0.5):
-
-        def dropped(cell, rate=rate):
-            return tfcells.VariationalDropout(cell, state_rate=rate, per_gate=per_gate)
-
-        cell = tfcells.LSTMCell(5)
-        if outside == "Multiplicative":
-            cell = tfcells.Multiplicative(dropped(cell))
-        else:
-            cell = dropped(tfcells.Multiplicative(cell))
-        layer = tfcells.RNN(cell, return_sequences=True, dtype="float64", **LOOP)
-        layer.build(x.shape)
-        randomise(layer)
-        found.append(layer(x, training=True))
-    np.testing.assert_allclose(found[0], found[1], atol=1e-12)
-
-
-def initial(**options):
-    case = ROWS["TrainableInitialState-gru-after"]
-    layer = tfcells.RNN(case.cell(), return_sequences=True, dtype="float64", **LOOP | options)
-    layer.build(data(case)[0].shape)
-    return case, set_weights(layer, case)
-
-
-def test_a_given_state_wins_over_the_learned_one():
-    case, layer = initial()
+@pytest.mark.parametrize("include_current", [False, True])
+def test_attention_over_a_window_is_attention_over_the_sequence(include_current):
+    """The paper's equations for all steps at once, by the outputs of the cell alone."""
+    case = variant("KVPAttention", {"include_current": include_current, "partial_window": True})
+    layer = layer_of(case, **LOOP)
     x, _, weights = data(case)
-    state = np.random.default_rng(0).normal(size=(BATCH, 5))
-    inner = {name: weights[name] for name in "WUb"}
-    near([layer(x, initial_state=[state])], BY_NAME["gru-after"].roll(x, [state], inner)[:1])
-    near([layer(x)], case.roll(x, [], weights)[:1])
+    zeros = [np.zeros(s.shape) for s in layer.get_initial_state(BATCH)]
+    found = pure(layer, x, zeros, weights.values())[0]
+    h = BY_NAME["lstm"].roll(x, zeros[:2], {name: weights[name] for name in "WUb"})[0]
+    k, v, p = np.split(h, 3, -1)
+    for t in range(STEPS):
+        seen = slice(max(0, t - 3 + include_current), t + include_current)
+        e = np.tanh(k[:, seen] @ weights["WY"] + k[:, t, None] @ weights["Wh"]) @ weights["w"]
+        a = np.exp(e) / np.exp(e).sum(1, keepdims=True) if e.size else e
+        r = (a * v[:, seen]).sum(1)
+        near([found[:, t]], [np.tanh(r @ weights["Wr"] + p[:, t] @ weights["Wx"])])
 
 
-def test_the_gradient_of_a_learned_state_is_the_sum_over_the_batch():
-    case, layer = initial()
-    x, rows = tf.constant(data(case)[0]), layer.cell.initial_h
-    state = tf.repeat(tf.convert_to_tensor(rows)[None], BATCH, 0)
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(state)
-        learned, given = (tf.reduce_sum(y * cosines([y])[0]) for y in (layer(x), layer(x, initial_state=[state])))
-    wanted = tf.reduce_sum(tape.gradient(given, state), 0)
-    near([tape.gradient(learned, rows.value)], [wanted])
-    assert tape.gradient(given, rows.value) is None
+def test_dot_scores_are_general_ones_with_the_identity():
+    cells = [tfcells.LuongAttention(tfcells.GRUCell(5), 4, 5, score) for score in ("general", "dot")]
+    layers = [tfcells.RNN(cell, return_sequences=True, dtype="float64", **LOOP) for cell in cells]
+    x, memory = data(BY_NAME["lstm"])[0], np.random.default_rng(0).normal(size=(BATCH, 3, 5))
+    for layer in layers:
+        layer.build(x.shape)
+    general, dot = layers
+    general.set_weights([np.eye(5), *dot.get_weights()])
+    near([general(x, memory=memory)], [dot(x, memory=memory)])
 
 
-def test_reset_state_returns_to_the_learned_row():
-    case, layer = initial(stateful=True)
-    x = data(case)[0]
-    layer.reset_state()  # the weights were set after it was built
-    first, second = layer(x), layer(x)
-    near([first], case.roll(x, [], data(case)[2])[:1])
-    assert np.abs(second - first).max() > 1e-3
-    layer.reset_state()
-    near([layer(x)], [first])
-    layer.cell.initial_h.assign(layer.cell.initial_h + 1.0)
-    layer.reset_state()
-    near(layer.states, [np.tile(layer.cell.initial_h, (BATCH, 1))])
+def hyper_lstm_cells(layer_norm):
+    """`HyperLSTMCell`, and `Hyper` of the same."""
+    if layer_norm:
+        inner = functools.partial(tfcells.LayerNormLSTMCell, norm="gate")
+    else:
+        inner = tfcells.LSTMCell
+    return tfcells.HyperLSTMCell(5, 4, 2, layer_norm=layer_norm), tfcells.Hyper(inner(5), inner(4), 2)
 
 
-@pytest.mark.slow
-def test_a_learned_state_trains_in_a_compiled_model():
-    layer = tfcells.RNN(tfcells.TrainableInitialState(tfcells.LSTMCell(3)))
-    model = keras.Sequential([layer])
-    model.compile("sgd", "mse")
-    x = np.ones((8, 2, FEATURES), "float32")
-    model.fit(x, np.ones((8, 3), "float32"), verbose=0)
-    assert np.any(layer.cell.initial_h) and np.any(layer.cell.initial_c)
+def named(cell):
+    """Its weights by their names; those of a second cell after hyper_."""
+    found = {weight.name: weight for weight in cell.weights}
+    if isinstance(cell, tfcells.Hyper):
+        found = {w.name: w for w in cell.weights if w.name.startswith(("embedding", "scale"))}
+        found |= {w.name: w for w in cell.cell.weights} | {f"hyper_{w.name}": w for w in cell.hyper.weights}
+    return found
 
 
-def test_clip_has_a_limit_for_each_state():
-    cell = tfcells.Clip(tfcells.LSTMCell(5), {"c": 0.2})
-    layer, bare = (
-        tfcells.RNN(c, return_sequences=True, return_state=True, dtype="float64", **LOOP) for c in (cell, cell.cell)
-    )
-    x = 5 * data(BY_NAME["lstm"])[0]
-    for each in (layer, bare):
-        each.build(x.shape)
-    y, h, c = layer(x)
-    assert np.abs(c).max() == 0.2 and np.abs(h).max() > 0.0
-    np.testing.assert_array_equal(y[:, -1], h)
-    y, h, c = bare(x[:, :1])
-    clipped = layer(x[:, :1])
-    near(clipped, [y, h, np.clip(c, -0.2, 0.2)])  # h read the unclipped c
+@pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "norm"])
+def test_hyper_of_lstms_is_the_hyper_lstm(layer_norm, randomise):
+    """The same weights by name, the same numbers; started alike."""
+    x, found = data(BY_NAME["lstm"])[0], []
+    for cell in hyper_lstm_cells(layer_norm):
+        layer = tfcells.RNN(cell, return_sequences=True, return_state=True, dtype="float64", **LOOP)
+        layer.build(x.shape)
+        found.append((layer, named(cell)))
+    (one, ours), (two, theirs) = found
+    assert {name: tuple(w.shape) for name, w in ours.items()} == {name: tuple(w.shape) for name, w in theirs.items()}
+    for name in ("embedding_bias", "scale_kernel"):
+        np.testing.assert_array_equal(ours[name], theirs[name])
+    for name, start in theirs.items():
+        if name == "embedding_kernel":
+            assert not np.any(start[:, :16]) and 0.005 < np.std(start[:, 16:]) < 0.02
+    randomise(one)
+    for name, weight in ours.items():
+        theirs[name].assign(weight)
+    near(one(x), two(x))
 
 
-def test_clip_leaves_counters_alone():
-    cell = tfcells.Clip(tfcells.ClockworkRNNCell(4, periods=(1, 2)), 0.1)
-    layer = tfcells.RNN(cell, return_state=True, **LOOP)
-    y, h, time = layer(np.ones((2, 6, 3), "float32"))
-    assert np.abs(h).max() <= np.float32(0.1)
-    np.testing.assert_array_equal(y, h)
-    np.testing.assert_array_equal(time, np.full((2, 1), 6.0))
-    with pytest.raises(ValueError, match="numbers by the states h, got"):
-        tfcells.Clip(cell.cell, {"time": 1.0})
-
-
-@pytest.mark.parametrize("limit", [0, -1.0, None, "1", float("nan"), True, {"h": 0.0}, {"m": 1.0}])
-def test_wrong_limits(limit):
-    with pytest.raises(ValueError, match="limit must be"):
-        tfcells.Clip(tfcells.LSTMCell(2), limit)
-
-
-def test_residual_needs_inputs_as_wide_as_outputs():
-    layer = tfcells.RNN(tfcells.Residual(tfcells.GRUCell(4)))
-    with pytest.raises(ValueError, match="4 features are needed, got 3"):
+def test_hyper_needs_gates_of_its_units():
+    layer = tfcells.RNN(tfcells.Hyper(tfcells.Mogrifier(tfcells.LSTMCell(5)), tfcells.LSTMCell(4)))
+    with pytest.raises(ValueError, match="kernels of Mogrifier must have gates of 5 columns"):
         layer(np.ones((2, 5, 3), "float32"))
 
 
-@pytest.mark.parametrize("options", [ENGINE, LOOP, {"unroll": True}], ids=["engine", "loop", "unrolled"])
-def test_zoneout_belongs_inside_residual(options):
-    x = np.ones((2, 5, 3), "float32")
-    with pytest.raises(ValueError, match="Residual has no state slot"):
-        tfcells.Zoneout(tfcells.Residual(tfcells.GRUCell(3)), 0.1)
-    layer = tfcells.RNN(tfcells.Residual(tfcells.Zoneout(tfcells.GRUCell(3), 0.1)), **options)
-    assert layer(x, training=True).shape == (2, 3)
+def test_a_new_highway_passes_the_input():
+    """As its gate says: s(-1) of the output, whatever the kernel does to an input of zeros."""
+    cell = tfcells.Highway(tfcells.GRUCell(3))
+    layer = tfcells.RNN(cell, **LOOP)
+    layer(np.ones((2, 5, 3), "float32"))
+    np.testing.assert_array_equal(cell.transform_shift, -np.ones(3))
+    assert np.any(cell.transform_kernel) and cell.transform_kernel.shape == (3, 3)
 
 
-# A linear cell takes all steps at once.
+def test_fast_cells_have_weights_of_their_own():
+    cell = tfcells.FastSlow(tfcells.LSTMCell(5, forget_bias=0.5), fast_cells=3)
+    assert type(cell.slow) is tfcells.LSTMCell and cell.slow.forget_bias == 0.5
+    cell.build((None, FEATURES))
+    kernels = [each.kernel for each in (cell.cell, *cell.rest)]
+    assert [kernel.shape[0] for kernel in kernels] == [FEATURES, 5, 0] and cell.slow.kernel.shape[0] == 5
+    recurrent = {np.asarray(each.recurrent_kernel).tobytes() for each in (cell.cell, cell.slow, *cell.rest)}
+    assert len(recurrent) == 4
+    assert len(cell.trainable_variables) == 12
 
 
-@pytest.mark.parametrize("name", ["mingru", "mingru-positive"])
-def test_a_scan_is_all_steps(name):
-    """Values and gradients, from a state that is not zero."""
-    case = BY_NAME[name]
-    x, state, weights = data(case)
-    cell = case.build(FEATURES, dtype="float64")
-    sources = [tf.constant(a) for a in (x, *state, *weights.values())]
+def test_an_lstmp_has_the_weights_of_its_paper():
+    """Sak et al. 1402.1128, section 2.2, without its cell outputs' own projection and peepholes."""
+    cell = tfcells.Projection(tfcells.LSTMCell(7), 2)
+    cell.build((None, FEATURES))
+    assert cell.count_params() == 7 * 4 * (FEATURES + 2 + 1) + 7 * 2
+    assert cell.states == ("h", "c") and cell.state_size == [2, 7] and cell.output_size == 2
 
-    def scanned(x, h, *weights):
-        with keras.StatelessScope(list(zip(cell.weights, weights, strict=True))):
-            sequence = tf.transpose(x, (1, 0, 2))
-            w = cell.bind(tfcells.Call(STEPS, BATCH, FEATURES))
-            y, (h,) = cell.scan(cell.inputs(sequence, w), (h,), w)
-            return tf.transpose(y, (1, 0, 2)), h
 
-    def stepped(x, h, *weights):
-        return pure(layer_of(case, **LOOP), x, [h], weights)
+def test_a_cell_is_projected_before_it_is_built():
+    cell = tfcells.LSTMCell(5)
+    cell.build((None, FEATURES))
+    cell.built = True
+    with pytest.raises(ValueError, match="cell: LSTMCell must not be built"):
+        tfcells.Projection(cell, 3)
 
-    found = []
-    for function in (scanned, stepped):
-        with tf.GradientTape() as tape:
-            tape.watch(sources)
-            y, h = function(*sources)
-            loss = sum(tf.reduce_sum(a * b) for a, b in zip((y, h), cosines((y, h)), strict=True))
-        found.append([y, h, *tape.gradient(loss, sources)])
-    near(*found, tolerance=1e-10)
-    near(found[0][:2], oracle(case), tolerance=1e-10)
+
+# Flags.
+
+
+def flagged(cell, *flags, **options):
+    layer = tfcells.RNN(cell, return_sequences=True, return_state=True, dtype="float64", **LOOP | options)
+    layer.build((None, None, FEATURES))
+    return layer
+
+
+def test_a_flag_begins_a_sequence_anew(randomise):
+    """With a learned initial state, and a counter of steps: as two sequences."""
+    cell = tfcells.TrainableInitialState(tfcells.ClockworkRNNCell(4, periods=(1, 2)))
+    layer = randomise(flagged(tfcells.ResetOnFlag(cell)))
+    x = data(BY_NAME["lstm"])[0]
+    flags = np.zeros((BATCH, STEPS), bool)
+    whole = layer(x, reset=flags)
+    parts = layer(x[:, :3], reset=flags[:, :3]), layer(x[:, 3:], reset=flags[:, 3:])
+    flags[:, 3] = True
+    y, *state = layer(x, reset=flags)
+    near([y], [np.concatenate([part[0] for part in parts], 1)])
+    near(state, parts[1][1:])
+    assert np.abs(y - whole[0]).max() > 1e-3
+
+
+def test_the_gradient_of_a_learned_state_comes_from_each_flag(randomise):
+    layer = randomise(flagged(tfcells.ResetOnFlag(tfcells.TrainableInitialState(tfcells.GRUCell(4)))))
+    x, rows = tf.constant(data(BY_NAME["lstm"])[0]), layer.cell.cell.initial_h
+    flags = np.zeros((BATCH, STEPS), bool)
+    flags[:, 3] = True
+    with tf.GradientTape(persistent=True) as tape:
+        whole = tf.reduce_sum(tf.sin(layer(x, reset=flags)[0]))
+        parts = [tf.reduce_sum(tf.sin(layer(part, reset=flags[:, :3])[0])) for part in (x[:, :3], x[:, 3:])]
+    near(
+        [tape.gradient(whole, rows.value)], [tape.gradient(parts[0], rows.value) + tape.gradient(parts[1], rows.value)]
+    )
+
+
+def test_a_flag_under_a_mask_does_nothing(randomise):
+    layer = randomise(flagged(tfcells.ResetOnFlag(tfcells.GRUCell(4))))
+    x, flags = data(BY_NAME["lstm"])[0], ~MASK
+    for a, b in zip(layer(x, mask=MASK, reset=flags), layer(x, mask=MASK, reset=np.zeros_like(MASK)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_flags_go_backwards_with_their_steps(randomise):
+    cell = tfcells.ResetOnFlag(tfcells.GRUCell(4))
+    forwards, backwards = flagged(cell), flagged(cell, go_backwards=True)
+    randomise(forwards)
+    x, flags = data(BY_NAME["lstm"])[0], WRAPPED["ResetOnFlag"].given["reset"]
+    near(backwards(x, reset=flags), forwards(x[:, ::-1], reset=flags[:, ::-1]))
+
+
+def test_flags_in_a_stack(randomise):
+    """Each cell in ResetOnFlag reads them, and the one that is not goes on."""
+    cells = [tfcells.ResetOnFlag(tfcells.GRUCell(4)), tfcells.LSTMCell(3), tfcells.ResetOnFlag(tfcells.ElmanCell(2))]
+    layer = randomise(flagged(cells))
+    x, flags = data(BY_NAME["lstm"])[0], WRAPPED["ResetOnFlag"].given["reset"]
+    found = layer(x, reset=flags)[0]
+    y = x
+    for cell, own in zip(cells, (True, False, True), strict=True):
+        y = flagged(cell)(y, **({"reset": flags} if own else {}))[0]
+    near([found], [y])
+
+
+X = np.ones((BATCH, STEPS, FEATURES), "float32")
+
+
+@pytest.mark.parametrize(
+    "make,message",
+    [
+        (lambda: tfcells.RNN(tfcells.ResetOnFlag(tfcells.GRUCell(2)))(X), r"reset must have shape \(batch, steps\)"),
+        (lambda: tfcells.RNN(tfcells.GRUCell(2))(X, reset=MASK), "reset must be None without"),
+        (
+            lambda: tfcells.RNN(tfcells.ResetOnFlag(tfcells.GRUCell(2)))(X, reset=MASK[:, :3]),
+            r"reset must have shape \(batch, steps\) = \(4, 6\), got \(4, 3\)",
+        ),
+        (lambda: keras.layers.RNN(tfcells.ResetOnFlag(tfcells.GRUCell(2)))(X), "reset must be flags; run the cell in"),
+        (lambda: tfcells.Highway(tfcells.GRUCell(3), "1"), "transform_bias must be a finite number"),
+        (lambda: tfcells.RNN(tfcells.Highway(tfcells.GRUCell(4)))(X), "4 features are needed, got 3"),
+        (lambda: tfcells.Projection(tfcells.LSTMCell(3), 0), "projection_units must be a whole number above 0, got 0"),
+        (lambda: tfcells.FastSlow(tfcells.LSTMCell(3), fast_cells=1), "fast_cells must be .* above 1, got 1"),
+        (lambda: tfcells.FastSlow(tfcells.LSTMCell(3), "gru"), "slow must be a tfcells.Cell, got 'gru'"),
+        (lambda: tfcells.Hyper(tfcells.LSTMCell(3), 4), "hyper must be a tfcells.Cell, got 4"),
+        (lambda: tfcells.Hyper(tfcells.LSTMCell(3), embedding_units=0), "embedding_units must be"),
+        (lambda: tfcells.KVPAttention(tfcells.LSTMCell(5)), "mode='kvp' .* 5 units must be a multiple of 3"),
+        (lambda: tfcells.KVPAttention(tfcells.LSTMCell(6), 0), "window must be a whole number above 0, got 0"),
+        (lambda: tfcells.KVPAttention(tfcells.LSTMCell(6), mode="v"), "mode must be one of k, kv, kvp, got 'v'"),
+        (lambda: tfcells.KVPAttention(tfcells.LSTMCell(6), include_current=1), "include_current must be True or False"),
+        (lambda: tfcells.KVPAttention(tfcells.LSTMCell(6), partial_window=None), "partial_window must be True or"),
+        (lambda: tfcells.WindowAttention(tfcells.LSTMCell(6), 1.5), "window must be a whole number above 0, got 1.5"),
+        (lambda: tfcells.WindowAttention(tfcells.LSTMCell(6), 2, 0), "attention_units must be a whole number"),
+        (lambda: tfcells.LuongAttention(tfcells.LSTMCell(6), 2, 3, "cosine"), 'score must be "general" or "dot"'),
+        (lambda: tfcells.LuongAttention(tfcells.LSTMCell(6), 2, 3, "dot"), "memory_features must be 6 .*, got 3"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_time_takes_no_part_in_a_mogrifier():
+    """Its rounds are those of the features alone, and the cell reads the time as it is."""
+    inner = BY_NAME["cfc-timed"]
+    cell = tfcells.Mogrifier(inner.cell(**inner.arguments), rounds=3, round_biases=True)
+    cell.build((None, FEATURES))
+    cell.built = True
+    assert cell.mogrifier_kernel_0.shape == (5, FEATURES - 1)
+
+    def oracle(x, h, **weights):
+        def read(features, h, **rest):
+            return inner.oracle(np.concatenate([x[:, :1], features], -1), h, timed=True, **rest)
+
+        return oracles.mogrifier(x[:, 1:], h, inner=read, **weights)
+
+    case = Case("", lambda dtype=None: cell, {}, oracle, oracles.rounds(3, biases=True) | inner.weights)
+    rng = np.random.default_rng(2)
+    x, h = np.abs(rng.normal(size=(BATCH, FEATURES))), rng.normal(size=(BATCH, 5))
+    weights = case.draw(cell, lambda shape: rng.normal(size=shape))
+    cell.set_weights([*weights.values()])
+    np.testing.assert_allclose(cell(x, [h])[0], oracle(x, h, **weights)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("wrapper", [tfcells.Residual, tfcells.Highway])
+def test_a_connection_around_a_cell_refuses_a_time(wrapper):
+    with pytest.raises(ValueError, match=f"cell: {wrapper.__name__} would add the time that TimeLSTMCell reads"):
+        wrapper(tfcells.TimeLSTMCell(3, timed=True)).build((None, 3))
+    wrapper(tfcells.TimeLSTMCell(3)).build((None, 3))

@@ -1,13 +1,14 @@
-"""The compiled pair with less to remember: a stride of steps is computed anew on the way back."""
+"""Stride by stride, with less to remember: the steps of a stride are computed again on the way back."""
 
 from typing import Any
 
 import tensorflow as tf
 
 from tfcells.contract.linear import Projection, Tensor
+from tfcells.engine.pair import Arguments, Pair, compiled
 from tfcells.engine.products import backward_factors, forward_factors
-from tfcells.engine.program import (
-    Program,
+from tfcells.engine.recording import weight_gradients
+from tfcells.engine.sequences import (
     arrays,
     exponent,
     floats,
@@ -16,25 +17,28 @@ from tfcells.engine.program import (
     narrowed,
     power_of_two,
     read,
-    replaced,
+    shaped,
     stack,
     tensors_of,
     wide,
     write,
 )
+from tfcells.engine.step import Step
 
 
-class Rematerialised(Program):
-    """Goes stride by stride, and remembers of each the state before it.
+class Strides:
+    """Runs a `Pair` over one stride after the other, and remembers of each the state before it.
 
-    A stride's products of the input, too, are made when its turn comes, and again on the way back: slices
-    may be `Projection`s. Strides follow one another in TensorFlow, which multiplies what concerns a
-    whole one; the steps of one are XLA's.
+    A stride's products of the input, too, are made when its turn comes, and again on the way back: slices may be
+    `Projection`s. Strides follow one another in TensorFlow, which multiplies what concerns a whole one; the steps of
+    one are XLA's.
     """
 
-    @property
-    def spent(self) -> list[int]:
-        return []
+    spent: list[int] = []
+
+    def __init__(self, step: Step, half: Any) -> None:
+        self.step, self.half, self.pair = step, half, Pair(step)
+        self.forward_loop, self.backward_loop = compiled(self.stride_forward), compiled(self.stride_backward)
 
     def length(self, steps: Any) -> Any:
         """As they are: a copy would cost what is to be saved."""
@@ -44,7 +48,9 @@ class Rematerialised(Program):
         """The steps of a stride: a power of two, about the root of all steps, and no more than these."""
         return power_of_two((exponent(steps) + 1) // 2)
 
-    def ahead(self, slices: Any, state: list, matrices: list, tensors: list, steps: Any) -> tuple:
+    def forward(self, given: Arguments, steps: Any) -> tuple[Tensor, list, list]:
+        """Outputs, final state, and the states before each stride."""
+        slices, state, matrices, tensors = given
         moving, fixed = apart(slices)
         stride, strides = self.cut(moving)
         factors = forward_factors(matrices, moving[0].shape[0])
@@ -52,33 +58,21 @@ class Rematerialised(Program):
         def body(number: Any, state: list, outputs: Tensor, marks: list) -> tuple:
             block = together(slices, taken(moving, number, stride), fixed)
             end = tf.minimum(stride, steps - number * stride)
-            output, new = self.forward(block, state, factors, tensors, end)
-            return (
-                number + 1,
-                shaped(new, state),
-                outputs.write(number, output),
-                write(number, marks, state),
-            )
+            output, new = self.forward_loop(block, state, factors, tensors, end)
+            return number + 1, shaped(new, state), outputs.write(number, output), write(number, marks, state)
 
-        start = 0, state, tf.TensorArray(self.output.dtype, strides), arrays(state, strides)
+        start = 0, state, tf.TensorArray(self.step.output.dtype, strides), arrays(state, strides)
         _, final, outputs, marks = tf.while_loop(lambda number, *_: number < strides, body, start)
         return joined(outputs, steps), final, stack(marks)
 
-    def back(
-        self,
-        d_outputs: Tensor,
-        d_final: list,
-        marks: list,
-        slices: Any,
-        matrices: list,
-        tensors: list,
-        steps: Any,
-        padded: bool,
-    ) -> tuple:
+    def backward(
+        self, d_outputs: Tensor, d_final: list, marks: list, given: Arguments, steps: Any, padded: bool
+    ) -> Arguments:
+        """The gradients of all that was given, if it is floats."""
+        slices, _, matrices, tensors = given
         moving, fixed = apart(slices)
         stride, strides = self.cut(moving)
-        factors = forward_factors(matrices, moving[0].shape[0])
-        transposed = backward_factors(matrices)
+        factors, transposed = forward_factors(matrices, moving[0].shape[0]), backward_factors(matrices)
 
         def body(number: Any, d_state: list, d_moving: Any, *totals: list) -> tuple:
             *moved, d_output = taken([*moving, d_outputs], number, stride)
@@ -86,15 +80,14 @@ class Rematerialised(Program):
                 tape.watch([*floats(moved), *fixed])
                 block = together(slices, moved, fixed)
             end = tf.minimum(stride, steps - number * stride)
-            before = read(number, marks)
-            d_block, d_new, d_tensors, inputs, d_products, befores = self.backward(
-                d_output, d_state, block, before, factors, transposed, tensors, end
+            states, (d_block, d_before, d_tensors, records) = self.backward_loop(
+                d_output, d_state, transposed, block, read(number, marks), factors, tensors, end
             )
-            d_moved, d_fixed = tape.gradient(floats(block), [floats(moved), fixed], d_block)
-            d_matrices = self.weight_gradients(matrices, inputs, d_products, befores, d_block, None)
+            d_moved, d_fixed = tape.gradient(floats(block), [floats(moved), fixed], tf.nest.flatten(d_block))
+            d_matrices = weight_gradients(self.step.sites, matrices, states, records, d_block, self.half)
             return (
                 number - 1,
-                shaped(d_new, d_state),
+                shaped(d_before, d_state),
                 write(number, d_moving, d_moved),
                 *map(added, totals, (d_fixed, d_matrices, d_tensors)),
             )
@@ -104,34 +97,21 @@ class Rematerialised(Program):
         _, d_state, d_moving, *totals = tf.while_loop(lambda number, *_: number >= 0, body, start)
         d_fixed, d_matrices, d_tensors = map(narrowed, totals, (fixed, matrices, tensors))
         along, still = iter(d_moving), iter(d_fixed)
-        d_slices = []
-        for leaf in slices:
-            first, *rest = tensors_of(leaf)
-            d_slices += [joined(next(along), steps)] if is_float(first) else []
-            d_slices += [next(still) for _ in rest]
-        return d_slices, d_state, d_matrices, d_tensors
+        d_slices = [
+            [joined(next(along), steps) if is_float(first) else (), *(next(still) for _ in rest)]
+            for first, *rest in map(tensors_of, slices)
+        ]
+        return Arguments(d_slices, d_state, d_matrices, d_tensors)
 
-    def run_forward(self, slices: Any, state: list, factors: list, tensors: list, steps: Any) -> tuple:
-        """Outputs and final state of a stride."""
-        return super().run_forward(slices, state, factors, tensors, steps)[:2]
+    def stride_forward(self, *given: Any) -> tuple:
+        """What `Pair.forward` gives but for `Kept`: so XLA leaves out what is recorded."""
+        return self.pair.forward(*given)[:2]
 
-    def run_backward(  # type: ignore[override]
-        self,
-        d_outputs: Tensor,
-        d_state: list,
-        slices: Any,
-        state: list,
-        factors: list,
-        transposed: list,
-        tensors: list,
-        steps: Any,
-    ) -> tuple:
-        """What any program's does, and the states before each step; from the state before the stride."""
-        _, _, records, befores = super().run_forward(slices, state, factors, tensors, steps)
-        sums, products = self.replayed(slices, records)
-        slices = replaced(slices, sums)
-        found = super().run_backward(d_outputs, d_state, slices, befores, transposed, tensors, products, steps)
-        return *found, befores
+    def stride_backward(self, d_outputs: Tensor, d_final: list, transposed: list, *given: Any) -> tuple:
+        """`Pair.forward` once more, of what it was given, and backward: the states before each step, the gradients."""
+        slices, _, _, tensors, steps = given
+        kept = self.pair.forward(*given)[2]
+        return kept.states, self.pair.backward(d_outputs, d_final, kept, slices, transposed, tensors, steps)
 
     def cut(self, moving: list) -> tuple:
         """The steps of a stride, and the number of strides, of which the last may be shorter."""
@@ -165,11 +145,6 @@ def joined(blocks: Any, steps: Any) -> Tensor:
     """An array of strides, (stride, ...), as one sequence of so many steps."""
     x = blocks.stack()
     return tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], 0))[:steps]
-
-
-def shaped(values: list, like: list) -> list:
-    """The values, known to have the shapes of others."""
-    return [tf.ensure_shape(x, y.shape) for x, y in zip(values, like, strict=True)]
 
 
 def added(totals: list, terms: list) -> list:

@@ -1,0 +1,102 @@
+"""The user's configuration of Keras does not reach a run."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from lab.configuration import configure
+from lab.fields import InputError
+from lab.run import load
+from recipes import TARGETS
+from tests.lab.tasks.test_tasks import SMALL
+from tests.tiny import RUN, write_corpus
+
+ROOT = pathlib.Path(__file__).parents[2]
+STRANGE = {
+    "floatx": "float16",
+    "epsilon": 0.3,
+    "backend": "jax",
+    "image_data_format": "channels_first",
+    "nnx_enabled": True,
+}
+
+
+@pytest.fixture
+def strange():
+    before = keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format()
+    keras.config.set_floatx("float64")
+    keras.config.set_epsilon(0.3)
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_floatx(before[0])
+    keras.config.set_epsilon(before[1])
+    keras.config.set_image_data_format(before[2])
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_network_is_made_as_by_default(strange, target):
+    entry = next(iter(TARGETS[target].values()))
+    assert entry.recipe.parameters() == entry.parameters
+    assert keras.config.floatx() == "float32" and keras.config.epsilon() == 1e-7
+    assert keras.config.image_data_format() == "channels_last"
+    model = entry.recipe.outline(entry.recipe.recall(None))
+    assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
+    assert {layer.compute_dtype for layer in model.layers} <= {"float32", "int32", "uint8"}
+
+
+def test_another_backend_is_refused(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(InputError, match="backend: must be tensorflow in this process, not jax"):
+        configure()
+
+
+def run(place, line, name, configuration):
+    home = place / f"{name}-keras"
+    home.mkdir()
+    (home / "keras.json").write_text(json.dumps(configuration))
+    command = [sys.executable, str(ROOT / "train.py"), *line.split(), "--out", name]
+    environment = os.environ | {"KERAS_HOME": str(home)}
+    return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{RUN.replace('eager', 'graph')} --word_dropout 0.1 --restart 0.1 --zoneout 0.1 --tied true",
+        f"ocr {SMALL['ocr']} --epochs 1",
+    ],
+    ids=["language model", "ocr"],
+)
+def test_the_same_bits_under_any_file(tmp_path, line):
+    write_corpus(tmp_path / "text")
+    found = []
+    for name, configuration in {"plain": {}, "strange": STRANGE}.items():
+        done = run(tmp_path, line, name, configuration)
+        assert done.returncode == 0, done.stderr
+        found.append(load(tmp_path / name / "checkpoint.npz")[0])
+    one, other = found
+    assert one.keys() == other.keys()
+    for key in one.keys() - {"step_seconds"}:
+        assert one[key].dtype == other[key].dtype
+        np.testing.assert_array_equal(one[key], other[key])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("configuration", [{"floatx": "float8"}, {"epsilon": 1}])
+def test_a_file_that_keras_refuses_is_named(tmp_path, configuration):
+    write_corpus(tmp_path / "text")
+    done = run(tmp_path, RUN, "new", configuration)
+    last = done.stderr.splitlines()[-1]
+    assert (
+        done.returncode == 2 and last.startswith("train.py: error: keras.json: ") and next(iter(configuration)) in last
+    )
+    assert not (tmp_path / "new").exists()

@@ -1,0 +1,124 @@
+"""A cell's step as the loops run it: on lists of tensors, its products known."""
+
+import functools
+import itertools
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+from keras import tree
+
+from tfcells.contract.linear import Tensor
+from tfcells.contract.weights import Kernel, Weights
+from tfcells.engine.differentiated import traced
+from tfcells.engine.recording import Search, Site
+from tfcells.engine.sequences import shaped
+
+
+class Step:
+    """The step of equal cells, traced once to find what it uses.
+
+    TensorFlow never forgets what was compiled, so this holds no cell: `step_of(cell)` makes the step anew of one of the
+    living cells that have used it.
+
+    output: what it gives. sites: its products, in order. used: of each leaf of the weights, whether it reads it.
+    """
+
+    def __init__(self, step_of: Callable, cell: Any, slices: Any, state: list, weights: Weights) -> None:
+        self.step_of = step_of
+        self.cells: weakref.WeakSet = weakref.WeakSet([cell])
+        self.slices = tree.map_structure(lambda _: 0, slices)
+        self.weights = weights.map(lambda leaf: Kernel(None, leaf.reads) if isinstance(leaf, Kernel) else None)
+        self.used = [True] * len(weights.leaves())
+        self.output, self.sites, self.used = self.probe(tree.flatten(slices), state, weights.leaves())
+
+    def __call__(self, slices: list, state: list, products: Any, tensors: list) -> tuple[Tensor, list]:
+        """Output and new states. products: a `Search`, a `Recording` or a `Replay`."""
+        cell = next(iter(self.cells), None)
+        if cell is None:
+            raise RuntimeError("the layer was dropped before its gradient was asked for; keep it until then")
+        step = self.step_of(cell)
+        output, new = step(tree.pack_sequence_as(self.slices, slices), tuple(state), self.bind(products, tensors))
+        return output, shaped(new, state)
+
+    def bind(self, products: Any, tensors: list) -> Weights:
+        """The weights that the cell's step is given: kernel i, of those that are used, is `products.product(i, x)`."""
+        given, kernels, used = iter(tensors), itertools.count(), iter(self.used)
+
+        def bound(leaf: Any) -> Any:
+            if not next(used):
+                return leaf
+            return next(given) if leaf is None else leaf.using(functools.partial(products.product, next(kernels)))
+
+        return self.weights.map(bound)
+
+    def read(self, weights: Weights) -> tuple[list, list]:
+        """The matrices and the tensors among the weights that the step uses; `inputs` may have used others."""
+        return split([leaf for leaf, used in zip(weights.leaves(), self.used, strict=True) if used])
+
+    def probe(self, slices: list, state: list, leaves: list) -> tuple[tf.TensorSpec, list[Site], list[bool]]:
+        """Trace the step without running it: its output, its products, which of the leaves it uses.
+
+        Raises ValueError if it captures a tensor, which would get no gradient, without a word.
+        """
+        matrices, tensors = split(leaves)
+        found: list[tuple[int, Tensor, Tensor]] = []
+
+        def trace(slices: list, state: list, matrices: list, tensors: list) -> tuple:
+            # All that is returned counts as a use, by an identity.
+            return self(slices, state, Search(matrices, found), tensors)
+
+        groups = [spec(x, 1) for x in slices], [*map(spec, state)], [*map(spec, matrices)], [*map(spec, tensors)]
+        graph = traced(tf.function(trace, autograph=False), *groups)
+        refuse_captured(graph)
+        inputs = iter(graph.inputs)
+        slices, state, matrices, tensors = ([next(inputs) for _ in group] for group in groups)
+        called = sorted({kernel for kernel, _, _ in found})
+        numbers, others = itertools.count(), iter(tensors)
+        used = [
+            next(numbers) in called if isinstance(leaf, Kernel) else bool(next(others).consumers()) for leaf in leaves
+        ]
+        sites = [
+            Site(called.index(kernel), spec(x), spec(y), index(x, state), index(partner(y), slices))
+            for kernel, x, y in found
+        ]
+        return spec(graph.structured_outputs[0]), sites, used
+
+
+def refuse_captured(graph: Any) -> None:
+    """Raise ValueError if a traced step reads what it was not given, or draws random numbers."""
+    captured = graph.inputs[len(graph.inputs) - len(graph.captured_inputs) :]
+    impure = [op for op in graph.graph.get_operations() if op.op_def.is_stateful and op.type != "Placeholder"]
+    if captured or impure:
+        names = ", ".join(str(x.name) for x in [*captured, *impure][:3])
+        raise ValueError(
+            f"step uses more than it was given ({names}), and that would get no gradient: declare "
+            "a weight in build, and draw random numbers in bind"
+        )
+
+
+def split(leaves: list) -> tuple[list, list]:
+    """The matrices of the kernels, and the tensors, among the leaves of `Weights`."""
+    matrices = [leaf.matrix for leaf in leaves if isinstance(leaf, Kernel)]
+    return matrices, [leaf for leaf in leaves if not isinstance(leaf, Kernel)]
+
+
+def spec(x: Tensor, start: int = 0) -> tf.TensorSpec:
+    return tf.TensorSpec(x.shape[start:], x.dtype)
+
+
+def index(x: Tensor | None, tensors: list) -> int | None:
+    """Where a tensor is among others, or None."""
+    return next((i for i, other in enumerate(tensors) if other is x), None)
+
+
+def partner(y: Tensor) -> Tensor | None:
+    """What a tensor of a graph is added to, if that is all that is done with either; or None."""
+    uses = y.consumers()
+    if len(uses) != 1 or uses[0].type != "AddV2":
+        return None
+    first, second = uses[0].inputs
+    other = second if first is y else first
+    alike = other.shape.as_list() == y.shape.as_list() and other.dtype == y.dtype
+    return other if alike and other is not y and other.consumers() == uses else None
