@@ -24,6 +24,7 @@ NAMES = {
     "language_model": ("whole training steps, words/s", imported("language_model")),
     "cells": ("every cell, forward and backward", imported("cells")),
     "scaling": ("time, memory, first call by size", imported("scaling")),
+    "first_call": ("a tiny model's first fit, processor time", imported("first_call")),
     "batch_sizes": ("programs and time for batches of all sizes", imported("batch_sizes")),
     "scan": ("a linear cell, all steps at once or one by one", imported("scan")),
     "generate": ("text word by word", imported("generate")),

@@ -62,6 +62,16 @@ def test_a_benchmark_writes_its_report(line, tmp_path, monkeypatch, capsys):
         assert '"differences"' in json.dumps(result)
 
 
+def test_the_first_call(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    assert benchmarks.main(["first_call", "--rounds", "1", "--only", "LSTM"]) == 0
+    found = json.loads((tmp_path / "first_call-partial.json").read_text())
+    assert all(0 < seconds < 60 for times in found["seconds"].values() for seconds in times)
+    assert found["programs and traces"]["LSTM"] == [2, 3]  # forward and backward; to find the products, and for each
+    assert found["programs and traces"]["keras.layers.LSTM"][0] == 0
+    assert (tmp_path / "first_call-partial.md").read_text() in capsys.readouterr().out
+
+
 def test_few_programs_for_many_lengths():
     """XLA compiles one each way for the lengths up to a power of two, not one for each length."""
     size = {"units": 4, "batch": 2, "steps": 20}

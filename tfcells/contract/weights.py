@@ -47,6 +47,13 @@ class Kernel:
         return self.using(partial(Projection, matrix=self.matrix))
 
 
+def kind(item: Any) -> str:
+    """What an item of `Weights` is; the same in a graph and outside."""
+    if isinstance(item, Weights):
+        return repr(item)
+    return type(item).__name__ if isinstance(item, Kernel | int) else "Tensor"
+
+
 def identity(x: Tensor) -> Tensor:
     """What the update slot does unless a wrapper fills it."""
     return x
@@ -92,8 +99,7 @@ class Weights:
             raise AttributeError(f"these weights have no {name!r}; they have {list(self.items)}") from None
 
     def __repr__(self) -> str:
-        items = (f"{k}: {v if isinstance(v, Weights) else type(v).__name__}" for k, v in self.items.items())
-        return f"Weights({', '.join(items)})"
+        return f"Weights({', '.join(f'{name}: {kind(item)}' for name, item in self.items.items())})"
 
     def get(self, name: str) -> Any:
         """The item of that name, or None."""

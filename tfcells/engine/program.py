@@ -1,5 +1,6 @@
 """A program: one step's way along time, compiled, and shared by all layers whose steps are equal."""
 
+import collections
 import threading
 import weakref
 from collections.abc import Callable
@@ -17,11 +18,14 @@ from tfcells.engine.step import Step
 from tfcells.engine.strides import Strides
 from tfcells.engine.whole import Whole
 
+KEPT = 64  # programs that wait for a layer equal to one that died
+
 
 class Program:
     """The compiled loop as one function with a gradient. Weights are arguments, so that layers can share it."""
 
     shared: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+    recent: collections.OrderedDict = collections.OrderedDict()  # those used last live on when their layers die
     lock = threading.RLock()  # a step may hold a tfcells.RNN
 
     def __init__(self, key: tuple, step: Step, way: Whole | Strides) -> None:
@@ -56,7 +60,7 @@ class Program:
             str(weights),
             str(tree.map_structure(lambda x: (x.dtype, x.shape[2:]), slices)),
             *((x.dtype, *x.shape[1:]) for x in state),
-            *((x.dtype, *x.shape[1:]) for x in leaves),
+            *((tf.as_dtype(x.dtype), *x.shape[1:]) for x in leaves),
         )
         with cls.lock:
             program = cls.shared.get(key)
@@ -64,6 +68,10 @@ class Program:
                 step = Step(key_of, step_of, cell, slices, list(state), weights)
                 program = cls.shared[key] = cls(key, step, way(step, half))
             program.step.cells.add(cell)
+            cls.recent[key] = program
+            cls.recent.move_to_end(key)
+            if len(cls.recent) > KEPT:
+                cls.recent.popitem(last=False)
             return program
 
     def __call__(self, cell: Any, slices: Any, state: tuple, weights: Weights, training: bool) -> tuple[Tensor, tuple]:

@@ -1,5 +1,6 @@
 """The compiled loop: gradients as an ordinary loop's, few programs, counted products."""
 
+import collections
 import concurrent.futures
 import functools
 import gc
@@ -656,16 +657,67 @@ def test_products_are_replayed_and_weight_gradients_are_single(pairs, name, uses
     assert sum(map(products, named)) == uses
 
 
-def test_programs_die_with_their_layers():
-    layer = tfcells.RNN(tfcells.LSTMCell(6))
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(layer(np.ones((BATCH, STEPS, FEATURES))))
-    assert tape.gradient(loss, layer.trainable_variables)[0] is not None
-    dead = [weakref.ref(o) for o in (program(layer), layer.cell, layer)]
-    assert program(layer) in engine.Program.shared.values()
-    del layer, tape, loss
+def test_a_program_outlives_its_layers_but_not_for_good(monkeypatch):
+    monkeypatch.setattr(engine.Program, "recent", collections.OrderedDict())
+    monkeypatch.setattr("tfcells.engine.program.KEPT", 2)
+
+    def use(units):
+        layer = tfcells.RNN(tfcells.ElmanCell(units))
+        layer(np.ones((BATCH, STEPS, FEATURES)))
+        return layer, weakref.ref(program(layer)), weakref.ref(layer), weakref.ref(layer.cell)
+
+    layer, first, *parts = use(6)
+    del layer
     gc.collect()
-    assert [ref() for ref in dead] == [None] * 3
+    assert [ref() for ref in parts] == [None, None]
+    layer, again, *parts = use(6)
+    assert again() is first()
+    del layer
+    for units in (7, 8):
+        use(units)
+    gc.collect()
+    assert [ref() for ref in (first, *parts)] == [None] * 3
+
+
+def test_a_program_of_a_dead_layer_trains_the_next(randomise):
+    """Its backward pass is traced by a layer that was not there when it was made."""
+
+    def make(**options):
+        layer = tfcells.RNN(tfcells.ElmanCell(7), dtype="float64", return_state=True, **options)
+        layer.build((BATCH, STEPS, FEATURES))
+        randomise(layer)
+        return layer
+
+    layer, slow = make(), make(jit_compile=False)
+    x, state, _ = arguments(layer)
+    layer(x)
+    first = weakref.ref(program(layer))
+    del layer
+    gc.collect()
+    layer = make()
+    assert_equal(gradients(layer, x, state, None), gradients(slow, x, state, None))
+    assert program(layer) is first() and first().way.forward_loop.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize(
+    "cell, policy", [(tfcells.HyperLSTMCell(2, hyper_units=3), "float32"), (tfcells.ElmanCell(3), "mixed_float16")]
+)
+def test_a_call_in_a_graph_shares_the_eager_calls_program(cell, policy):
+    """Also where what the step reads is made of a weight: a tensor of another class in a graph."""
+    layer = tfcells.RNN(cell, dtype=policy)
+    x = tf.ones((BATCH, STEPS, FEATURES))
+    layer(x)
+    tf.function(lambda x: layer(x)).get_concrete_function(x)
+    assert len(layer.programs) == 1
+
+
+def test_many_eager_layers_are_no_retracing(caplog):
+    """TensorFlow takes five traces of one function for a mistake of its user's."""
+    tf.get_logger().propagate, before = True, tf.get_logger().propagate
+    for units in range(11, 17):
+        tfcells.RNN(tfcells.ElmanCell(units))(tf.ones((BATCH, STEPS, FEATURES)))
+    tf.get_logger().propagate = before
+    assert not [text for text in caplog.messages if "retracing" in text]
 
 
 def test_threads_share_an_eager_layer(randomise):
