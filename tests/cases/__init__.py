@@ -36,7 +36,7 @@ from tests.cases import (
 from tests.cases.row import Case
 from tests.cases.values import BAD, OTHER
 from tfcells.contract.linear import multiplied
-from tfcells.contract.wrapper import Inlined
+from tfcells.contract.wrapper import Inlined, build_once
 
 FAMILIES = simple, lstm, gru, hyper, highway, gated, minimal, fast, searched, irregular
 FAMILIES += memory, dynamical, channelwise, linear, xlstm, wrappers
@@ -76,8 +76,9 @@ def refused(cells):
 
 
 def prepared(cell, sequence, training=False):
-    """Slices, (steps, ...), and weights of a built cell, as a layer makes them before its loop."""
+    """Slices, (steps, ...), and weights of a cell, as a layer makes them before its loop."""
     x = keras.ops.convert_to_tensor(sequence)
+    build_once(cell, (None, x.shape[-1]))
     w = cell.bind(tfcells.Call(*keras.ops.shape(x), training))
     return (multiplied(cell.inputs(x, w.deferred())), w.along_time()), w
 

@@ -108,11 +108,11 @@ class Wrapped:
     def name(self):
         return self.wrapper.__name__
 
-    def make(self, cell, **more):
+    def make(self, cell, /, **more):
         """The wrapper around a cell."""
-        given = self.arguments | more
+        given = {"cell": cell} | self.arguments | more
         given = {name: value() if isinstance(value, functools.partial) else value for name, value in given.items()}
-        return self.wrapper(cell, **given)
+        return self.wrapper(**given)
 
     def around(self, inner):
         """The row of the wrapper around the cell of a row."""

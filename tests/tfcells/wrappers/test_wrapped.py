@@ -441,9 +441,9 @@ def test_a_cell_is_projected_before_it_is_built():
 # Flags.
 
 
-def flagged(cell, *flags, **options):
+def flagged(cell, features=FEATURES, **options):
     layer = tfcells.RNN(cell, return_sequences=True, return_state=True, dtype="float64", **LOOP | options)
-    layer.build((None, None, FEATURES))
+    layer.build((None, None, features))
     return layer
 
 
@@ -498,7 +498,7 @@ def test_flags_in_a_stack(randomise):
     found = layer(x, reset=flags)[0]
     y = x
     for cell, own in zip(cells, (True, False, True), strict=True):
-        y = flagged(cell)(y, **({"reset": flags} if own else {}))[0]
+        y = flagged(cell, y.shape[-1])(y, **({"reset": flags} if own else {}))[0]
     near([found], [y])
 
 
