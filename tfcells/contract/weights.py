@@ -61,7 +61,7 @@ def identity(x: Tensor) -> Tensor:
 
 def taken(name: str) -> bool:
     """Whether a name means something else in `Weights`."""
-    return name in ("items", "update", "moments") or hasattr(Weights, name)
+    return name in ("items", "update", "moments", "rows") or hasattr(Weights, name)
 
 
 def refuse_taken(names: Iterable[str]) -> None:
@@ -76,7 +76,7 @@ class Weights:
     A matrix is a `Kernel`, a vector is a tensor, a bias is the number 0 in a cell without biases, and
     the weights of a wrapped cell are `Weights` again. `update` marks the candidate that enters the
     memory. moments: by name, structures of tensors with one entry for each step, (steps, ...); a step
-    finds its own entry under that name.
+    finds its own entry under that name. rows: the names of items that have a row for each sample.
     """
 
     def __init__(
@@ -84,10 +84,12 @@ class Weights:
         items: dict[str, Any] | None = None,
         update: Callable[[Tensor], Tensor] = identity,
         moments: dict[str, Any] | None = None,
+        rows: frozenset[str] = frozenset(),
     ) -> None:
         self.items = items or {}
         self.update = update
         self.moments = moments or {}
+        self.rows = rows
 
     def __getitem__(self, name: str) -> Any:
         return self.items[name]
@@ -108,27 +110,40 @@ class Weights:
     def including(self, **items: Any) -> "Weights":
         """The same weights and these. Raises ValueError for a name that means something else."""
         refuse_taken(items)
-        return Weights(self.items | items, self.update, self.moments)
+        return self.changed(items=self.items | items)
 
     def along(self, **moments: Any) -> "Weights":
         """The same weights and these, which have an entry for each step. Raises like `including`."""
         refuse_taken(moments)
-        return Weights(self.items, self.update, self.moments | moments)
+        return self.changed(moments=self.moments | moments)
+
+    def by_row(self, **items: Any) -> "Weights":
+        """The same weights and these tensors, (batch, ...), with a row for each sample. Raises like `including`."""
+        return self.including(**items).changed(rows=self.rows | items.keys())
 
     def updating(self, update: Callable[[Tensor], Tensor]) -> "Weights":
         """The same weights with that function in the update slot."""
-        return Weights(self.items, update, self.moments)
+        return self.changed(update=update)
+
+    def changed(self, **parts: Any) -> "Weights":
+        """The same weights but for the parts given."""
+        return Weights(**vars(self) | parts)
 
     def map(self, function: Callable[[Any], Any]) -> "Weights":
         """The same weights with `function` applied to every kernel and every tensor."""
 
-        def changed(item: Any) -> Any:
+        def mapped(item: Any) -> Any:
             if isinstance(item, Weights):
                 return item.map(function)
             return item if isinstance(item, int) else function(item)
 
-        items = {name: changed(item) for name, item in self.items.items()}
-        return Weights(items, self.update, self.moments)
+        return self.changed(items={name: mapped(item) for name, item in self.items.items()})
+
+    def map_rows(self, function: Callable[[Tensor], Tensor]) -> "Weights":
+        """The same weights with `function` applied to what has a row for each sample."""
+        own = {name: function(self.items[name]) for name in self.rows}
+        inner = {name: item.map_rows(function) for name, item in self.nested()}
+        return self.changed(items=self.items | own | inner)
 
     def map_kernels(self, function: Callable[[Kernel], Kernel]) -> "Weights":
         """The same weights with `function` applied to every kernel."""
@@ -152,7 +167,7 @@ class Weights:
     def at(self, now: dict[str, Any]) -> "Weights":
         """The weights that one step reads; now: of `along_time()` the entries of that step."""
         inner = {name: item.at(now.get(name, {})) for name, item in self.nested()}
-        return Weights(self.items | now | inner, self.update)
+        return self.changed(items=self.items | now | inner, moments={})
 
     def nested(self) -> Iterator[tuple[str, "Weights"]]:
         """The `Weights` among the items, with their names."""

@@ -86,6 +86,7 @@ class Program:
         size = self.batch_sizes(batch, training or isinstance(self.way, Strides))
         if size is not batch:
             leaves, state = [filled(x, 1, size) for x in leaves], tuple(filled(x, 0, size) for x in state)
+            weights = weights.map_rows(lambda x: filled(x, 0, size))
         given = Arguments([tensors_of(leaf) for leaf in leaves], list(state), *self.step.read(weights))
         if padded not in self.calls:
             self.calls[padded] = self.differentiated(leaves, given, padded)

@@ -42,7 +42,7 @@ class MemoryReader(Wrapper):
 
     def bind(self, call: Call) -> Weights:
         keys = self.keys(call.memory, call.memory_mask)
-        return super().bind(call._replace(features=call.features + self.fed)).including(**keys)
+        return super().bind(call._replace(features=call.features + self.fed)).by_row(**keys)
 
     def keys(self, memory: Tensor, memory_mask: Tensor | None) -> dict[str, Tensor]:
         """The memory, and what hides its masked rows when it is added to their scores."""
@@ -92,12 +92,13 @@ class Attention(MemoryReader):
         self.score_bias = self.add_weight((units,), "zeros", name="score_bias")
         self.score_kernel = self.add_weight((units, 1), draw(), name="score_kernel")
 
+    def bind(self, call: Call) -> Weights:
+        return super().bind(call).including(score=ops.convert_to_tensor(self.score_kernel)[:, 0])
+
     def keys(self, memory: Tensor, memory_mask: Tensor | None) -> dict[str, Tensor]:
         """The part of the attention scores that does not depend on the state."""
         found = super().keys(memory, memory_mask)
-        keys = ops.matmul(found["memory"], self.memory_kernel) + self.score_bias
-        score = ops.convert_to_tensor(self.score_kernel)[:, 0]
-        return found | {"keys": keys, "score": score}
+        return found | {"keys": ops.matmul(found["memory"], self.memory_kernel) + self.score_bias}
 
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         query = ops.expand_dims(w.query_kernel(state[0]), 1)
@@ -108,7 +109,7 @@ class Attention(MemoryReader):
         """The a of the steps that begin in these first states: (batch, steps, units) to (..., rows)."""
         w = self.keys(memory, memory_mask)
         query = ops.expand_dims(ops.matmul(states, self.query_kernel), 2)
-        scores = ops.sum(ops.tanh(query + w["keys"][:, None]) * w["score"], -1)
+        scores = ops.squeeze(ops.matmul(ops.tanh(query + w["keys"][:, None]), self.score_kernel), -1)
         return ops.softmax(scores + w["hidden"][:, None], axis=-1)
 
 

@@ -112,3 +112,23 @@ def test_training_is_as_it_was(name, monkeypatch):
     assert not fillings
     tf.function(lambda x: layer(x, training=False), input_signature=[unknown])(numbers(7, 4, 3))
     assert fillings
+
+
+@pytest.mark.parametrize("wrapper", [tfcells.Attention, tfcells.LuongAttention])
+def test_a_memory_is_filled_up_with_its_batch(wrapper):
+    """Three units and three features of the memory: a size that says nothing of which axis is the batch's."""
+    layers = [tfcells.RNN(wrapper(tfcells.GRUCell(3), 3, 3), jit_compile=jit_compile) for jit_compile in (True, False)]
+    for layer in layers:
+        keras.utils.set_random_seed(3)
+        layer(numbers(3, 4, 3), memory=numbers(3, 2, 3))
+    for batch in (3, 5, 1):
+        x, memory, mask = numbers(batch, 4, 3), numbers(batch, 2, 3), np.arange(2) < 1 + np.arange(batch)[:, None] % 2
+        results = []
+        for layer in layers:
+            given = tf.constant(memory)
+            with tf.GradientTape() as tape:
+                tape.watch(given)
+                found = layer(x, memory=given, memory_mask=mask)
+            results.append([found, *tape.gradient(found, [given, *[w.value for w in layer.trainable_weights]])])
+        for got, wanted in zip(*results, strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
