@@ -126,12 +126,15 @@ class Cell(Configured, keras.layers.Layer):
         setattr(self, name, self.add_weight(shape, initializer, name=name, **options))
 
     def reserve(self, name: str, views: dict[str, View]) -> None:
-        """Note how a weight is read. Raises ValueError for a name that means something else."""
+        """Note how a weight is read. Raises ValueError for a name that means something else, or another weight."""
         if name in self.arguments():
             raise ValueError(f"{type(self).__name__}: a weight can't be named {name!r}; an argument is")
         for view in views:
             if view == "cell" or taken(view):
                 raise ValueError(f"{type(self).__name__}: a weight can't be named {view!r}; w has that")
+        seen = {view for others in self.views.values() for view in others}
+        for twice in ({name} & self.views.keys()) | (views.keys() & seen):
+            raise ValueError(f"{type(self).__name__}: a weight can't be named {twice!r}; another is")
         self.views[name] = views
 
     def bind(self, call: Call) -> Weights:
@@ -385,8 +388,11 @@ class InputCell(Cell):
             setattr(self, name, None)
 
     def add_vector(self, name: str, width: int, initializer: Any, **options: Any) -> None:
-        """Declare a vector that is read element-wise. options: those of `declare`."""
-        self.declare(name, (width,), initializer, **options)
+        """Declare a vector that is read element-wise. options: those of `declare`, as regularizer and constraint.
+
+        One initializer for several vectors: `fresh(initializer, number)`, else one seed makes them equal.
+        """
+        self.declare(name, (positive("width", width),), initializer, **options)
 
     def add(
         self,

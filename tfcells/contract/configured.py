@@ -60,10 +60,17 @@ class Configured:
         owner.__init__(twin, **given)  # type: ignore[misc]
         return getattr(twin, name)
 
+    def given(self) -> dict[str, Any]:
+        """The constructor's arguments, by name. Raises AttributeError for one that the constructor did not keep."""
+        for name in self.arguments():
+            if not hasattr(self, name):
+                kind = type(self).__name__
+                raise AttributeError(f"{kind}.__init__ must keep its argument {name!r}, as in self.{name} = {name}")
+        return {name: getattr(self, name) for name in self.arguments()}
+
     def get_config(self) -> dict[str, Any]:
-        config = {name: getattr(self, name) for name in self.arguments()}
         return super().get_config() | {  # type: ignore[misc]
-            name: unbuilt(keras.saving.serialize_keras_object(value)) for name, value in config.items()
+            name: unbuilt(keras.saving.serialize_keras_object(value)) for name, value in self.given().items()
         }
 
 

@@ -11,7 +11,13 @@ Tensor = Any
 
 
 def multiply(x: Tensor, matrix: Tensor) -> Tensor:
-    """x @ matrix; for a rank-3 matrix, group by group: (batch, groups, in) to (batch, groups, out)."""
+    """x @ matrix; for a rank-3 matrix, group by group: (batch, groups, in) to (batch, groups, out).
+
+    Raises ValueError for a matrix of more axes, of which the engine has no gradient.
+    """
+    if len(matrix.shape) > 3:
+        wanted = "(inputs, outputs) or (groups, inputs, outputs)"
+        raise ValueError(f"a kernel must have shape {wanted}, got {tuple(matrix.shape)}")
     if len(matrix.shape) == 3:
         return ops.einsum("bgi,gio->bgo", x, matrix)
     return ops.matmul(x, matrix)

@@ -98,7 +98,8 @@ class Weights:
         try:
             return self.__dict__["items"][name]
         except KeyError:
-            raise AttributeError(f"these weights have no {name!r}; they have {list(self.items)}") from None
+            found = f"these weights have no {name!r}; they have {list(self.items)}"
+            raise AttributeError(f"{found}. `build` makes more, with `declare` or one of the add_...") from None
 
     def __repr__(self) -> str:
         return f"Weights({', '.join(f'{name}: {kind(item)}' for name, item in self.items.items())})"

@@ -3,7 +3,8 @@
 Forward, one XLA loop: each `w.kernel(x)` multiplies and records its result. Backward, one XLA loop:
 each `w.kernel(x)` replays the recorded result, so that only element-wise work is done again; its
 gradient is dy @ kernel^T, with the transpose taken once, and dy is stacked over time. Weight gradients
-are one large product per kernel after the loop. Only this package knows TensorFlow.
+are one large product per kernel after the loop. Only this package knows TensorFlow. docs/engine.md follows a training
+step through its files.
 """
 
 from tfcells.engine.loops import check, ensured, run

@@ -111,8 +111,8 @@ def refuse_impure(graph: Any) -> None:
     if weights or drawn:
         names = ", ".join([*weights, *drawn][:3])
         raise ValueError(
-            f"step uses more than it was given ({names}): declare a weight in build, else it would get no gradient, "
-            "and draw random numbers in bind"
+            f"step uses more than it was given ({names}): declare a weight in build and read it as w.NAME, not as "
+            "self.NAME, which would get no gradient; draw random numbers in bind"
         )
 
 

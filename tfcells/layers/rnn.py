@@ -432,7 +432,7 @@ def cell_key(cell: Cell) -> tuple:
             return "method", identity_of(value.__self__), value.__func__.__qualname__
         return value if isinstance(value, str | int | float | None) else ("object", identity_of(value))
 
-    arguments = {name: getattr(cell, name) for name in cell.arguments() if name != "seed"}
+    arguments = {name: value for name, value in cell.given().items() if name != "seed"}
     return (
         type(cell),
         cell.dtype_policy.name,

@@ -143,6 +143,12 @@ def anonymous(config):
     return [anonymous(value) for value in config] if isinstance(config, list | tuple) else config
 
 
+def test_every_live_argument_is_in_the_list():
+    kinds = [*tfcells.CELLS.values(), *tfcells.WRAPPERS.values()]
+    missing = {name for kind in kinds for base in kind.__mro__ for name in vars(base).get("live", ())} - LIVE
+    assert not missing, f"name {sorted(missing)} in LIVE of tests/tfcells/contract/test_arguments.py"
+
+
 @pytest.mark.parametrize("make, what, name, value", list(rows()))
 def test_an_argument_that_is_set_later(make, what, name, value, randomise):
     layer, holder = make(what)

@@ -382,3 +382,51 @@ def test_a_weight_is_not_named_like_an_argument():
 
     with pytest.raises(ValueError, match="can't be named 'gain'; an argument is"):
         Gained(4).build((None, 3))
+
+
+@pytest.mark.parametrize(
+    "name, views, twice", [("bias", None, "bias"), ("peephole", {"kernel": tfcells.View()}, "kernel")]
+)
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_a_weight_is_not_named_like_another(name, views, twice, use_bias):
+    class Twice(tfcells.ElmanCell):
+        def build(self, input_shape):
+            super().build(input_shape)
+            self.add_vector(name, self.units, "ones", views=views)
+
+    with pytest.raises(ValueError, match=f"Twice: a weight can't be named '{twice}'; another is"):
+        Twice(4, use_bias=use_bias).build((None, 3))
+
+
+def test_a_vector_has_a_width():
+    with pytest.raises(ValueError, match=r"width must be a whole number above 0, got \(5,\)"):
+        Leaky(5).add_vector("peephole", (5,), "ones")
+
+
+@EVERY_WAY
+def test_an_argument_that_is_not_kept(layer):
+    class Lost(Leaky):
+        def __init__(self, units, scale=1.0, **kwargs):
+            super().__init__(units, **kwargs)
+            self.factor = scale
+
+    with pytest.raises(AttributeError, match=r"Lost.__init__ must keep its argument 'scale', as in self.scale = scale"):
+        layer(Lost(5)).cell.get_config()
+
+
+@EVERY_WAY
+def test_a_kernel_of_more_axes_is_refused(layer):
+    """The compiled loop has gradients for two axes and three."""
+
+    class Convolved(tfcells.Cell):
+        units = 5
+
+        def build(self, input_shape):
+            self.declare("recurrent_kernel", (3, 3, 5, 5), "ones", reads="h")
+
+        def step(self, x, state, w):
+            h = w.recurrent_kernel(state[0])
+            return h, (h,)
+
+    with pytest.raises(ValueError, match=r"a kernel must have shape \(inputs, outputs\) or .*, got \(3, 3, 5, 5\)"):
+        layer(Convolved())(X)
