@@ -118,6 +118,7 @@ class RANCell(GatedCell):
     """
 
     states = ("h", "c")
+    slots = GatedCell.slots | {"projection"}
     gates = 3
 
     def build(self, input_shape: tuple[Any, ...]) -> None:

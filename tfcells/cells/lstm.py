@@ -251,6 +251,7 @@ class OriginalLSTMCell(GatedCell):
     """
 
     states = ("h", "c")
+    slots = GatedCell.slots | {"projection"}
     gates = 3
 
     def __init__(self, units: int, doubled: bool = True, **kwargs: Any) -> None:
@@ -283,6 +284,7 @@ class OrderedNeuronsLSTMCell(GatedCell):
     """
 
     states = ("h", "c")
+    slots = GatedCell.slots | {"projection"}
 
     def __init__(self, units: int, chunk_size: int = 1, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)

@@ -117,6 +117,7 @@ class JANETCell(GatedCell):
     """
 
     states = ("h", "c")
+    slots = GatedCell.slots | {"projection"}
     gates = 2
 
     def __init__(

@@ -1,5 +1,6 @@
 """The conformance suite: every cell of the table against its oracle, in every way it can run."""
 
+import dataclasses
 import functools
 import inspect
 import itertools
@@ -11,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import tfcells
-from tests.cases import BAD, CASES, OTHER, arguments, other, prepared, refused, stepped
+from tests.cases import BAD, CASES, OTHER, WRAPPED, arguments, other, prepared, refused, stepped
 from tests.cases.lstm import lstm, norm_lstm
 from tests.cases.maths import CHOSEN
 from tests.cases.row import shape_of
@@ -138,12 +139,12 @@ def test_kernels_read_the_states_that_they_declare(case):
 
 @EVERY
 def test_a_projection_slot_is_a_first_state_of_any_width(case):
-    """The step of a cell with the slot runs with a first state that is wider than the output."""
-    cell = case.cell(**case.arguments)
+    """A cell has the slot if and only if its step runs with a first state that is wider than the output."""
+    cell, wide = case.cell(**case.arguments), 12
     x, state, _ = data(case)
-    state = [tf.ones((BATCH, 7)), *(tf.constant(s, "float32") for s in state[1:])]
+    state = [tf.ones((BATCH, wide)), *(tf.constant(s, "float32") for s in state[1:])]
     try:
-        cell.narrow(7)
+        cell.narrow(wide)
         cell.build((None, FEATURES))
         (slices, along), w = prepared(cell, x.swapaxes(0, 1).astype("float32"))
         slices, along = keras.tree.map_structure(lambda s: s[0], (slices, along))
@@ -151,11 +152,18 @@ def test_a_projection_slot_is_a_first_state_of_any_width(case):
         ran = True
     except (ValueError, tf.errors.InvalidArgumentError):
         ran = False
-    if "projection" in cell.slots:
-        assert ran
-    else:
+    assert ran == ("projection" in cell.slots)
+
+
+@EVERY
+def test_a_projection_is_the_oracle_with_a_projected_state(case):
+    """Or it is refused: the kernels read P h, and the output is that."""
+    if "projection" not in case.cell(**case.arguments).slots:
         with pytest.raises(ValueError, match="no projection slot"):
-            tfcells.Projection(case.cell(**case.arguments), 7)
+            tfcells.Projection(case.cell(**case.arguments), 4)
+        return
+    projected = dataclasses.replace(WRAPPED["Projection"], arguments={"projection_units": 4}).around(case)
+    near(run(projected, LOOP), oracle(projected))
 
 
 @EVERY

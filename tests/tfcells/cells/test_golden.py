@@ -345,9 +345,9 @@ def nas_tfa(w):
 
 
 def nas(units, meta):
-    """Where there is a projection, it gives the size of what is put out."""
-    own, projection = meta["shapes"]["recurrent_kernel"][1] // 8, int(meta["projection"]) or None
-    return tfcells.NASCell(own, projection, use_bias=bool(meta["use_bias"]), dtype="float64")
+    """units: of what is put out, which may be projected."""
+    made = tfcells.NASCell(meta["shapes"]["recurrent_kernel"][1] // 8, use_bias=bool(meta["use_bias"]), dtype="float64")
+    return tfcells.Projection(made, units, dtype="float64") if meta["projection"] else made
 
 
 def fastgrnn(units, meta):

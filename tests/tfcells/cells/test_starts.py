@@ -206,6 +206,10 @@ def test_the_root_of_an_rg_lru_has_a_bounded_gradient():
             lambda: tfcells.LRUCell(4, min_radius=0.5, max_radius=0.5),
             "max_radius must be a number above min_radius, 0.5",
         ),
+        (
+            lambda: tfcells.Projection(tfcells.SLSTMCell(4, heads=2), 3),
+            "heads must be a divisor of the 3 projection_units, got 2",
+        ),
         (lambda: tfcells.MLSTMCell(6, heads=4), "heads must be a divisor of the 6 units, got 4"),
         (lambda: tfcells.ParaGRUCell(6, heads=2).build((None, 3)), "heads must be a divisor of the 3 features, got 2"),
         (lambda: tfcells.RGLRUCell(6, heads=2).build((None, 3)), "heads must be a divisor of the 3 features, got 2"),
