@@ -15,7 +15,7 @@ import tfcells
 from tests.cases import BAD, CASES, OTHER, WRAPPED, arguments, other, prepared, refused, stepped
 from tests.cases.lstm import lstm, norm_lstm
 from tests.cases.maths import CHOSEN
-from tests.cases.row import shape_of
+from tests.cases.row import shape_of, timed
 
 BATCH, STEPS, FEATURES = 4, 6, 3
 EVERY = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -322,6 +322,7 @@ def test_gradients_in_single_precision(case):
 
 def check_masks(case, options):
     x, initial, weights = data(case)
+    initial = case.start(BATCH, weights) if case.start else initial
     outputs, *state = run(case, options, mask=MASK)
     wanted, *final = case.roll(x, initial, weights, MASK)
     near(state, final)
@@ -332,10 +333,13 @@ def check_masks(case, options):
         last = outputs[:, t]
     for before, after in zip(initial, state, strict=True):
         np.testing.assert_array_equal(before[~MASK.any(1)], after[~MASK.any(1)])
+    if timed(case.oracle):
+        return
     # Masked steps do exactly nothing: moved to the end, full of other numbers, they change no bit.
     order, rows = np.argsort(~MASK, axis=1, kind="stable"), np.arange(BATCH)[:, None]
     x, mask = (x + ~MASK[..., None])[rows, order], MASK[rows, order]
-    same = [*map(np.asarray, pure(layer_of(case, **options), x, initial, weights.values(), mask=mask))]
+    layer = layer_of(case, **options)
+    same = [*map(np.asarray, pure(layer, x, initial, weights.values(), mask=mask, **case.given))]
     for a, b in zip([same[0][mask], *same[1:]], [outputs[MASK], *state], strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -350,6 +354,24 @@ def test_masks(case):
 def test_masks_in_the_engine(case):
     check_masks(case, ENGINE)
     check_gradients(case, MASK)
+
+
+def check_one_step(case, options):
+    """Of one step: the first, the last, one in the middle, none. Without what is masked, and with it."""
+    x, state, weights = data(case)
+    mask = np.zeros((BATCH, STEPS), bool)
+    mask[[0, 1, 2], [0, STEPS - 1, 2]] = True
+    near(run(case, options, mask=mask), case.roll(x, state, weights, mask))
+    given = {name: value[:, :1] if name == "reset" else value for name, value in case.given.items()}
+    for how in [options, {"parallel": False}] if options is LOOP else [options]:
+        for keep in (None, mask[:, :1]):
+            found = pure(layer_of(case, **how), x[:, :1], state, weights.values(), mask=keep, **given)
+            near(found, case.roll(x[:, :1], state, weights, keep))
+
+
+@ONE_EACH
+def test_one_step(case):
+    check_one_step(case, LOOP)
 
 
 @EVERY
