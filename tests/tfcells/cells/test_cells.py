@@ -556,10 +556,14 @@ def test_forget_bias_raises_the_forget_gate_alone(cell, name, amount):
         np.testing.assert_array_equal(coupled[name].reshape(3, 4), np.delete(wanted, 0, 0))
 
 
-@pytest.mark.parametrize("cell,raised", [(tfcells.UGRNNCell, [1, 0]), (tfcells.IntersectionRNNCell, [1, 1, 0, 0])])
-@pytest.mark.parametrize("amount", [0.0, 2.5])
+@pytest.mark.parametrize(
+    "cell,raised",
+    [(tfcells.UGRNNCell, [1, 0]), (tfcells.IntersectionRNNCell, [1, 1, 0, 0]), (tfcells.CFNCell, [1, -1, 0])],
+)
+@pytest.mark.parametrize("amount", [0.0, 1.0, 2.5])
 def test_forget_bias_raises_what_keeps(cell, raised, amount):
-    bias = built(cell(4, forget_bias=amount))["bias"]
+    """And lowers what a free input gate lets in. 1 unless it is given."""
+    bias = built(cell(4, **{} if amount == 1 else {"forget_bias": amount}))["bias"]
     np.testing.assert_array_equal(bias.reshape(-1, 4), amount * np.outer(raised, np.ones(4)))
 
 

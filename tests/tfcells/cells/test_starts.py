@@ -154,6 +154,10 @@ def test_an_echo_state_without_recurrence():
     assert not built(cell)["recurrent_kernel"].any()
 
 
+def test_fast_weights_start_with_a_slow_identity():
+    np.testing.assert_allclose(built(tfcells.FastWeightsCell(5))["recurrent_kernel"], 0.05 * np.eye(5), rtol=1e-6)
+
+
 # What keeps exponential gates finite.
 
 
