@@ -116,6 +116,16 @@ def test_a_shut_sru_passes_its_scaled_input_on(rescale, alpha):
     np.testing.assert_allclose(tfcells.RNN(cell, return_sequences=True, jit_compile=False)(x), alpha * x, rtol=1e-5)
 
 
+def test_weights_of_an_sru():
+    """Uniform; the variance of a product of a white input is 1, of the gates' 1/2, of the passed input alpha^2."""
+    units, alpha = 1000, np.sqrt(1 + 2 * np.exp(-1.5))
+    w = built(tfcells.SRUCell(units, highway_bias=-1.5))
+    for block, scale in zip(np.split(w["kernel"], 4, -1), (1, np.sqrt(0.5), np.sqrt(0.5), alpha), strict=True):
+        is_uniform(block.ravel(), -scale * np.sqrt(3 / FEATURES), scale * np.sqrt(3 / FEATURES))
+    is_uniform(w["recurrent_vector"], -np.sqrt(1.5), np.sqrt(1.5))
+    assert built(tfcells.SRUCell(FEATURES))["kernel"].shape == (FEATURES, 3 * FEATURES)
+
+
 @pytest.mark.parametrize("units, negatives", [(40, 0.0), (40, 0.5), (7, 0.25), (1, 1.0)])
 def test_the_kernel_of_a_scornn_is_orthogonal(units, negatives, randomise):
     cell = tfcells.ScoRNNCell(units, negatives=negatives, dtype="float64")
