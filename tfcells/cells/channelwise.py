@@ -7,9 +7,10 @@ import keras
 from keras import ops
 
 from tfcells.checks import divisor, flag, number, positive
-from tfcells.contract.cell import GatedCell, KernelCell, View
+from tfcells.contract.cell import GainedCell, GatedCell, KernelCell, View
 from tfcells.contract.initial import raise_block
-from tfcells.contract.linear import Tensor, by_heads
+from tfcells.contract.linear import Tensor, by_heads, whole
+from tfcells.contract.normalization import layer_norm
 from tfcells.contract.weights import Weights
 
 
@@ -81,6 +82,30 @@ class IndRNNCell(ChannelwiseCell):
         (h,) = state
         h = w.update(self.activation(x + w.recurrent_vector * h))
         return h, (h,)
+
+
+class LayerNormIndRNNCell(GainedCell, IndRNNCell):
+    r"""An IndRNN that reads a normalized product of its input:  h' = relu(LN(W x) + u h + b).
+
+    LN(a) = gain (a - mean) / sqrt(var + epsilon), made before the loop. The bias serves as the norm's shift. The rest
+    is IndRNNCell's. Source: Ba, Kiros & Hinton, 1607.06450, in the form of lmnt-com/haste, whose activation is tanh.
+
+    >>> keras.ops.shape(tfcells.RNN(tfcells.LayerNormIndRNNCell(8))(keras.ops.ones((2, 5, 3))))
+    (2, 8)
+    """
+
+    live = frozenset({"epsilon"})
+
+    def __init__(self, units: int, epsilon: float = 1e-3, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.epsilon = number("epsilon", epsilon, low=0)
+
+    def build(self, input_shape: tuple[Any, ...]) -> None:
+        super().build(input_shape)
+        self.add_gain("gain", self.units)
+
+    def inputs(self, x: Tensor, w: Weights) -> Tensor:
+        return layer_norm(whole(w.kernel(x)), w.gain, w.bias, self.epsilon)
 
 
 class IndyLSTMCell(ChannelwiseCell, GatedCell):

@@ -58,6 +58,7 @@ ROWS = (
     Row("SLSTMCell", XLSTM, "LSTM", "Beck et al., 2405.04517", 2024, "4*n*(d + n//heads + 1)"),
     Row("SRUCell", CHANNELWISE, "channelwise", "Lei et al., 1709.02755", 2017, "4*n*(d + 1)"),
     Row("IndRNNCell", CHANNELWISE, "channelwise", "Li et al., 1803.04831", 2018, "n*(d + 2)"),
+    Row("LayerNormIndRNNCell", CHANNELWISE, "channelwise", "Ba et al., 1607.06450; haste", 2020, "n*(d + 3)"),
     Row("IndyLSTMCell", CHANNELWISE, "channelwise", "Gonnet & Deselaers, 1903.08023", 2019, "4*n*(d + 2)"),
     Row("ParaGRUCell", CHANNELWISE, "channelwise", "ParaRNN, 2510.21450", 2025, "3*n*(d//heads + 2)"),
     Row("ParaLSTMCell", CHANNELWISE, "channelwise", "ParaRNN, 2510.21450", 2025, "3*n*(d//heads + 2) + 2*n"),
