@@ -3,13 +3,19 @@
 import numpy as np
 
 import tfcells
-from tests.cases.maths import blocks, identity, memory, relu, s, tanh
-from tests.cases.row import H, names
+from tests.cases.maths import blocks, identity, memory, norm, relu, s, tanh
+from tests.cases.row import EPSILON, H, names
 
 
 def ind_rnn(x, h, W, u, b=0, f=relu):
     """Li et al. 1803.04831."""
     h = f(x @ W + u * h + b)
+    return h, h
+
+
+def norm_ind_rnn(x, h, W, u, b=0, g=1, epsilon=0, f=relu):
+    """The same with Ba et al. 2016, equation 4, for what it reads of the input."""
+    h = f(norm(x @ W, g, b, epsilon) + u * h)
     return h, h
 
 
@@ -58,6 +64,8 @@ def rows():
     weights = names("W:kernel u:recurrent_vector b:bias")
     arguments, settings = H | {"activation": "tanh"}, {"f": lambda a: tanh(a)}  # relu has kinks
     yield "indrnn", tfcells.IndRNNCell, arguments, ind_rnn, weights, settings
+    arguments, settings = arguments | EPSILON, settings | EPSILON
+    yield "indrnn-norm", tfcells.LayerNormIndRNNCell, arguments, norm_ind_rnn, weights | names("g:gain"), settings
     yield "indylstm", tfcells.IndyLSTMCell, H, indy_lstm, weights
     weights = names("W:kernel p:recurrent_vector b:bias")
     arguments, settings = {"units": 3, "highway_bias": -2.0}, {"alpha": np.sqrt(1 + 2 * np.exp(-2.0))}

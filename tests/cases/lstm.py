@@ -60,7 +60,7 @@ def original_lstm(x, h, c, W, U, b=0, doubled=True):
 
 def ordered_lstm(x, h, c, W, U, b=0, chunk_size=1):
     """Shen et al. 1810.09536, equations 6 to 14, unit by unit."""
-    own, units = 4 * h.shape[-1], h.shape[-1]
+    own, units = 4 * c.shape[-1], c.shape[-1]
     a = x @ W + h @ U + b
     gates = dict(blocks("ifgo", a[:, :own]))
     master_f, master_i = (np.exp(m) / np.exp(m).sum(-1, keepdims=True) for m in np.split(a[:, own:], 2, -1))

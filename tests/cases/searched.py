@@ -37,8 +37,8 @@ def mut3(x, h, W, U, b=0):
     return h, h
 
 
-def nas(x, h, c, W, U, b=0, P=None):
-    """Zoph & Le 1611.01578, the cell found for Penn Treebank, leaf by leaf; P projects h."""
+def nas(x, h, c, W, U, b=0):
+    """Zoph & Le 1611.01578, the cell found for Penn Treebank, leaf by leaf."""
     x = [x @ W_k for _, W_k in blocks(range(8), W)]
     u = [h @ U_k + b_k for _, U_k, b_k in blocks(range(8), U, b)]
     one, two = s(x[0] + u[0]), relu(x[1] + u[1])
@@ -47,7 +47,6 @@ def nas(x, h, c, W, U, b=0, P=None):
     seven, eight = tanh(x[6] + u[6]), s(x[7] + u[7])
     c = tanh(tanh(one * two) + c) * tanh(three + four)
     h = tanh(c * tanh(tanh(five * six) + s(seven + eight)))
-    h = h if P is None else h @ P
     return h, h, c
 
 
@@ -85,7 +84,6 @@ def rows():
     yield "mut2-projected", tfcells.MUT2Cell, H | {"project": True}, mut2, projected
     yield "mut3", tfcells.MUT3Cell, H, mut3, names(SHARED)
     yield "nas", tfcells.NASCell, H, nas, names(SHARED)
-    yield "nas-projection", tfcells.NASCell, H | {"projection": 3}, nas, names(SHARED + "P:projection_kernel")
     for name, nodes in NODES.items():
         levels = range(len(nodes) // 2 + 1)
         weights = {"W": "kernel"} | {f"U{i}": f"recurrent_kernel_{i}" for i in levels}

@@ -207,10 +207,10 @@ def highway(x, *state, inner, T, b_T, **weights):
     return y * t + x * (1 - t), *state
 
 
-def projection(x, *state, inner, P, **weights):
-    """Sak et al. 1402.1128, equations 7 and 8: the recurrent kernels read r = P m."""
+def projection(x, *state, inner, Pr, **weights):
+    """Sak et al. 1402.1128, equations 7 and 8: the recurrent kernels read r = W_rm m, here Pr."""
     y, m, *rest = inner(x, *state, **weights)
-    return y @ P, m @ P, *rest
+    return y @ Pr, m @ Pr, *rest
 
 
 def reset_on_flag(x, *state, inner, moment, reset, **weights):
@@ -353,7 +353,7 @@ def wrappers():
         lambda cell: names("T:transform_kernel b_T:transform_shift"),
         units={"units": 3},
     )
-    yield Wrapped(tfcells.Projection, {"projection_units": 3}, projection, lambda cell: names("P:projection_kernel"))
+    yield Wrapped(tfcells.Projection, {"projection_units": 3}, projection, lambda cell: names("Pr:projection_kernel"))
     yield Wrapped(
         tfcells.FastSlow,
         {"slow": functools.partial(tfcells.GRUCell, 4), "fast_cells": 3},

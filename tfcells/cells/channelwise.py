@@ -7,9 +7,10 @@ import keras
 from keras import ops
 
 from tfcells.checks import divisor, flag, number, positive
-from tfcells.contract.cell import GatedCell, KernelCell, View
+from tfcells.contract.cell import GainedCell, GatedCell, KernelCell, View
 from tfcells.contract.initial import raise_block
-from tfcells.contract.linear import Tensor, by_heads
+from tfcells.contract.linear import Tensor, by_heads, whole
+from tfcells.contract.normalization import layer_norm
 from tfcells.contract.weights import Weights
 
 
@@ -83,6 +84,30 @@ class IndRNNCell(ChannelwiseCell):
         return h, (h,)
 
 
+class LayerNormIndRNNCell(GainedCell, IndRNNCell):
+    r"""An IndRNN that reads a normalized product of its input:  h' = relu(LN(W x) + u h + b).
+
+    LN(a) = gain (a - mean) / sqrt(var + epsilon), made before the loop. The bias serves as the norm's shift. The rest
+    is IndRNNCell's. Source: Ba, Kiros & Hinton, 1607.06450, in the form of lmnt-com/haste, whose activation is tanh.
+
+    >>> keras.ops.shape(tfcells.RNN(tfcells.LayerNormIndRNNCell(8))(keras.ops.ones((2, 5, 3))))
+    (2, 8)
+    """
+
+    live = frozenset({"epsilon"})
+
+    def __init__(self, units: int, epsilon: float = 1e-3, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.epsilon = number("epsilon", epsilon, low=0)
+
+    def build(self, input_shape: tuple[Any, ...]) -> None:
+        super().build(input_shape)
+        self.add_gain("gain", self.units)
+
+    def inputs(self, x: Tensor, w: Weights) -> Tensor:
+        return layer_norm(whole(w.kernel(x)), w.gain, w.bias, self.epsilon)
+
+
 class IndyLSTMCell(ChannelwiseCell, GatedCell):
     r"""An LSTM whose recurrent weights are vectors: i, f, g, o = W x + u h + b;  c' = s(f) c + s(i) tanh(g);
 
@@ -121,7 +146,9 @@ class SRUCell(ChannelwiseCell, GatedCell):
     Where there are as many features as units, x itself is mixed in, times alpha = sqrt(1 + 2 exp(highway_bias)), or
     1 with rescale=False; else S x, where S is a fourth block of the kernel. highway_bias: the initial b_r.
     activation: None is the paper's last form, "tanh" that of its first. Kernels stack g = W x, f, r, S x, the
-    others f, r. The candidate, for recurrent dropout, is g. State: c; the output is none.
+    others f, r. As in the authors' code, W starts uniform with the variance 1 / features, what the gates read with half
+    of that, S with alpha^2 times that, v with 1/2: of a kernel_initializer that is given, the gates' part is divided by
+    sqrt(2) and S multiplied by alpha. The candidate, for recurrent dropout, is g. State: c; the output is none.
     Source: Lei et al., 1709.02755, and their code, sru. As the gates read c, this is not linear in time.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.SRUCell(8))(keras.ops.ones((2, 5, 3))))
@@ -132,18 +159,39 @@ class SRUCell(ChannelwiseCell, GatedCell):
     gates = 3
 
     def __init__(
-        self, units: int, activation: Any = None, highway_bias: float = 0.0, rescale: bool = True, **kwargs: Any
+        self,
+        units: int,
+        activation: Any = None,
+        highway_bias: float = 0.0,
+        rescale: bool = True,
+        kernel_initializer: Any = "lecun_uniform",
+        recurrent_initializer: Any = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(units, activation=activation, **kwargs)
+        if recurrent_initializer is None:
+            recurrent_initializer = keras.initializers.RandomUniform(-math.sqrt(1.5), math.sqrt(1.5))
+        super().__init__(
+            units, recurrent_initializer, activation=activation, kernel_initializer=kernel_initializer, **kwargs
+        )
         self.highway_bias = number("highway_bias", highway_bias)
         self.rescale = flag("rescale", rescale)
+
+    @property
+    def alpha(self) -> float:
+        """What the input is multiplied by, so that the output starts with its variance."""
+        return math.sqrt(1 + 2 * math.exp(self.highway_bias)) if self.rescale else 1.0
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         features, H = input_shape[-1], self.units
         after = 0 if features == H else H
-        self.add_kernel((features, 3 * H + after))
+        self.add_kernel((features, 3 * H + after), then=self.initial_kernel)
         self.add_recurrent_vector(2 * H)
         self.add_bias((2 * H,), views={"bias": View(lambda b: ops.pad(b, [[H, after]]))})
+
+    def initial_kernel(self, drawn: Tensor) -> Tensor:
+        """The kernel that the cell starts with, from what its initializer drew."""
+        g, f, r, *skip = ops.split(drawn, drawn.shape[-1] // self.units, axis=-1)
+        return ops.concatenate([g, f / math.sqrt(2), r / math.sqrt(2), *(self.alpha * S for S in skip)], axis=-1)
 
     def initial_bias(self, drawn: Tensor) -> Tensor:
         return raise_block(drawn, 1, 2, self.highway_bias)
@@ -152,8 +200,7 @@ class SRUCell(ChannelwiseCell, GatedCell):
         products = {"gates": w.kernel(x) + w.bias}
         if x.shape[-1] != self.units:
             return products
-        alpha = math.sqrt(1 + 2 * math.exp(self.highway_bias)) if self.rescale else 1.0
-        return products | {"skip": alpha * x}
+        return products | {"skip": self.alpha * x}
 
     def step(self, x: dict[str, Any], state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (c,) = state

@@ -72,7 +72,7 @@ class LipschitzRNNCell(KernelCell):
     beta: from 0.5, M itself, to 1, antisymmetric. epsilon: the step of the discretization, by Euler's method.
     M of U is saved as recurrent_kernel, that of A as linear_kernel. The candidate, for recurrent dropout, is the
     tanh. State: h. Source: Erichson et al., 2006.12070; as in their code, which also has other solvers, A and
-    U share beta and gamma.
+    U share beta and gamma. Theirs start as N(0, s / units), with an s for each task: give a recurrent_initializer.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.LipschitzRNNCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 from keras import ops
 
 from tfcells.checks import flag, number, positive, probability
@@ -19,7 +20,8 @@ class FastWeightsCell(GainedCell):
 
     decay: the paper's lambda. layer_norm: whether the inner steps normalize,
     LN(v) = gain (v - mean) / sqrt(var + epsilon) + shift; without it an unbounded activation makes h grow without
-    bound. States: h, and A of shape (units, units). It has no update slot.
+    bound. recurrent_initializer: None starts U as 0.05 I, as the paper does. States: h, and A of shape (units, units).
+    It has no update slot.
     Source: Ba et al., 1610.06258, equations 1, 2 and 5.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.FastWeightsCell(8))(keras.ops.ones((2, 5, 3))))
@@ -39,9 +41,11 @@ class FastWeightsCell(GainedCell):
         inner_steps: int = 1,
         layer_norm: bool = True,
         epsilon: float = 1e-3,
+        recurrent_initializer: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(units, activation, **kwargs)
+        start = keras.initializers.Identity(0.05) if recurrent_initializer is None else recurrent_initializer
+        super().__init__(units, activation, recurrent_initializer=start, **kwargs)
         self.decay = probability("decay", decay)
         self.eta = number("eta", eta)
         self.inner_steps = positive("inner_steps", inner_steps)

@@ -82,15 +82,22 @@ class CFNCell(GatedCell):
 
     h' = f tanh(h) + i tanh(g).
 
-    Departs from the paper in nothing but b_g, which starts at 0. Kernel and bias stack the gates as f, i, g, the
-    recurrent kernel as f, i. The candidate, for recurrent dropout, is tanh(g). State: h.
-    Source: Laurent & von Brecht, 1612.06212.
+    Departs from the paper in nothing but b_g, which starts at 0. forget_bias: added to the initial bias of f and
+    taken from that of i. Kernel and bias stack the gates as f, i, g, the recurrent kernel as f, i. The candidate, for
+    recurrent dropout, is tanh(g). State: h. Source: Laurent & von Brecht, 1612.06212.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.CFNCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)
     """
 
     gates = 3
+
+    def __init__(self, units: int, forget_bias: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.forget_bias = number("forget_bias", forget_bias)
+
+    def initial_bias(self, drawn: Tensor) -> Tensor:
+        return raise_block(raise_block(drawn, 0, 3, self.forget_bias), 1, 3, -self.forget_bias)
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         H = self.units
@@ -118,6 +125,7 @@ class RANCell(GatedCell):
     """
 
     states = ("h", "c")
+    slots = GatedCell.slots | {"projection"}
     gates = 3
 
     def build(self, input_shape: tuple[Any, ...]) -> None:

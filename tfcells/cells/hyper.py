@@ -34,6 +34,7 @@ class HyperLSTMCell(GainedCell, GatedCell):
     """
 
     states = ("h", "c", "hyper_h", "hyper_c")
+    slots = GatedCell.slots | {"projection"}
     gates = 4
     live = frozenset({"epsilon"})
 
@@ -56,7 +57,7 @@ class HyperLSTMCell(GainedCell, GatedCell):
 
     @property
     def state_size(self) -> list[int]:
-        return [self.units, self.units, self.hyper_units, self.hyper_units]
+        return [self.projected or self.units, self.units, self.hyper_units, self.hyper_units]
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         features, H, N, E = input_shape[-1], self.units, self.hyper_units, self.embedding_units
@@ -67,7 +68,7 @@ class HyperLSTMCell(GainedCell, GatedCell):
             "hyper_input_kernel": View(lambda k: k[:features]),
             "hyper_state_kernel": View(lambda k: k[features:], "h", 4),
         }
-        self.add_kernel((features + H, 4 * N), "hyper_kernel", views=views)
+        self.add_kernel((features + self.state_size[0], 4 * N), "hyper_kernel", views=views)
         self.add_recurrent_kernel((N, 4 * N), "hyper_recurrent_kernel", reads="hyper_h", blocks=4, drawn=4)
         self.add_bias((4 * N,), "hyper_bias")
         # Z and A stack their blocks as x, h, b, and inside each i, f, g, o.

@@ -163,7 +163,7 @@ class CfCCell(TimedCell):
     (2, 8)
     """
 
-    slots = frozenset({"kernel", "state"})
+    slots = frozenset({"kernel", "state", "projection"})
     live = frozenset({"backbone_activation"})
 
     def __init__(

@@ -181,8 +181,9 @@ class ResidualLSTMCell(PassingCell, PeepholeLSTMCell):
 
     i, f, g, o and c' are `PeepholeLSTMCell`'s. project: x is there V x, as in the paper where the widths differ; V is
     projection_kernel. P is output_kernel, (units, units). What o lets pass makes it cheap to train deep stacks.
-    The output is as wide as the memory, where the paper has a narrower one. States, gate order, forget_bias and
-    input_gate are LSTMCell's. Source: Kim, El-Khamy & Lee, 1701.03360.
+    The output is as wide as the memory, where the paper has a narrower one: `Projection` makes it so. Public ports,
+    against which this was checked, leave P out. States, gate order, forget_bias and input_gate are LSTMCell's.
+    Source: Kim, El-Khamy & Lee, 1701.03360.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.ResidualLSTMCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)
@@ -207,7 +208,7 @@ class MultiplicativeIntegrationLSTMCell(LSTMCell):
     r"""An LSTM whose sums W x + U h + b become  alpha (W x) (U h) + beta_1 (U h) + beta_2 (W x) + b.
 
     product_initializer: of the vector alpha, product_gain. gain_initializer: of the vectors beta_1 and beta_2,
-    recurrent_gain and kernel_gain. The paper chooses their starts task by task; here they are ones.
+    recurrent_gain and kernel_gain. The paper chooses their starts task by task; here they are ones, as in public ports.
     The rest is `LSTMCell`'s. Source: Wu et al., 1606.06630, equation 4.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.MultiplicativeIntegrationLSTMCell(8))(keras.ops.ones((2, 5, 3))))
@@ -251,6 +252,7 @@ class OriginalLSTMCell(GatedCell):
     """
 
     states = ("h", "c")
+    slots = GatedCell.slots | {"projection"}
     gates = 3
 
     def __init__(self, units: int, doubled: bool = True, **kwargs: Any) -> None:
@@ -283,6 +285,7 @@ class OrderedNeuronsLSTMCell(GatedCell):
     """
 
     states = ("h", "c")
+    slots = GatedCell.slots | {"projection"}
 
     def __init__(self, units: int, chunk_size: int = 1, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)

@@ -110,13 +110,15 @@ class JANETCell(GatedCell):
     beta: a constant, or, with train_beta, the start of a weight, `gate_offset`. longest: the longest dependency that is
     expected, in steps; the bias of f then starts as log(u), u uniform in (1, longest) (chrono initialization), else
     at 1. Kernels stack the gates as f, g. The candidate, for recurrent dropout, is tanh(g).
-    States: h, c, the same but for what they start with. Source: van der Westhuizen & Lasenby, 1804.04849.
+    States: h, c, the same but for what they start with, and for a projection. Source: van der Westhuizen & Lasenby,
+    1804.04849, and their code, janet, whose beta is 1.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.JANETCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)
     """
 
     states = ("h", "c")
+    slots = GatedCell.slots | {"projection"}
     gates = 2
 
     def __init__(
@@ -197,7 +199,8 @@ class LightRUCell(GatedCell):
     r"""A gate alone reads the state:  f = s(W_f x + U h + b_f);  h' = (1 - f) h + f tanh(W_g x + b_g).
 
     Kernel and bias stack the gates as f, g; a high f forgets. The candidate, for recurrent dropout, is the tanh.
-    State: h. Source: Ye et al., Electronics 13(16) 3204, 2024, as torchrecurrent 0.2.5 has it.
+    State: h. Source: Ye et al., Electronics 13(16) 3204, 2024, as torchrecurrent 0.2.5 and RecurrentLayers.jl have it;
+    in the latter there is no b_g.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.LightRUCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from tfcells.checks import positive, require
+from tfcells.checks import require
 from tfcells.contract.cell import GatedCell, PassingCell, View
 from tfcells.contract.linear import Tensor, whole
 from tfcells.contract.weights import Weights
@@ -127,37 +127,17 @@ class NASCell(GatedCell):
     p = tanh(tanh(s(x_0 + u_0) relu(x_1 + u_1)) + c);  c' = p tanh(s(x_2 + u_2) + relu(x_3 u_3));
     q = tanh(tanh(x_4 + u_4) s(x_5 + u_5));  r = s(tanh(x_6 + u_6) + s(x_7 + u_7));  h' = tanh(c' tanh(q + r)).
 
-    projection: the size of h, which is then P h', P being projection_kernel; None: no P. Kernels and bias stack
-    k = 0 .. 7; the bias is on the side of U, as in TensorFlow Addons. activation and recurrent_activation stand for
-    each tanh and s. It has no update slot: c' is a product. States: h, c. Source: Zoph & Le, 1611.01578, appendix.
+    Kernels and bias stack k = 0 .. 7; the bias is on the side of U, as in TensorFlow Addons, whose num_proj is
+    `tfcells.Projection` around this cell. activation and recurrent_activation stand for each tanh and s. It has no
+    update slot: c' is a product. States: h, c. Source: Zoph & Le, 1611.01578, appendix.
 
-    >>> keras.ops.shape(tfcells.RNN(tfcells.NASCell(8, projection=4))(keras.ops.ones((2, 5, 3))))
+    >>> keras.ops.shape(tfcells.RNN(tfcells.Projection(tfcells.NASCell(8), 4))(keras.ops.ones((2, 5, 3))))
     (2, 4)
     """
 
     states = ("h", "c")
     gates = 8
-    slots = frozenset({"kernel", "state"})
-
-    def __init__(self, units: int, projection: int | None = None, **kwargs: Any) -> None:
-        super().__init__(units, **kwargs)
-        self.projection = projection if projection is None else positive("projection", projection)
-
-    @property
-    def output_size(self) -> int:
-        return self.projection or self.units
-
-    @property
-    def state_size(self) -> list[int]:
-        return [self.output_size, self.units]
-
-    def build(self, input_shape: tuple[Any, ...]) -> None:
-        width = 8 * self.units
-        self.add_kernel((input_shape[-1], width))
-        self.add_recurrent_kernel((self.output_size, width))
-        self.add_bias((width,))
-        if self.projection is not None:
-            self.add_kernel((self.units, self.projection), "projection_kernel")
+    slots = frozenset({"kernel", "state", "projection"})
 
     def inputs(self, x: Tensor, w: Weights) -> Any:
         return w.kernel(x)
@@ -172,7 +152,6 @@ class NASCell(GatedCell):
         c = p * tanh(s(a[2]) + relu(x_3 * u_3))
         q, r = tanh(tanh(a[4]) * s(a[5])), s(tanh(a[6]) + s(a[7]))
         h = tanh(c * tanh(q + r))
-        h = h if self.projection is None else w.projection_kernel(h)
         return h, (h, c)
 
 

@@ -30,7 +30,7 @@ class SLSTMCell(KernelCell):
     """
 
     states = ("h", "c", "n", "m")
-    slots = frozenset({"kernel", "update"})
+    slots = frozenset({"kernel", "update", "projection"})
     gates = 4
 
     def __init__(self, units: int, heads: int = 1, recurrent_initializer: Any = "zeros", **kwargs: Any) -> None:
@@ -41,8 +41,12 @@ class SLSTMCell(KernelCell):
         H, heads = self.units, self.heads
         self.add_kernel((input_shape[-1], 4 * H))
         views = {"recurrent_kernel": View(lambda r: by_heads(r, heads, 4), "h", 4)}
-        self.add_recurrent_kernel((H // heads, 4 * H), drawn=4 * heads, views=views)
+        self.add("recurrent", (self.state_size[0] // heads, 4 * H), "recurrent_kernel", drawn=4 * heads, views=views)
         self.add_bias((4 * H,))
+
+    def narrow(self, width: int) -> None:
+        divisor("heads", self.heads, "projection_units", width)
+        super().narrow(width)
 
     def initial_bias(self, drawn: Tensor) -> Tensor:
         k = ops.linspace(0.0, 1.0, self.units // self.heads, dtype=drawn.dtype)
@@ -83,7 +87,7 @@ class MLSTMCell(InputCell):
     """
 
     states = ("h", "C", "n", "m")
-    slots = frozenset({"update"})
+    slots = frozenset({"update", "projection"})
     linear = True
 
     def __init__(self, units: int, activation: Any = None, heads: int = 1, **kwargs: Any) -> None:
@@ -93,7 +97,7 @@ class MLSTMCell(InputCell):
     @property
     def state_size(self) -> list[Any]:
         heads, d = self.heads, self.units // self.heads
-        return [self.units, (heads, d, d), (heads, d), heads]
+        return [self.projected or self.units, (heads, d, d), (heads, d), heads]
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         width, gates = 4 * self.units, 2 * self.heads

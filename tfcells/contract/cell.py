@@ -226,11 +226,16 @@ class Cell(Configured, keras.layers.Layer):
         """Whether `bind` draws something that has to last for the whole sequence."""
         return False
 
+    @classmethod
+    def steps_at_once(cls) -> bool:
+        """Whether its step can take all steps at once: the class that has the step says so."""
+        author = next(base for base in cls.__mro__ if "step" in vars(base))
+        return vars(author).get("linear", False)
+
     @property
     def takes_all_steps(self) -> bool:
-        """Whether its step can take all steps at once: the class that has the step says so."""
-        author = next(base for base in type(self).__mro__ if "step" in vars(base))
-        return vars(author).get("linear", False)
+        """The same of a cell with all that is inside it."""
+        return self.steps_at_once()
 
     @property
     def state_size(self) -> list[Any]:

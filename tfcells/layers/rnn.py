@@ -183,6 +183,7 @@ class RNN(Configured, keras.layers.RNN):
             raise ValueError("memory must be None, and so must memory_mask, as no cell of this layer reads one")
         given = (None if all(part is None for part in tree.flatten(x)) else x for x in (memory, mask))
         memory, mask = (None if x is None else ops.convert_to_tensor(x) for x in given)
+        mask = None if mask is None else truths("memory_mask", mask)
         batch = sequences.shape[0]
         if memory is None or not fits(tuple(memory.shape), (batch, None, None)):
             shape = None if memory is None else tuple(memory.shape)
@@ -205,7 +206,7 @@ class RNN(Configured, keras.layers.RNN):
         mask = tree.flatten(mask)[0] if mask is not None else None
         if mask is None:
             return None
-        mask = ops.cast(mask, "bool")
+        mask = truths(name, mask)
         if len(mask.shape) == 3 and mask.shape[2] == 1:
             mask = mask[:, :, 0]
         if not fits(tuple(mask.shape), tuple(sequences.shape[:2])):
@@ -319,6 +320,15 @@ def agreeing(timed: tuple, others: tuple) -> tuple:
     steps, batch = known(1, list(timed)), known(0, [*timed, *tree.flatten(others)])
     ensured = (None if x is None else engine.ensured(x, batch, steps) for x in timed)
     return *ensured, *tree.map_structure(lambda x: None if x is None else engine.ensured(x, batch), others)
+
+
+def truths(name: str, given: Any) -> Tensor:
+    """Booleans; of whole numbers all but 0 are True. Raises ValueError for others, which may be meant as weights."""
+    given = ops.convert_to_tensor(given)
+    dtype = keras.backend.standardize_dtype(given.dtype)
+    if dtype != "bool" and "int" not in dtype:
+        raise ValueError(f"{name} must be booleans, or whole numbers of which 0 is False, got {dtype}")
+    return ops.cast(given, "bool")
 
 
 def known(axis: int, tensors: list) -> int | None:

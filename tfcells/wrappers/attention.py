@@ -121,7 +121,8 @@ class LuongAttention(MemoryReader):
 
     attention_units: the width of a. memory_features: the width of a row m_j of the memory, which is given as for
     `Attention`. score="general" is the above; "dot" has no W, e_j = h . m_j, and needs rows as wide as h.
-    States: the cell's, then attention, the a. Source: Luong, Pham & Manning, 1508.04025, sections 3.1 and 3.3.
+    States: the cell's, then attention, the a. Source: Luong, Pham & Manning, 1508.04025, sections 3.1 and 3.3; checked
+    against OpenNMT's GlobalAttention, which has no biases either.
 
     >>> cell = tfcells.LuongAttention(tfcells.GRUCell(8), attention_units=4, memory_features=6)
     >>> x, memory = keras.ops.ones((2, 5, 3)), keras.ops.ones((2, 7, 6))

@@ -134,7 +134,8 @@ class FastSlow(Pair):
     their own (the same initial ones if its initializers have a seed). slow: the slow cell, None for one like `cell`.
     States: the fast cells', and the slow one's as slow_NAME. The update slot is the fast cells': put a
     wrapper around `slow` to act there.
-    Source: Mujika, Meier & Steger, 1705.08639, and their code, which gives F_3 .. one zero as input.
+    Source: Mujika, Meier & Steger, 1705.08639, and their code, which gives F_3 .. one zero as input, and drops out
+    what one cell gives to the next.
 
     >>> cell = tfcells.FastSlow(tfcells.LSTMCell(8), tfcells.LSTMCell(4))
     >>> keras.ops.shape(tfcells.RNN(cell)(keras.ops.ones((2, 5, 3))))

@@ -1,5 +1,6 @@
 """The conformance suite: every cell of the table against its oracle, in every way it can run."""
 
+import dataclasses
 import functools
 import inspect
 import itertools
@@ -11,10 +12,10 @@ import pytest
 import tensorflow as tf
 
 import tfcells
-from tests.cases import BAD, CASES, OTHER, arguments, other, prepared, refused, stepped
+from tests.cases import BAD, CASES, OTHER, WRAPPED, arguments, other, prepared, refused, stepped
 from tests.cases.lstm import lstm, norm_lstm
 from tests.cases.maths import CHOSEN
-from tests.cases.row import shape_of
+from tests.cases.row import shape_of, timed
 
 BATCH, STEPS, FEATURES = 4, 6, 3
 EVERY = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -138,12 +139,12 @@ def test_kernels_read_the_states_that_they_declare(case):
 
 @EVERY
 def test_a_projection_slot_is_a_first_state_of_any_width(case):
-    """The step of a cell with the slot runs with a first state that is wider than the output."""
-    cell = case.cell(**case.arguments)
+    """A cell has the slot if and only if its step runs with a first state that is wider than the output."""
+    cell, wide = case.cell(**case.arguments), 12
     x, state, _ = data(case)
-    state = [tf.ones((BATCH, 7)), *(tf.constant(s, "float32") for s in state[1:])]
+    state = [tf.ones((BATCH, wide)), *(tf.constant(s, "float32") for s in state[1:])]
     try:
-        cell.narrow(7)
+        cell.narrow(wide)
         cell.build((None, FEATURES))
         (slices, along), w = prepared(cell, x.swapaxes(0, 1).astype("float32"))
         slices, along = keras.tree.map_structure(lambda s: s[0], (slices, along))
@@ -151,11 +152,18 @@ def test_a_projection_slot_is_a_first_state_of_any_width(case):
         ran = True
     except (ValueError, tf.errors.InvalidArgumentError):
         ran = False
-    if "projection" in cell.slots:
-        assert ran
-    else:
+    assert ran == ("projection" in cell.slots)
+
+
+@EVERY
+def test_a_projection_is_the_oracle_with_a_projected_state(case):
+    """Or it is refused: the kernels read P h, and the output is that."""
+    if "projection" not in case.cell(**case.arguments).slots:
         with pytest.raises(ValueError, match="no projection slot"):
-            tfcells.Projection(case.cell(**case.arguments), 7)
+            tfcells.Projection(case.cell(**case.arguments), 4)
+        return
+    projected = dataclasses.replace(WRAPPED["Projection"], arguments={"projection_units": 4}).around(case)
+    near(run(projected, LOOP), oracle(projected))
 
 
 @EVERY
@@ -314,6 +322,7 @@ def test_gradients_in_single_precision(case):
 
 def check_masks(case, options):
     x, initial, weights = data(case)
+    initial = case.start(BATCH, weights) if case.start else initial
     outputs, *state = run(case, options, mask=MASK)
     wanted, *final = case.roll(x, initial, weights, MASK)
     near(state, final)
@@ -324,10 +333,13 @@ def check_masks(case, options):
         last = outputs[:, t]
     for before, after in zip(initial, state, strict=True):
         np.testing.assert_array_equal(before[~MASK.any(1)], after[~MASK.any(1)])
+    if timed(case.oracle):
+        return
     # Masked steps do exactly nothing: moved to the end, full of other numbers, they change no bit.
     order, rows = np.argsort(~MASK, axis=1, kind="stable"), np.arange(BATCH)[:, None]
     x, mask = (x + ~MASK[..., None])[rows, order], MASK[rows, order]
-    same = [*map(np.asarray, pure(layer_of(case, **options), x, initial, weights.values(), mask=mask))]
+    layer = layer_of(case, **options)
+    same = [*map(np.asarray, pure(layer, x, initial, weights.values(), mask=mask, **case.given))]
     for a, b in zip([same[0][mask], *same[1:]], [outputs[MASK], *state], strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -342,6 +354,24 @@ def test_masks(case):
 def test_masks_in_the_engine(case):
     check_masks(case, ENGINE)
     check_gradients(case, MASK)
+
+
+def check_one_step(case, options):
+    """Of one step: the first, the last, one in the middle, none. Without what is masked, and with it."""
+    x, state, weights = data(case)
+    mask = np.zeros((BATCH, STEPS), bool)
+    mask[[0, 1, 2], [0, STEPS - 1, 2]] = True
+    near(run(case, options, mask=mask), case.roll(x, state, weights, mask))
+    given = {name: value[:, :1] if name == "reset" else value for name, value in case.given.items()}
+    for how in [options, {"parallel": False}] if options is LOOP else [options]:
+        for keep in (None, mask[:, :1]):
+            found = pure(layer_of(case, **how), x[:, :1], state, weights.values(), mask=keep, **given)
+            near(found, case.roll(x[:, :1], state, weights, keep))
+
+
+@ONE_EACH
+def test_one_step(case):
+    check_one_step(case, LOOP)
 
 
 @EVERY
@@ -526,10 +556,14 @@ def test_forget_bias_raises_the_forget_gate_alone(cell, name, amount):
         np.testing.assert_array_equal(coupled[name].reshape(3, 4), np.delete(wanted, 0, 0))
 
 
-@pytest.mark.parametrize("cell,raised", [(tfcells.UGRNNCell, [1, 0]), (tfcells.IntersectionRNNCell, [1, 1, 0, 0])])
-@pytest.mark.parametrize("amount", [0.0, 2.5])
+@pytest.mark.parametrize(
+    "cell,raised",
+    [(tfcells.UGRNNCell, [1, 0]), (tfcells.IntersectionRNNCell, [1, 1, 0, 0]), (tfcells.CFNCell, [1, -1, 0])],
+)
+@pytest.mark.parametrize("amount", [0.0, 1.0, 2.5])
 def test_forget_bias_raises_what_keeps(cell, raised, amount):
-    bias = built(cell(4, forget_bias=amount))["bias"]
+    """And lowers what a free input gate lets in. 1 unless it is given."""
+    bias = built(cell(4, **{} if amount == 1 else {"forget_bias": amount}))["bias"]
     np.testing.assert_array_equal(bias.reshape(-1, 4), amount * np.outer(raised, np.ones(4)))
 
 

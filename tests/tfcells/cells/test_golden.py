@@ -345,9 +345,9 @@ def nas_tfa(w):
 
 
 def nas(units, meta):
-    """Where there is a projection, it gives the size of what is put out."""
-    own, projection = meta["shapes"]["recurrent_kernel"][1] // 8, int(meta["projection"]) or None
-    return tfcells.NASCell(own, projection, use_bias=bool(meta["use_bias"]), dtype="float64")
+    """units: of what is put out, which may be projected."""
+    made = tfcells.NASCell(meta["shapes"]["recurrent_kernel"][1] // 8, use_bias=bool(meta["use_bias"]), dtype="float64")
+    return tfcells.Projection(made, units, dtype="float64") if meta["projection"] else made
 
 
 def fastgrnn(units, meta):
@@ -387,6 +387,11 @@ def min_gru_keras(w):
 
 def ind_rnn_haste(w):
     return {"kernel": w["kernel"], "recurrent_vector": w["recurrent_scale"], "bias": w["bias"]}
+
+
+def ind_rnn_haste_norm(w):
+    """Its second gain is used by nothing."""
+    return ind_rnn_haste(w) | {"gain": w["gamma"][0]}
 
 
 def ind_rnn_torchrecurrent(w):
@@ -536,6 +541,7 @@ PEEPHOLES, HYPER, GATE_NORM = cell("PeepholeLSTMCell"), hyper(), norm(norm="gate
 MASKED_RHN = wrapped(tfcells.VariationalDropout, COUPLED, 0.4, 0.3)
 MOGRIFIER = functools.partial(cell, "MogrifierLSTMCell", round_biases=True)
 IND_RNN = cell("IndRNNCell", activation="tanh")
+NORM_IND_RNN = cell("LayerNormIndRNNCell", activation="tanh", epsilon=1e-5)
 ESN, CORNN = cell("EchoStateCell"), cell("CoRNNCell")
 SRU, QRNN, SLSTM = cell("SRUCell"), cell("QRNNCell"), cell("SLSTMCell")
 MULTIPLICATIVE = cell("MultiplicativeLSTMCell", factor_biases=True)
@@ -557,6 +563,7 @@ ZONED = [
         ("gru", GRU, gru_haste),
         ("layernormgru", HASTE_GRU, gru_haste_norm),
         ("indrnn", IND_RNN, ind_rnn_haste),
+        ("layernormindrnn", NORM_IND_RNN, ind_rnn_haste_norm),
     )
     for how in ("train", "eval")
 ]
@@ -610,6 +617,7 @@ ROWS = [
     ("mogrifier_lamb_r4_rank2", MOGRIFIER(), mogrifier_lamb, swapped),
     ("multiplicativelstm_torchrecurrent", MULTIPLICATIVE, multiplicative_torchrecurrent, same),
     ("hastept_indrnn", IND_RNN, ind_rnn_haste, same),
+    ("hastept_layernormindrnn", NORM_IND_RNN, ind_rnn_haste_norm, same),
     ("indrnn_torchrecurrent", IND_RNN, ind_rnn_torchrecurrent, same),
     ("indrnn_relu_torchrecurrent", cell("IndRNNCell"), ind_rnn_torchrecurrent, same),
     ("antisymmetricrnn_torchrecurrent", cell("AntisymmetricRNNCell"), torchrecurrent, same),

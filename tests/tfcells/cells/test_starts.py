@@ -116,6 +116,16 @@ def test_a_shut_sru_passes_its_scaled_input_on(rescale, alpha):
     np.testing.assert_allclose(tfcells.RNN(cell, return_sequences=True, jit_compile=False)(x), alpha * x, rtol=1e-5)
 
 
+def test_weights_of_an_sru():
+    """Uniform; the variance of a product of a white input is 1, of the gates' 1/2, of the passed input alpha^2."""
+    units, alpha = 1000, np.sqrt(1 + 2 * np.exp(-1.5))
+    w = built(tfcells.SRUCell(units, highway_bias=-1.5))
+    for block, scale in zip(np.split(w["kernel"], 4, -1), (1, np.sqrt(0.5), np.sqrt(0.5), alpha), strict=True):
+        is_uniform(block.ravel(), -scale * np.sqrt(3 / FEATURES), scale * np.sqrt(3 / FEATURES))
+    is_uniform(w["recurrent_vector"], -np.sqrt(1.5), np.sqrt(1.5))
+    assert built(tfcells.SRUCell(FEATURES))["kernel"].shape == (FEATURES, 3 * FEATURES)
+
+
 @pytest.mark.parametrize("units, negatives", [(40, 0.0), (40, 0.5), (7, 0.25), (1, 1.0)])
 def test_the_kernel_of_a_scornn_is_orthogonal(units, negatives, randomise):
     cell = tfcells.ScoRNNCell(units, negatives=negatives, dtype="float64")
@@ -152,6 +162,10 @@ def test_an_echo_state_has_its_spectral_radius_and_does_not_train(units, radius)
 def test_an_echo_state_without_recurrence():
     cell = tfcells.EchoStateCell(4, recurrent_initializer="zeros")
     assert not built(cell)["recurrent_kernel"].any()
+
+
+def test_fast_weights_start_with_a_slow_identity():
+    np.testing.assert_allclose(built(tfcells.FastWeightsCell(5))["recurrent_kernel"], 0.05 * np.eye(5), rtol=1e-6)
 
 
 # What keeps exponential gates finite.
@@ -205,6 +219,10 @@ def test_the_root_of_an_rg_lru_has_a_bounded_gradient():
         (
             lambda: tfcells.LRUCell(4, min_radius=0.5, max_radius=0.5),
             "max_radius must be a number above min_radius, 0.5",
+        ),
+        (
+            lambda: tfcells.Projection(tfcells.SLSTMCell(4, heads=2), 3),
+            "heads must be a divisor of the 3 projection_units, got 2",
         ),
         (lambda: tfcells.MLSTMCell(6, heads=4), "heads must be a divisor of the 6 units, got 4"),
         (lambda: tfcells.ParaGRUCell(6, heads=2).build((None, 3)), "heads must be a divisor of the 3 features, got 2"),

@@ -1,5 +1,6 @@
 """Linear cells, all steps at once: equal to one step after the other, in every way it can run."""
 
+import dataclasses
 import functools
 
 import keras
@@ -10,7 +11,19 @@ from keras import ops
 
 import tfcells
 from tests.cases import CASES, WRAPPED
-from tests.tfcells.cells.test_cells import FEATURES, LOOP, MASK, cosines, data, layer_of, near, oracle, pure, run
+from tests.tfcells.cells.test_cells import (
+    FEATURES,
+    LOOP,
+    MASK,
+    check_one_step,
+    cosines,
+    data,
+    layer_of,
+    near,
+    oracle,
+    pure,
+    run,
+)
 from tfcells.contract.recurrence import linear, maximum, previous, rotated, scan
 from tfcells.engine import along
 
@@ -110,8 +123,17 @@ def test_masked(case, zeros):
             loss = sum(tf.reduce_sum(a * b) for a, b in zip(values, cosines(values), strict=True))
         found.append([*values, *tape.gradient(loss, sources)])
     near(*found, tolerance=1e-11)
+    y = np.asarray(found[0][0])
+    for t in range(1, len(MASK[0])):
+        before = np.zeros_like(y[:, t]) if zeros else y[:, t - 1]
+        np.testing.assert_array_equal(y[~MASK[:, t], t], before[~MASK[:, t]])
     for given, final in zip(state, found[0][1:], strict=False):
         np.testing.assert_array_equal(given[3], final[3])  # nothing but padding
+
+
+@EACH
+def test_one_step(case):
+    check_one_step(case, PARALLEL | {"jit_compile": False})
 
 
 @EACH
@@ -153,6 +175,13 @@ def test_unknown_lengths_and_fit(case):
 
 NO_SLOT = {"FastSlow", "Hyper", "Multiplicative", "Projection", "WeightDrop"}  # a linear cell has not what they need
 AT_ONCE = {"Highway", "RecurrentDropout", "ResetOnFlag", "Residual", "TrainableInitialState", "VariationalDropout"}
+
+
+def around_linear(name):
+    """The row of a wrapper around a linear cell, which has no kernel for the rate of the state."""
+    row, inner = WRAPPED[name], next(case for case in LINEAR if case.name == "mingru")
+    given = {k: v for k, v in row.arguments.items() if k != "state_rate"}
+    return dataclasses.replace(row, arguments=given).around(inner)
 
 
 @pytest.mark.parametrize("name", sorted(WRAPPED.keys() - NO_SLOT - {"ResetOnFlag"}))

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tfcells
 from tests.cases import CASES
 from tests.tfcells.cells.test_cells import ENGINE, LOOP, MASK, ONE_EACH, cosines, data, layer_of, pure
+from tests.tfcells.contract.test_recurrence import AT_ONCE, LINEAR, around_linear
 from tests.tfcells.wrappers.test_wrapped import LSTM as WRAPPED
 
 EVERY = pytest.mark.parametrize("case", [*CASES, *WRAPPED.values()], ids=lambda case: case.name)
@@ -47,6 +48,13 @@ def test_in_every_cell(case, options):
     wanted = all_of(case, options, 0.0)
     for value in HIDDEN[:1] if options is not LOOP else HIDDEN:
         same(all_of(case, options, value), wanted)
+
+
+@pytest.mark.parametrize("case", [*LINEAR, *map(around_linear, sorted(AT_ONCE))], ids=lambda case: case.name)
+def test_at_once(case):
+    options = {"parallel": True, "jit_compile": False}
+    for value in HIDDEN:
+        same(all_of(case, options, value), all_of(case, options, 0.0))
 
 
 @pytest.mark.slow

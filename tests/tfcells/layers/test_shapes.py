@@ -125,6 +125,51 @@ def test_one_step_has_two_axes(name):
         cell(X[:, 0, :2], state)
 
 
+ONE_EACH = [{case.cell: case.name for case in CASES}[cell] for cell in tfcells.CELLS.values()] + [*WRAPPED]
+MASK = np.ones((BATCH, STEPS), bool)
+
+
+@pytest.mark.parametrize("name", ONE_EACH)
+def test_every_cell_in_its_layer(name):
+    """Refuses inputs, states and masks that do not fit, and says what would."""
+    layer = tfcells.RNN(CELLS[name].from_config(CELLS[name].get_config()), jit_compile=False)
+    given = {"memory": np.ones((BATCH, 4, 2), "float32")} if needs_its_layer(name) and layer.cell.attends else {}
+    given |= {"reset": MASK} if layer.cell.reset_by_flag else {}
+    layer.build(X.shape)
+    layer(X, mask=MASK, **given)
+    states = layer.get_initial_state(BATCH)
+    wrong = [
+        ("expected ndim=3, found ndim=2", X[0], {}),
+        ("expected ndim=3, found ndim=4", X[..., None], {}),
+        ("is built for inputs of 3 features, got 2", X[..., :2], {}),
+    ]
+    for shape in ((BATCH, STEPS - 1), (BATCH,), (BATCH + 1, STEPS), (BATCH, STEPS, 2)):
+        wrong.append((r"mask must have shape \(batch, steps\) = \(2, 5\), got", X, {"mask": np.ones(shape, bool)}))
+    for dtype in ("float32", "str"):
+        wrong.append(("mask must be booleans, or whole numbers", X, {"mask": MASK.astype(dtype)}))
+    more = [
+        states[:-1] or [states[0][:, :-1]],
+        [*states, states[0]],
+        [np.ones((BATCH + 1, *s.shape[1:])) for s in states],
+    ]
+    wrong += [("initial_state must be tensors of shapes .*got", X, {"initial_state": state}) for state in more]
+    for message, x, options in wrong:
+        with pytest.raises(ValueError, match=message):
+            layer(x, **given | options)
+
+
+@pytest.mark.parametrize("name, value", [("mask", 0.5), ("reset", 1.0), ("memory_mask", 1.0)])
+def test_soft_masks(name, value):
+    """Numbers between 0 and 1 would count as 1; whole numbers are what tokenizers give."""
+    cell = tfcells.Attention(tfcells.ResetOnFlag(tfcells.GRUCell(4)), 3, memory_features=2)
+    layer = tfcells.RNN(cell, jit_compile=False)
+    given = {"mask": MASK, "reset": MASK, "memory": np.ones((BATCH, 4, 2)), "memory_mask": np.ones((BATCH, 4), bool)}
+    wanted = layer(X, **given)
+    np.testing.assert_array_equal(layer(X, **given | {name: given[name].astype("int64")}), wanted)
+    with pytest.raises(ValueError, match=f"{name} must be booleans, or whole numbers .*, got float"):
+        layer(X, **given | {name: value * given[name]})
+
+
 def test_a_bare_state_under_kerass_own_layer_and_in_a_graph():
     cell = tfcells.GRUCell(8)
     step = tf.function(lambda x, h: cell(x, h), input_signature=[tf.TensorSpec((None, 3)), tf.TensorSpec((None, 8))])

@@ -27,6 +27,8 @@ from tests.tfcells.cells.test_cells import (
     STEPS,
     agree,
     check_gradients,
+    check_masks,
+    check_one_step,
     data,
     gradients,
     layer_of,
@@ -79,6 +81,12 @@ def test_equals_the_oracle(case):
 def test_masks(case, options):
     x, state, weights = data(case)
     near(run(case, options, mask=MASK), case.roll(x, state, weights, MASK))
+
+
+@AROUND_LSTM
+def test_masked_steps_do_nothing(case):
+    check_masks(case, LOOP)
+    check_one_step(case, LOOP)
 
 
 @pytest.mark.slow
