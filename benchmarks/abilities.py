@@ -215,8 +215,7 @@ def main(arguments: list[str]) -> int:
                 for seed in seeds
                 for cell in cells
             }
-            rows.run(jobs, options.at_once)
-            write_report(rows)
+            rows.run(jobs, write_report, options.at_once)
     return int(bool(missing(rows.rows)))
 
 
@@ -256,7 +255,6 @@ def write_report(rows: Rows):
     write(draw(told), path.with_suffix(".png"))
     if rows.whole:
         tell("abilities", page(told))
-    print(path)
 
 
 def notes_of(told: dict) -> list[str]:

@@ -8,6 +8,8 @@ import json
 import math
 import pathlib
 import sys
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks import report
@@ -84,16 +86,24 @@ class Rows:
         write_json(path, {"settings": self.settings, **row})
         self.rows[key] = row
 
-    def run(self, jobs: dict[str, tuple], at_once: int = 1):
-        """Do the jobs, key -> (function, *arguments), that have no row, each in its own process; say what fails."""
+    def run(self, jobs: dict[str, tuple], tell_all: Callable[["Rows"], None], at_once: int = 1):
+        """Do the jobs, key -> (function, *arguments), that have no row, each in its own process; say what fails.
+
+        tell_all: writes the report, after each row and at the end.
+        """
+        lock = threading.Lock()
 
         def work(key: str):
             try:
-                self.keep(key, in_a_fresh_process(*jobs[key]))
+                row = in_a_fresh_process(*jobs[key])
+                with lock:
+                    self.keep(key, row)
+                    tell_all(self)
             except Exception as error:  # a process may die of anything; the others go on
                 print(f"{key}: {error or type(error).__name__}", file=sys.stderr, flush=True)
             else:
                 print(f"{key}: {self.rows[key]}", flush=True)
 
         with contextlib.chdir(ROOT), ThreadPoolExecutor(at_once) as threads:
-            list(threads.map(work, (key for key in jobs if key not in self.rows)))
+            list(threads.map(work, [key for key in jobs if key not in self.rows]))
+        tell_all(self)

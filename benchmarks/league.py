@@ -176,9 +176,7 @@ def main(arguments: list[str]) -> int:
         return 2
     rows = Rows("league", options.runs.resolve(), settings, whole)
     given = options.corpus, options.data_dir, options.budget, options.minutes, options.save_seconds
-    for cell in options.only:
-        rows.run({cell: (train, cell, rows.folder / cell, *given)})
-        write_report(rows)
+    rows.run({cell: (train, cell, rows.folder / cell, *given) for cell in options.only}, write_report)
     return int(any(cell not in rows.rows for cell in CELLS))
 
 
@@ -194,7 +192,6 @@ def write_report(rows: Rows):
     write(draw(told), path.with_suffix(".png"))
     if rows.whole:
         tell("league", page(told))
-    print(path)
 
 
 def notes_of(told: dict) -> list[str]:
