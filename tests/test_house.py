@@ -19,7 +19,7 @@ import pytest
 
 import data
 import tfcells
-from benchmarks import trainings
+from benchmarks import abilities, league, trainings
 from benchmarks.__main__ import NAMES
 from recipes import TARGETS
 from tests.cases import Case
@@ -341,6 +341,17 @@ def test_trainings_side_by_side_are_those_of_the_report(name, heading):
         row = rows.get(run["name"]) or rows[f"`python train.py {run['line']}`"]
         assert [cell.strip("*") for cell in row[-3:]] == trainings.scores_of(run)
     assert len(rows) == len(report["runs"]) + 1
+
+
+@pytest.mark.parametrize("contest", [league, abilities], ids=["league", "abilities"])
+def test_the_page_on_choosing_a_cell_is_that_of_the_reports(contest):
+    name = contest.__name__.rpartition(".")[2]
+    page = (ROOT / "docs" / "choose.md").read_text(encoding="utf-8")
+    (told,) = re.findall(rf"<!-- {name} -->\n\n(.*?)\n\n<!-- end of {name} -->", page, re.DOTALL)
+    path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    assert told == ("\n".join(contest.page(json.loads(path.read_text()))) if path.exists() else "Not measured yet.")
+    for command in re.findall(r"python -m benchmarks (\w+)", page):
+        assert command in NAMES
 
 
 def rows_under(heading: str) -> dict[str, list[str]]:
