@@ -47,8 +47,7 @@ def copied(
     uses = collections.Counter(map(id, every))
     several = {each for each, times in uses.items() if times > 1}
     shared = [old for old in olds if several.intersection(map(id, old._flatten_layers()))]
-    classes = {type(layer).__name__: type(layer) for layer in every} | {"Bag": Bag}
-    with keras.saving.custom_object_scope(classes), warnings.catch_warnings():
+    with keras.saving.custom_object_scope(unregistered(every) | {"Bag": Bag}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")  # unsafe from a file
         copies = {id(old): alone(old, change) for old in olds if old not in shared}
         bag = Bag(shared, lambda configs: change(only(several, configs)))
@@ -67,6 +66,18 @@ def copied(
     )
 
 
+def unregistered(layers: list[keras.Layer]) -> dict[str, Any]:
+    """The classes and functions of layers, for Keras to find them by their names."""
+    functions = {each.__name__: each for layer in layers for each in functions_of(layer).values()}
+    return functions | {type(layer).__name__: type(layer) for layer in layers}
+
+
+def functions_of(layer: keras.Layer) -> dict[str, types.FunctionType]:
+    """The functions among the attributes of a layer, as activations; not its methods, which Keras wraps."""
+    functions = {name: each for name, each in vars(layer).items() if isinstance(each, types.FunctionType)}
+    return {name: each for name, each in functions.items() if not hasattr(each, "__wrapped__")}
+
+
 def alone(layer: keras.Layer, change: Callable[[Any], Any]) -> keras.Layer:
     """A copy of a layer, but for its weights."""
     config = change(keras.saving.serialize_keras_object(layer))
@@ -74,7 +85,7 @@ def alone(layer: keras.Layer, change: Callable[[Any], Any]) -> keras.Layer:
 
 
 def assign(old: keras.Layer, new: keras.Layer) -> None:
-    """Give a layer the weights, states, random numbers and lambdas of another one that is built alike."""
+    """Give a layer the weights, states, random numbers and functions of another one that is built alike."""
     pairs = list(twins(old, new))
     others = [layer for pair in pairs if type(pair[0]) is not type(pair[1]) for layer in pair]
     seeds = {id(v) for layer in others for v in layer.variables} - {id(v) for layer in others for v in layer.weights}
@@ -82,9 +93,8 @@ def assign(old: keras.Layer, new: keras.Layer) -> None:
     for a, b in zip(before, after, strict=True):
         b.assign(a)
     for a, b in pairs:
-        for name, value in vars(a).items():
-            if name in vars(b) and isinstance(value, types.FunctionType) and value.__name__ == "<lambda>":
-                vars(b)[name] = value  # read from a configuration it would have lost its globals
+        # A lambda that is read from a configuration has lost its globals, and two functions may have one name.
+        vars(b).update({name: each for name, each in functions_of(a).items() if name in vars(b)})
         if isinstance(a, keras.layers.RNN) and a.stateful and a.states is not None:
             for value, state in zip(keras.tree.flatten(a.states), keras.tree.flatten(b.states), strict=True):
                 state.assign(value)

@@ -9,7 +9,7 @@ import keras
 from tfcells.cells import CLASSES
 from tfcells.contract.cell import Cell
 from tfcells.layers.rnn import RNN, unstacked
-from tfcells.portable import assign, copied, is_graph
+from tfcells.portable import assign, copied, is_graph, unregistered
 
 KINDS = {"LSTM": "LSTMCell", "GRU": "GRUCell", "SimpleRNN": "ElmanCell"}
 """Keras's layers, and our cells that have their weights. Keras's cells are LSTMCell, GRUCell and SimpleRNNCell."""
@@ -147,7 +147,8 @@ def check(layer: keras.layers.RNN, change: Callable[[Config], Config | None]) ->
                 raise ValueError(f"{type(part).__name__} is a class of its own, and may compute anything")
         config = change(keras.saving.serialize_keras_object(layer)) or {}
         config.pop("build_config", None)
-        keras.saving.deserialize_keras_object(config, safe_mode=False)
+        with keras.saving.custom_object_scope(unregistered(layer._flatten_layers())):
+            keras.saving.deserialize_keras_object(config, safe_mode=False)
     except (TypeError, ValueError) as error:
         first: BaseException = error
         while first.__context__:  # what Keras wraps is longer

@@ -313,6 +313,29 @@ def test_the_rest_stays():
     same(ours(X, training=True), model(X, training=True))
 
 
+def test_functions_of_ones_own(randomise):
+    """Those of layers need no registration, also two of one name; a loss does, as for clone_model."""
+
+    def named(factor):
+        def own(a):
+            return keras.ops.tanh(factor * a)
+
+        return own
+
+    def loss(y, y_hat):
+        return keras.ops.mean((y - y_hat) ** 4)
+
+    inner = [layers.LSTM(3, activation=named(2), return_sequences=True), layers.Dense(3, activation=named(-3))]
+    model = randomise(sequential(*inner, layers.GRU(3, activation=named(4))))
+    ours = tfcells.from_keras(model)
+    same(ours(X), model(X))
+    same(tfcells.to_keras(ours)(X), model(X))
+    model.compile("sgd", loss)
+    with keras.saving.custom_object_scope({"loss": loss}):
+        ours = tfcells.from_keras(model)
+    same(ours.evaluate(X, X[:, 0, :3], verbose=0), model.evaluate(X, X[:, 0, :3], verbose=0))
+
+
 def test_unbuilt():
     with pytest.raises(ValueError, match="model must be built"):
         tfcells.from_keras(keras.Sequential([layers.LSTM(3)]))

@@ -115,17 +115,21 @@ def test_pytorch(kind, name, options):
     np.testing.assert_allclose(again(torch.tensor(X))[0].detach().numpy(), wanted, atol=1e-6, rtol=0)
 
 
+def test_double_precision():
+    state = {name: value.astype("float64") + 1e-12 for name, value in state_of("GRU", bidirectional=True).items()}
+    model, x = plain(tfcells.from_torch(state)), X.astype("float64") + 1e-9
+    np.testing.assert_allclose(model(x), oracle("GRU", state, x, bidirectional=True), atol=1e-14, rtol=0)
+    for name, value in tfcells.to_torch(model).items():
+        np.testing.assert_array_equal(value, state[name])
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
 def test_precision_of_pytorch(dtype):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'tfcells[bench]'")
     module = torch.nn.GRU(FEATURES, UNITS, dtype=getattr(torch, dtype))
-    model = tfcells.from_torch(module.state_dict())
-    assert (
-        model.dtype_policy.name == model.layers[0].cell.dtype_policy.name == "float64"
-        if dtype == "float64"
-        else "float32"
-    )
-    np.testing.assert_array_equal(tfcells.to_torch(model)["weight_hh_l0"], module.weight_hh_l0.detach().double())
+    found = tfcells.to_torch(tfcells.from_torch(module.state_dict()))["weight_hh_l0"]
+    assert found.dtype == ("float64" if dtype == "float64" else "float32")
+    np.testing.assert_array_equal(found, module.weight_hh_l0.detach().double())
 
 
 def test_stacks_and_single_layers():
