@@ -59,7 +59,8 @@ def to_keras(model: keras.Model) -> keras.Model:
 
     It takes the cells that Keras has, `LSTMCell`, `GRUCell` and `ElmanCell`, alone, in stacks, and in a
     `VariationalDropout` as Keras draws it: without output_rate, and for an LSTM or a GRU with per_gate=True if there is
-    a state_rate. The rest is as `from_keras` says.
+    a state_rate. A forget_bias other than 0 or 1 is not kept, as the copy has the weights. The rest is as `from_keras`
+    says.
 
     >>> model = keras.Sequential([keras.Input((5, 3)), tfcells.RNN(tfcells.LSTMCell(4))])
     >>> type(tfcells.to_keras(model).layers[0]).__name__
@@ -109,6 +110,8 @@ def converted(model: keras.Model, wanted: Callable[[Any], bool], change: Callabl
             replace(layer, *made[id(inner)])
 
     new = copied(model, rewritten, finish)
+    if len(new.weights) != len(model.weights):
+        raise ValueError("model: a layer that several others hold can't share its cell with another layer, too")
     if getattr(model, "compiled", False) and model.optimizer.built:
         new.optimizer.build(new.trainable_variables)
         for old, variable in zip(model.optimizer.variables, new.optimizer.variables, strict=True):
@@ -212,7 +215,7 @@ def to_keras_layer(config: Config) -> Config | None:
         return None
     layer = chosen(given, OF_LAYERS)
     for layer_kind, cell_kind in LAYERS.items():
-        if class_of(cell) is cell_kind and "shared_object_id" not in cell:
+        if class_of(cell) is cell_kind and ("shared_object_id" in config or "shared_object_id" not in cell):
             trainable = {"trainable": layer["trainable"] and cell["config"]["trainable"]}
             return config | described(layer_kind, cell["config"] | layer | trainable)
     return config | described(keras.layers.RNN, layer | {"cell": cell})

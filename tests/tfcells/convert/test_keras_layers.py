@@ -289,6 +289,16 @@ def test_what_can_not_become_theirs(cell, reason):
         tfcells.to_keras(sequential(tfcells.RNN(cell(), name="it")))
 
 
+def test_a_shared_layer_with_a_shared_cell():
+    x, cell = keras.Input((2, STEPS, FEATURES)), tfcells.LSTMCell(4)
+    one, other = tfcells.RNN(cell), tfcells.RNN(cell, go_backwards=True)
+    ways = [layers.TimeDistributed(layer)(x) for layer in (one, one, other)]
+    with pytest.raises(ValueError, match="can't share its cell with another layer"):
+        tfcells.to_keras(keras.Model(x, ways))
+    assert len(tfcells.to_keras(keras.Model(x, ways[:2])).weights) == 3
+    assert len(tfcells.to_keras(keras.Model(x, ways[1:])).weights) == 3
+
+
 def test_a_layer_out_of_reach():
     class Hidden(keras.Model):
         def __init__(self, **options):
@@ -341,7 +351,10 @@ def test_unbuilt():
         tfcells.from_keras(keras.Sequential([layers.LSTM(3)]))
 
 
-@pytest.mark.parametrize("name", ["sequential", "stack", "bidirectional", "dropout", "subclassed, layers made"])
+FILES = "sequential", "stack", "bidirectional", "dropout", "nested", "one layer twice", "subclassed, layers made"
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_files_of_weights(name, randomise, tmp_path):
     """A file of Keras's layers loads into ours, and one of ours, written by the way back, into Keras's."""
     model, ours = randomise(MODELS[name](), 1), tfcells.from_keras(randomise(MODELS[name](), 2))
