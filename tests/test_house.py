@@ -381,6 +381,12 @@ def test_readme_runs(tmp_path, monkeypatch):
     run_blocks("README.md", {})
 
 
+@pytest.mark.slow
+def test_the_page_of_weights_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_blocks("docs/weights.md", {})
+
+
 IMPORTS = """
 from typing import Any
 from keras import ops

@@ -14,6 +14,7 @@ except ImportError as error:  # Keras is there, its backend is not
 from tfcells import cells
 from tfcells.cells import *
 from tfcells.contract import Call, Cell, GatedCell, InputCell, Kernel, KernelCell, View, Weights, Wrapper
+from tfcells.convert import from_addons, from_keras, from_torch, load_keras_weights, to_keras, to_torch
 from tfcells.layers import RNN, Bias, Dense, Restart, WordDropout
 from tfcells.portable import portable
 from tfcells.regularizers import ActivationRegularizer, TemporalActivationRegularizer
@@ -39,7 +40,13 @@ __all__ = [
     "Wrapper",
     "__version__",
     "cells",
+    "from_addons",
+    "from_keras",
+    "from_torch",
+    "load_keras_weights",
     "portable",
+    "to_keras",
+    "to_torch",
 ]
 
 RENAMED = {"Variational": "VariationalDropout"}

@@ -4,43 +4,59 @@ import collections
 import copy
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 
-from tfcells.layers.rnn import RNN
+from tfcells.contract.weights import identity
+from tfcells.layers.rnn import RNN, unstacked
 
 
 def portable(model: keras.Model) -> keras.Model:
     """A copy of a model whose `tfcells.RNN` layers, at any depth, run the ordinary loop.
 
-    model: a built Keras model. The copy has the same weights, shares what the model shares and gives the same outputs,
-    and can be exported to runtimes that have no XLA. Raises ValueError if the model has not been built.
+    model: a built Keras model. The copy has the same weights and states, shares what the model shares, gives the same
+    outputs, and can be exported to runtimes that have no XLA. Raises ValueError if the model has not been built.
 
     >>> model = keras.Sequential([keras.Input((5, 3)), tfcells.RNN(tfcells.LSTMCell(4))])
     >>> tfcells.portable(model).layers[0].jit_compile
     False
+    """
+    new = copied(model)
+    for layer in new._flatten_layers():
+        if isinstance(layer, RNN):
+            layer.remat = layer.jit_compile = layer.parallel = False
+    return new
+
+
+def copied(
+    model: keras.Model,
+    change: Callable[[Any], Any] = identity,
+    finish: Callable[[keras.Layer], Any] = identity,
+) -> keras.Model:
+    """A copy of a built model that shares what the model shares: the same weights, states and random numbers.
+
+    change: of the layers' configurations, before layers are made of them. finish: of a layer, before it gets its
+    weights. A recurrent layer may become one of another class, whose random numbers are its own.
     """
     if not model.built:
         raise ValueError("model must be built: call it once, or give it a keras.Input")
     olds = list({id(part): part for part in parts(model)}.values())
     every = [layer for old in olds for layer in old._flatten_layers()]
     uses = collections.Counter(map(id, every))
-    shared = [old for old in olds if any(uses[id(layer)] > 1 for layer in old._flatten_layers())]
-    classes = {type(layer).__name__: type(layer) for layer in every} | {"Bag": Bag}
-    with keras.saving.custom_object_scope(classes), warnings.catch_warnings():
+    several = {each for each, times in uses.items() if times > 1}
+    shared = [old for old in olds if several.intersection(map(id, old._flatten_layers()))]
+    with keras.saving.custom_object_scope(unregistered(every) | {"Bag": Bag}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")  # unsafe from a file
-        copies = {id(old): alone(old) for old in olds if old not in shared}
-        # Keras shares within one object; but then it also ties the halves of a Bidirectional, where a layer makes one.
-        copies |= zip(map(id, shared), copy.deepcopy(Bag(shared)).parts, strict=True)
+        copies = {id(old): alone(old, change) for old in olds if old not in shared}
+        bag = Bag(shared, lambda configs: change(only(several, configs)))
+        copies |= zip(map(id, shared), copy.deepcopy(bag).parts(), strict=True)
     for old in olds:
-        for layer, new in zip(old._flatten_layers(), copies[id(old)]._flatten_layers(), strict=True):
-            for name, value in vars(layer).items():
-                if isinstance(value, types.FunctionType) and value.__name__ == "<lambda>":
-                    vars(new)[name] = value  # read from a configuration it would have lost its globals
-            if isinstance(new, RNN):
-                new.remat = new.jit_compile = new.parallel = False
+        finish(copies[id(old)])
+        assign(old, copies[id(old)])
+        if getattr(old, "compiled", False):  # again, as its optimizer would hold what has been replaced since
+            copies[id(old)].compile_from_config(old.get_compile_config())
 
     def copy_of(part: Any) -> Any:
         return copies[id(part)] if id(part) in copies else type(part).from_config(part.get_config())
@@ -50,13 +66,50 @@ def portable(model: keras.Model) -> keras.Model:
     )
 
 
-def alone(layer: keras.Layer) -> keras.Layer:
-    """A copy of a layer."""
-    config = keras.saving.serialize_keras_object(layer)
-    copied = keras.saving.deserialize_keras_object(config, safe_mode=False)
-    for new, old in zip(copied.variables, layer.variables, strict=True):
-        new.assign(old)
-    return copied
+def unregistered(layers: list[keras.Layer]) -> dict[str, Any]:
+    """The classes and functions of layers, for Keras to find them by their names."""
+    functions = {each.__name__: each for layer in layers for each in functions_of(layer).values()}
+    return functions | {type(layer).__name__: type(layer) for layer in layers}
+
+
+def functions_of(layer: keras.Layer) -> dict[str, types.FunctionType]:
+    """The functions among the attributes of a layer, as activations; not its methods, which Keras wraps."""
+    functions = {name: each for name, each in vars(layer).items() if isinstance(each, types.FunctionType)}
+    return {name: each for name, each in functions.items() if not hasattr(each, "__wrapped__")}
+
+
+def alone(layer: keras.Layer, change: Callable[[Any], Any]) -> keras.Layer:
+    """A copy of a layer, but for its weights."""
+    config = change(keras.saving.serialize_keras_object(layer))
+    return keras.saving.deserialize_keras_object(config, safe_mode=False)
+
+
+def assign(old: keras.Layer, new: keras.Layer) -> None:
+    """Give a layer the weights, states, random numbers and functions of another one that is built alike."""
+    pairs = list(twins(old, new))
+    others = [layer for pair in pairs if type(pair[0]) is not type(pair[1]) for layer in pair]
+    seeds = {id(v) for layer in others for v in layer.variables} - {id(v) for layer in others for v in layer.weights}
+    before, after = ([v for v in layer.variables if id(v) not in seeds] for layer in (old, new))
+    for a, b in zip(before, after, strict=True):
+        b.assign(a)
+    for a, b in pairs:
+        # A lambda that is read from a configuration has lost its globals, and two functions may have one name.
+        vars(b).update({name: each for name, each in functions_of(a).items() if name in vars(b)})
+        if isinstance(a, keras.layers.RNN) and a.stateful and a.states is not None:
+            for value, state in zip(keras.tree.flatten(a.states), keras.tree.flatten(b.states), strict=True):
+                state.assign(value)
+
+
+def twins(old: keras.Layer, new: keras.Layer) -> Iterator[tuple[keras.Layer, keras.Layer]]:
+    """The layers of one tree, each with its like in another; of recurrent ones of two classes, the innermost cells."""
+    yield old, new
+    if type(old) is type(new):
+        inner = (layer._flatten_layers(include_self=False, recursive=False) for layer in (old, new))
+        for pair in zip(*inner, strict=True):
+            yield from twins(*pair)
+    elif isinstance(old, keras.layers.RNN):
+        cells = ([getattr(cell, "innermost", cell) for cell in unstacked(layer.cell)] for layer in (old, new))
+        yield from zip(*cells, strict=True)
 
 
 def is_graph(layer: keras.Layer) -> bool:
@@ -74,15 +127,30 @@ def parts(layer: keras.Layer) -> Iterator[keras.Layer]:
 
 
 class Bag(keras.layers.Layer):
-    """Layers that are copied together."""
+    """Layers that are copied together. They are behind a function, so that Keras leaves their weights alone."""
 
-    def __init__(self, parts: list, **kwargs: Any) -> None:
+    def __init__(self, parts: list, change: Callable[[Any], Any] = identity, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.parts = parts
+        self.parts, self.change = lambda: parts, change
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"parts": [keras.saving.serialize_keras_object(part) for part in self.parts]}
+        for _ in range(2):  # the second time Keras marks whatever it has seen before, wherever it is
+            configs = [keras.saving.serialize_keras_object(part) for part in self.parts()]
+        return super().get_config() | {"parts": self.change(configs)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Bag":
         return cls(list(map(keras.saving.deserialize_keras_object, config["parts"])))
+
+
+def only(several: set[int], config: Any) -> Any:
+    """A configuration whose marks are those of objects that are there several times.
+
+    Other marks would tie what is alike, as the halves of a Bidirectional that a layer makes.
+    """
+    if isinstance(config, list | tuple):
+        return type(config)(only(several, each) for each in config)
+    if not isinstance(config, dict):
+        return config
+    kept = config if config.get("shared_object_id") in several else config.keys() - {"shared_object_id"}
+    return {name: only(several, config[name]) for name in config if name in kept}

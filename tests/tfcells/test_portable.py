@@ -31,6 +31,13 @@ def one_layer_in_a_model_and_beside_it():
     return keras.Model(x, [layer(x), sequential(layer)(x), layer(2 * x)])
 
 
+def one_dense_in_two_wrappers():
+    """Of Keras's own, whose configurations don't say so."""
+    x, dense = start(), layers.Dense(2)
+    both = [layers.TimeDistributed(dense)(x), layers.TimeDistributed(dense)(2 * x)]
+    return keras.Model(x, [*both, tfcells.RNN(tfcells.LSTMCell(4))(x)])
+
+
 def one_model_twice():
     x, inner = start(), sequential(tfcells.RNN(tfcells.GRUCell(4), return_sequences=True), layers.Dense(3))
     return keras.Model(x, inner(inner(x)))
@@ -87,6 +94,15 @@ def with_lambdas():
 MODELS = {
     "one cell in two layers": one_cell_in_two_layers,
     "one layer in a model and beside it": one_layer_in_a_model_and_beside_it,
+    "one layer in two wrappers": one_dense_in_two_wrappers,
+    "stateful": lambda: called(
+        keras.Sequential(
+            [
+                keras.Input(batch_shape=(2, STEPS, FEATURES)),
+                tfcells.RNN([tfcells.LSTMCell(4), tfcells.GRUCell(3)], stateful=True),
+            ]
+        )
+    ),
     "one model twice": one_model_twice,
     "subclassed": lambda: called(Subclassed()),
     "subclassed, in a model": lambda: sequential(layers.Dense(3), Subclassed()),

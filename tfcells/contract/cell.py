@@ -267,6 +267,15 @@ class Cell(Configured, keras.layers.Layer):
             self.narrow(config["projected"])
         super().build_from_config({name: value for name, value in config.items() if name != "projected"})
 
+    def load_own_variables(self, store: Any) -> None:
+        """Called by Keras. Raises ValueError where a file has nothing for this cell, and says what may read it."""
+        if self.views and not store.keys():
+            raise ValueError(
+                f"the file has no weights for {type(self).__name__}. If it is of a model with Keras's own layers, as "
+                "keras.layers.LSTM, tfcells.load_keras_weights(model, path) loads it"
+            )
+        super().load_own_variables(store)
+
     def state_shapes(self, batch_size: Any) -> list[tuple]:
         """The shape of each state."""
         return [shape_of(batch_size, size) for size in self.state_size]

@@ -1,0 +1,276 @@
+"""Keras's recurrent layers as `tfcells.RNN`, and back: the configurations of layers are rewritten."""
+
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+
+from tfcells.cells import CLASSES
+from tfcells.contract.cell import Cell
+from tfcells.layers.rnn import RNN, unstacked
+from tfcells.portable import assign, copied, is_graph, unregistered
+
+KINDS = {"LSTM": "LSTMCell", "GRU": "GRUCell", "SimpleRNN": "ElmanCell"}
+"""Keras's layers, and our cells that have their weights. Keras's cells are LSTMCell, GRUCell and SimpleRNNCell."""
+
+OURS = {getattr(keras.layers, f"{kind}Cell"): CLASSES[cell] for kind, cell in KINDS.items()}
+LAYERS = {getattr(keras.layers, kind): getattr(keras.layers, f"{kind}Cell") for kind in KINDS}
+
+SIMPLE = keras.layers.SimpleRNNCell, CLASSES["ElmanCell"]
+"""Those with a single gate."""
+
+OF_CELLS = {
+    *("name", "trainable", "units", "activation", "recurrent_activation", "use_bias", "reset_after"),
+    *(f"{role}_initializer" for role in ("kernel", "recurrent", "bias")),
+    *(f"{role}_regularizer" for role in ("kernel", "recurrent", "bias")),
+    *(f"{role}_constraint" for role in ("kernel", "recurrent", "bias")),
+}
+OF_LAYERS = {
+    *("name", "trainable", "dtype", "activity_regularizer", "return_sequences", "return_state", "go_backwards"),
+    *("stateful", "unroll", "zero_output_for_mask"),
+}
+"""The arguments that mean the same in both libraries."""
+
+Config = dict[str, Any]
+
+
+def from_keras(model: keras.Model) -> keras.Model:
+    """A copy of a model in which Keras's recurrent layers, at any depth, are `tfcells.RNN`.
+
+    model: a built model, or layer, with `keras.layers.LSTM`, `GRU`, `SimpleRNN` or `RNN` of their cells. The copy has
+    the same weights and states, gives the same outputs, and shares what the model shares. It is compiled as the model
+    is, and its optimizer goes on where the model's stands. All other layers are copied as they are.
+
+    dropout and recurrent_dropout become `VariationalDropout`, which draws other random numbers. An LSTM or a GRU with
+    both has in Keras a mask of the inputs for each gate, here one for all gates: a UserWarning says so.
+
+    Raises ValueError if the model has not been built, and for a layer that can't be converted, with its name and why.
+
+    >>> model = keras.Sequential([keras.Input((5, 3)), keras.layers.LSTM(4)])
+    >>> type(tfcells.from_keras(model).layers[0].cell)
+    <class 'tfcells.cells.lstm.LSTMCell'>
+    """
+    return converted(model, runs_keras_cells, to_tfcells_layer)
+
+
+def to_keras(model: keras.Model) -> keras.Model:
+    """A copy of a model in which `tfcells.RNN` layers, at any depth, are Keras's: the way back from `from_keras`.
+
+    It takes the cells that Keras has, `LSTMCell`, `GRUCell` and `ElmanCell`, alone, in stacks, and in a
+    `VariationalDropout` as Keras draws it: without output_rate, and for an LSTM or a GRU with per_gate=True if there is
+    a state_rate. A forget_bias other than 0 or 1 is not kept, as the copy has the weights. The rest is as `from_keras`
+    says.
+
+    >>> model = keras.Sequential([keras.Input((5, 3)), tfcells.RNN(tfcells.LSTMCell(4))])
+    >>> type(tfcells.to_keras(model).layers[0]).__name__
+    'LSTM'
+    """
+    return converted(model, runs_tfcells_cells, to_keras_layer)
+
+
+def load_keras_weights(model: keras.Model, path: Any) -> None:
+    """Load a `.weights.h5` of a model with `keras.layers.LSTM`, `GRU` or `SimpleRNN` into the same with `tfcells.RNN`.
+
+    `model.load_weights` does not find these weights, since such a file names layers by their classes.
+    """
+    twin = to_keras(model)
+    twin.load_weights(path)
+    assign(twin, model)
+
+
+def converted(model: keras.Model, wanted: Callable[[Any], bool], change: Callable[[Config], Config | None]) -> Any:
+    """A copy of a model.
+
+    wanted: of a layer, whether it has to be changed. change: of a configuration, a new one if it is such a layer's.
+    """
+    for layer in model._flatten_layers():
+        if wanted(layer):
+            check(layer, change)
+
+    def rewritten(config: Any) -> Any:
+        if isinstance(config, list | tuple):
+            return type(config)(map(rewritten, config))
+        if not isinstance(config, dict):
+            return config
+        return change(config) or {name: rewritten(value) for name, value in config.items()}
+
+    made: dict[int, tuple[keras.Layer, keras.Layer]] = {}
+
+    def finish(layer: keras.Layer) -> None:
+        """Convert what the layer made in its constructor, and so has not in its configuration."""
+        for inner in layer._flatten_layers(include_self=False, recursive=False):
+            if not any(map(wanted, inner._flatten_layers())):
+                continue
+            if not (wanted(inner) or is_graph(inner)):
+                finish(inner)
+                continue
+            if id(inner) not in made:
+                made[id(inner)] = inner, copied(inner, rewritten, finish)
+            replace(layer, *made[id(inner)])
+
+    new = copied(model, rewritten, finish)
+    if len(new.weights) != len(model.weights):
+        raise ValueError("model: a layer that several others hold can't share its cell with another layer, too")
+    if getattr(model, "compiled", False) and model.optimizer.built:
+        new.optimizer.build(new.trainable_variables)
+        for old, variable in zip(model.optimizer.variables, new.optimizer.variables, strict=True):
+            variable.assign(old)
+    return new
+
+
+def replace(layer: keras.Layer, old: keras.Layer, new: keras.Layer) -> None:
+    """Have the attributes of a layer hold a new layer for an old one, also in lists and dictionaries."""
+
+    def replaced(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: replaced(each) for key, each in value.items()}
+        return list(map(replaced, value)) if isinstance(value, list) else new if value is old else value
+
+    def holds(value: Any) -> bool:
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        return value is old or any(map(holds, inner))
+
+    layer._tracker.replace_tracked_value("layers", old, new)
+    names = [name for name, value in vars(layer).items() if holds(value) and not name.startswith("_self_")]
+    if not names:
+        raise ValueError(
+            f"layer {old.name!r} can't be converted: no attribute of {layer.name!r} holds it, or a list of it"
+        )
+    for name in names:
+        setattr(layer, name, replaced(getattr(layer, name)))
+
+
+def check(layer: keras.layers.RNN, change: Callable[[Config], Config | None]) -> None:
+    """Raises ValueError, with the name of the layer, if it can't be converted. Warns where the noise will differ."""
+    try:
+        known = {keras.layers.RNN, RNN, *LAYERS, *OURS}
+        for part in [layer, *unstacked(layer.cell)]:
+            if isinstance(part, tuple(known)) and type(part) not in known:
+                raise ValueError(f"{type(part).__name__} is a class of its own, and may compute anything")
+        config = change(keras.saving.serialize_keras_object(layer)) or {}
+        config.pop("build_config", None)
+        with keras.saving.custom_object_scope(unregistered(layer._flatten_layers())):
+            keras.saving.deserialize_keras_object(config, safe_mode=False)
+    except (TypeError, ValueError) as error:
+        first: BaseException = error
+        while first.__context__:  # what Keras wraps is longer
+            first = first.__context__
+        raise ValueError(f"layer {layer.name!r} can't be converted: {first}") from error
+    for cell in unstacked(layer.cell):
+        both = [("dropout", "recurrent_dropout"), ("input_rate", "state_rate")]
+        drops = any(all(getattr(cell, name, 0) for name in rates) for rates in both)
+        if drops and not isinstance(getattr(cell, "innermost", cell), SIMPLE):
+            noise = "in training Keras draws a mask of the inputs for each gate, tfcells one for all gates"
+            warnings.warn(f"layer {layer.name!r}: {noise}", stacklevel=4)
+
+
+def runs_keras_cells(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.RNN) and any(isinstance(c, tuple(OURS)) for c in unstacked(layer.cell))
+
+
+def runs_tfcells_cells(layer: Any) -> bool:
+    cells = unstacked(layer.cell) if isinstance(layer, keras.layers.RNN) else []
+    return isinstance(layer, RNN) or any(isinstance(cell, Cell) for cell in cells)
+
+
+def to_tfcells_layer(config: Config) -> Config | None:
+    """The configuration of a `tfcells.RNN`, or None if that of no layer with Keras's cells is given."""
+    kind, given = class_of(config), config.get("config", {})
+    if kind in LAYERS:
+        cell = to_tfcells_cell(described(LAYERS[kind], given | {"name": None}), given["dtype"])
+    elif kind in (keras.layers.RNN, RNN):
+        cell = in_stack(given["cell"], lambda each: to_tfcells_cell(each, given["dtype"]))
+        if cell == given["cell"]:
+            return None
+    else:
+        return None
+    return config | described(RNN, chosen(given, OF_LAYERS) | {"cell": cell})
+
+
+def to_tfcells_cell(config: Config, dtype: Any) -> Config:
+    """The configuration of our cell for Keras's, any other one as it is. dtype: the layer's."""
+    kind, given = class_of(config), config["config"]
+    if kind not in OURS:
+        return config
+    own = {"dtype_is_explicit": False} if given["dtype"] == dtype else {"dtype": given["dtype"]}
+    new = described(OURS[kind], chosen(given, OF_CELLS) | own)
+    if kind is keras.layers.LSTMCell:
+        new["config"]["forget_bias"] = float(given["unit_forget_bias"])
+    if given["dropout"] or given["recurrent_dropout"]:
+        several = kind not in SIMPLE
+        rates = {"input_rate": given["dropout"], "state_rate": given["recurrent_dropout"], "per_gate": several}
+        noise = rates | {"cell": new, "seed": given.get("seed")} | own
+        new = described(CLASSES["VariationalDropout"], noise)
+    return new | chosen(config, {"shared_object_id"})
+
+
+def to_keras_layer(config: Config) -> Config | None:
+    """The configuration of a layer of Keras's, or None if that of no layer with our cells is given."""
+    kind, given = class_of(config), config.get("config", {})
+    if kind not in (keras.layers.RNN, RNN):
+        return None
+    cell = in_stack(given["cell"], to_keras_cell)
+    if kind is keras.layers.RNN and cell == given["cell"]:
+        return None
+    layer = chosen(given, OF_LAYERS)
+    for layer_kind, cell_kind in LAYERS.items():
+        if class_of(cell) is cell_kind and ("shared_object_id" in config or "shared_object_id" not in cell):
+            trainable = {"trainable": layer["trainable"] and cell["config"]["trainable"]}
+            return config | described(layer_kind, cell["config"] | layer | trainable)
+    return config | described(keras.layers.RNN, layer | {"cell": cell})
+
+
+def to_keras_cell(config: Config) -> Config:
+    """The configuration of Keras's cell for ours, any other one as it is. Raises ValueError if Keras has none."""
+    outer, given, noise = config, config["config"], {}
+    if class_of(config) is CLASSES["VariationalDropout"]:
+        noise, config = given, given["cell"]
+        given = config["config"]
+    kind = class_of(config)
+    if not isinstance(kind, type) or not issubclass(kind, Cell):
+        return outer
+    theirs = next((each for each, ours in OURS.items() if ours is kind), None)
+    if theirs is None:
+        raise ValueError(f"Keras has no {kind.__name__}")
+    if given.get("input_gate", "free") != "free":
+        raise ValueError(f"Keras's LSTM has no input_gate={given['input_gate']!r}")
+    if noise.get("output_rate"):
+        raise ValueError(f"Keras's layers drop nothing of their outputs, as output_rate={noise['output_rate']} does")
+    if noise.get("state_rate") and not noise["per_gate"] and theirs not in SIMPLE:
+        raise ValueError("Keras draws a mask of the state for each gate, as per_gate=True does, and not per_gate=False")
+    new = chosen(given, OF_CELLS | {"dtype"})
+    if theirs is keras.layers.LSTMCell:
+        new["unit_forget_bias"] = bool(given["forget_bias"])
+    new |= {"dropout": noise.get("input_rate", 0.0), "recurrent_dropout": noise.get("state_rate", 0.0)}
+    new |= {"seed": noise.get("seed"), "trainable": given["trainable"] and noise.get("trainable", True)}
+    return described(theirs, new) | chosen(outer, {"shared_object_id"})
+
+
+def in_stack(config: Config, change: Callable[[Config], Config]) -> Config:
+    """A cell's configuration changed; of a stack, those of its cells."""
+    if class_of(config) is not keras.layers.StackedRNNCells:
+        return change(config)
+    given = config["config"]
+    cells = [in_stack(cell, change) for cell in given["cells"]]
+    return config if cells == given["cells"] else described(keras.layers.StackedRNNCells, given | {"cells": cells})
+
+
+def class_of(config: Config) -> Any:
+    """The class that a configuration is of, if it is Keras's layer or a registered one."""
+    if config.get("registered_name"):
+        return keras.saving.get_registered_object(config["registered_name"])
+    return getattr(keras.layers, config["class_name"], None) if config.get("module") == "keras.layers" else None
+
+
+def described(kind: type, config: Config) -> Config:
+    """A configuration as Keras serializes it."""
+    if kind.__module__.startswith("tfcells."):
+        name = {"module": kind.__module__, "registered_name": keras.saving.get_registered_name(kind)}
+    else:
+        name = {"module": "keras.layers", "registered_name": None}
+    return name | {"class_name": kind.__name__, "config": config}
+
+
+def chosen(config: Config, names: Iterable[str]) -> Config:
+    return {name: config[name] for name in names if name in config}
