@@ -17,6 +17,7 @@ from tfcells.contract import Call, Cell, GatedCell, InputCell, Kernel, KernelCel
 from tfcells.layers import RNN, Bias, Dense, Restart, WordDropout
 from tfcells.portable import portable
 from tfcells.regularizers import ActivationRegularizer, TemporalActivationRegularizer
+from tfcells.states import get_states, reset_states, set_states
 from tfcells.version import __version__
 
 __all__ = [
@@ -39,7 +40,10 @@ __all__ = [
     "Wrapper",
     "__version__",
     "cells",
+    "get_states",
     "portable",
+    "reset_states",
+    "set_states",
 ]
 
 RENAMED = {"Variational": "VariationalDropout"}

@@ -293,11 +293,7 @@ class RNN(Configured, keras.layers.RNN):
 
     def reset_state(self) -> None:
         """Set the remembered state to the cell's own initial state."""
-        if self.states is not None:
-            states = tree.flatten(self.states)
-            own = self.get_initial_state(states[0].shape[0])
-            for variable, value in zip(states, tree.flatten(own), strict=True):
-                variable.assign(value)
+        begin(self)
 
     def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
         if not self.runs_cells:
@@ -307,6 +303,15 @@ class RNN(Configured, keras.layers.RNN):
         last = self.cell.cells[-1] if hasattr(self.cell, "cells") else self.cell
         output = (batch, steps, last.output_size) if self.return_sequences else (batch, last.output_size)
         return (output, *shapes_of(self.cell, batch)) if self.return_state else output
+
+
+def begin(layer: keras.layers.RNN) -> None:
+    """Have a stateful layer remember its cell's own initial state. One that is not built yet will."""
+    if layer.states is not None:
+        states = tree.flatten(layer.states)
+        own = layer.get_initial_state(states[0].shape[0])
+        for variable, value in zip(states, tree.flatten(own), strict=True):
+            variable.assign(value)
 
 
 def agreeing(timed: tuple, others: tuple) -> tuple:

@@ -1,0 +1,167 @@
+"""States: of a whole model, where a sequence begins, and lengths. Every row of the table, uncompiled."""
+
+import keras
+import numpy as np
+import pytest
+
+import tfcells
+from tests.cases import CASES
+from tests.tfcells.cells.test_cells import FEATURES, data
+from tests.tfcells.wrappers.test_wrapped import LSTM as WRAPPED
+
+CASE = {case.cell: case for case in CASES}.values()
+ROWS = {case.name: case for case in [*CASE, *WRAPPED.values()]}
+EVERY = pytest.mark.parametrize("case", ROWS.values(), ids=ROWS)
+BATCH, STEPS = 2, 4
+LOOP = {"jit_compile": False}
+UNROLLED = {"unroll": True, "return_sequences": True, "return_state": True, "dtype": "float64"}
+X = np.random.default_rng(0).normal(size=(BATCH, 5, 3)).astype("float32")
+
+
+def equal(found, wanted, tolerance=0.0):
+    for a, b in zip(keras.tree.flatten(found), keras.tree.flatten(wanted), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
+
+
+# A whole model.
+
+
+def mixed():
+    """Nested, bidirectional, a stack, Keras's own, shared; and a layer that is not stateful."""
+    options = {"stateful": True, "return_sequences": True} | LOOP
+    inner = [keras.Input((5, 3), batch_size=2), tfcells.RNN([tfcells.LSTMCell(4), tfcells.GRUCell(3)], **options)]
+    x = keras.Input((5, 3), batch_size=2)
+    y = keras.Sequential(inner, name="inner")(x)
+    y = keras.layers.Bidirectional(tfcells.RNN(tfcells.ClockworkRNNCell(4), **options, name="rnn"), name="both")(y)
+    y = keras.layers.LSTM(2, stateful=True, return_sequences=True, name="keras")(y)
+    y = keras.layers.RNN(
+        [keras.layers.GRUCell(2), keras.layers.LSTMCell(2)], stateful=True, name="stack", **{"return_sequences": True}
+    )(y)
+    shared = tfcells.RNN(tfcells.ElmanCell(2), name="shared", **options)
+    y = keras.layers.GRU(2, return_sequences=True, name="forgets")(shared(shared(y)))
+    return keras.Model(x, y)
+
+
+def test_the_states_of_a_model():
+    """Read, gone on from, written back; begun anew."""
+    model = mixed()
+    first = model(X)
+    kept = tfcells.get_states(model)
+    second = model(X)
+    assert np.abs(second - first).max() > 1e-3
+    tfcells.set_states(model, kept)
+    equal(model(X), second)
+    tfcells.reset_states(model)
+    equal(model(X), first)
+    equal(tfcells.get_states(model), kept)
+    shapes = keras.tree.map_structure(lambda x: x.shape, kept)
+    name = next(key for key in shapes if key.startswith("inner/"))
+    assert shapes == {
+        name: [[(2, 4), (2, 4)], [(2, 3)]],
+        "both/forward_rnn": [(2, 4), (2, 1)],
+        "both/backward_rnn": [(2, 4), (2, 1)],
+        "keras": [(2, 2), (2, 2)],
+        "stack": [[(2, 2)], [(2, 2), (2, 2)]],
+        "shared": [(2, 2)],
+    }
+
+
+def test_the_states_of_a_copy(tmp_path):
+    """Cloned or loaded, a model has the same keys."""
+    model = mixed()
+    model(X)
+    model.save(tmp_path / "model.keras")
+    kept, wanted = tfcells.get_states(model), model(X)
+    for copy in keras.models.clone_model(model), keras.saving.load_model(tmp_path / "model.keras"):
+        copy.set_weights(model.get_weights())
+        tfcells.set_states(copy, kept)
+        equal(copy(X), wanted)
+
+
+def test_layers_of_one_name_are_numbered():
+    class Twins(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = (tfcells.RNN(tfcells.GRUCell(2), stateful=True, name="r", **LOOP) for _ in "12")
+
+        def call(self, x):
+            return self.one(x) + self.two(-x)
+
+    model = Twins()
+    with pytest.raises(ValueError, match="model must be built: its layer 'r' has no states yet"):
+        tfcells.get_states(model)
+    tfcells.reset_states(model)
+    first = model(X)
+    kept = tfcells.get_states(model)
+    assert kept.keys() == {"r", "r (2)"} and np.abs(kept["r"][0] - kept["r (2)"][0]).max() > 1e-3
+    second = model(X)
+    tfcells.set_states(model, kept)
+    equal(model(X), second)
+    tfcells.reset_states(model)
+    equal(model(X), first)
+
+
+def test_a_layer_that_is_not_stateful_is_left_out():
+    model = keras.Sequential([tfcells.RNN(tfcells.GRUCell(2), **LOOP)])
+    model(X)
+    assert tfcells.get_states(model) == {}
+    tfcells.set_states(model, {})
+    tfcells.reset_states(model)
+    with pytest.raises(ValueError, match=r"states must be a dict with a key for each stateful layer, \[\], got"):
+        tfcells.set_states(model, {model.layers[0].name: [np.zeros((2, 2))]})
+
+
+def test_states_of_a_layer_alone():
+    layer = keras.layers.LSTM(2, stateful=True, name="alone")
+    layer(X)
+    assert [state.shape for state in tfcells.get_states(layer)["alone"]] == [(2, 2), (2, 2)]
+
+
+@pytest.mark.parametrize(
+    "change,message",
+    [
+        (lambda s: [*s.values()], "states must be a dict with a key for each stateful layer, .*, got list"),
+        (lambda s: {k: v for k, v in s.items() if k != "a"}, r"\['a', 'b'\], got \['b'\]"),
+        (lambda s: s | {"c": s["a"]}, r"\['a', 'b'\], got \['a', 'b', 'c'\]"),
+        (lambda s: s | {"a": s["a"][:1]}, r"states\['a'\] must be .* \[\(2, 4\), \(2, 4\)\], got \[\(2, 4\)\]"),
+        (lambda s: s | {"a": [x[:1] for x in s["a"]]}, r"got \[\(1, 4\), \(1, 4\)\]"),
+        (lambda s: s | {"a": [x[:, :3] for x in s["a"]]}, r"got \[\(2, 3\), \(2, 3\)\]"),
+        (lambda s: s | {"a": dict(zip("hc", s["a"], strict=True))}, r"states\['a'\] must be .*, got \(\)"),
+        (lambda s: s | {"b": s["b"][0]}, r"states\['b'\] must be .* \[\[\(2, 4\), \(2, 4\)\], \[\(2, 3\)\]\], got"),
+        (lambda s: s | {"b": [*s["b"][0], *s["b"][1]]}, r"got \[\(2, 4\), \(2, 4\), \(2, 3\)\]"),
+        (lambda s: s | {"b": None}, r"states\['b'\] must be"),
+    ],
+)
+def test_wrong_states(change, message):
+    """Nothing is set then, not even of the layers before."""
+    options = {"stateful": True, "return_sequences": True} | LOOP
+    layers = [tfcells.RNN(tfcells.LSTMCell(4), name="a", **options)]
+    layers += [tfcells.RNN([tfcells.LSTMCell(4), tfcells.GRUCell(3)], name="b", **options)]
+    model = keras.Sequential(layers)
+    model(X)
+    kept = tfcells.get_states(model)
+    other = keras.tree.map_structure(lambda x: x + 1, kept)
+    with pytest.raises(ValueError, match=message):
+        tfcells.set_states(model, change(other))
+    equal(tfcells.get_states(model), kept)
+
+
+def test_what_is_no_model():
+    with pytest.raises(ValueError, match="model must be a Keras model or layer, got 4"):
+        tfcells.get_states(4)
+
+
+def test_keras_layers_begin_with_the_state_of_their_cell():
+    """Keras's own reset_state writes zeros, and raises for a stack."""
+    layer = keras.layers.RNN(tfcells.SLSTMCell(2), stateful=True)
+    layer(X)
+    tfcells.reset_states(layer)
+    equal(tfcells.get_states(layer)[layer.name], layer.get_initial_state(2))
+    assert np.min(layer.states[3]) == -1e4
+
+
+def test_states_by_name_have_no_order():
+    """A dict would be sorted by its keys: c, h."""
+    states = {"h": np.zeros((2, 4), "float32"), "c": np.ones((2, 4), "float32")}
+    with pytest.raises(ValueError, match="initial_state must be a list of tensors .*, got a dict"):
+        tfcells.RNN(tfcells.LSTMCell(4), **LOOP)(X, initial_state=states)
