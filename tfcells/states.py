@@ -13,8 +13,8 @@ def get_states(model: keras.Layer) -> dict[str, list]:
     """What a model's stateful recurrent layers remember: for each its states, in order, as arrays (batch, ...).
 
     model: a model or a layer. Its recurrent layers are found at any depth, Keras's own, too, and both halves of a
-    `Bidirectional`. The key of a layer is made of the names on the way to it, "encoder/bidirectional/forward_rnn": equal
-    for a model and its copy, cloned or loaded. Layers of one key are numbered. A stack has a list for each of its cells.
+    `Bidirectional`. The key of a layer is made of the names on the way to it, "encoder/bidirectional/forward_rnn": the
+    same in a model and its copy, cloned or loaded. Layers of one key are numbered. A stack has a list for each cell.
 
     A layer that is not stateful remembers nothing and is left out, as Keras's `reset_state` leaves it alone; a model
     without any has {}. The arrays are copies. Keras saves no states in a `.keras` file.
@@ -95,7 +95,7 @@ def mapped(function: Any, states: Any) -> Any:
 
 
 def to_array(state: Any) -> np.ndarray:
-    return np.array(ops.convert_to_numpy(state))
+    return np.array(ops.convert_to_numpy(ops.convert_to_tensor(state)))
 
 
 def shape_of(state: Any) -> tuple:

@@ -6,6 +6,7 @@ import pytest
 
 import tfcells
 from tests.cases import CASES
+from tests.cases import WRAPPED as WRAPPERS
 from tests.tfcells.cells.test_cells import FEATURES, data
 from tests.tfcells.wrappers.test_wrapped import LSTM as WRAPPED
 
@@ -35,7 +36,7 @@ def mixed():
     y = keras.layers.Bidirectional(tfcells.RNN(tfcells.ClockworkRNNCell(4), **options, name="rnn"), name="both")(y)
     y = keras.layers.LSTM(2, stateful=True, return_sequences=True, name="keras")(y)
     y = keras.layers.RNN(
-        [keras.layers.GRUCell(2), keras.layers.LSTMCell(2)], stateful=True, name="stack", **{"return_sequences": True}
+        [keras.layers.GRUCell(2), keras.layers.LSTMCell(2)], stateful=True, name="stack", return_sequences=True
     )(y)
     shared = tfcells.RNN(tfcells.ElmanCell(2), name="shared", **options)
     y = keras.layers.GRU(2, return_sequences=True, name="forgets")(shared(shared(y)))
@@ -165,3 +166,103 @@ def test_states_by_name_have_no_order():
     states = {"h": np.zeros((2, 4), "float32"), "c": np.ones((2, 4), "float32")}
     with pytest.raises(ValueError, match="initial_state must be a list of tensors .*, got a dict"):
         tfcells.RNN(tfcells.LSTMCell(4), **LOOP)(X, initial_state=states)
+
+
+# Where a sequence begins.
+
+
+def layer_around(case, around, options=UNROLLED):
+    """A built layer around the wrapped cell of a row, with the row's weights; without noise."""
+    cell = around(case.cell(**case.arguments, dtype="float64"))
+    layer = tfcells.RNN(cell, **options)
+    layer.build((BATCH, STEPS, FEATURES))
+    rows = dict(zip(case.weights, case.build(FEATURES).weights, strict=True))
+    assert len(rows) <= len(layer.weights)
+    for variable, value in zip(layer.weights[-len(rows) :], data(case)[2].values(), strict=True):
+        variable.assign(value)
+    return layer
+
+
+def learned(cell):
+    if cell.reset_by_flag:  # goes around
+        return cell
+    rows = keras.initializers.RandomNormal(stddev=0.3, seed=1)
+    return tfcells.TrainableInitialState(cell, rows, dtype="float64")
+
+
+def given_to(case):
+    """What the layer's call of a row is given besides, for this batch and length."""
+    given = {name: value for name, value in case.given.items() if name != "training"}
+    given = {name: value[:BATCH] for name, value in given.items()}
+    return given | ({"reset": np.zeros((BATCH, STEPS), bool)} if "reset" in given else {})
+
+
+@EVERY
+def test_a_learned_state_starts_as_the_cells_own(case):
+    """With the default initializer, so that nothing is divided by zero."""
+    if case.name.startswith("ResetOnFlag"):
+        return
+    cell = tfcells.TrainableInitialState(case.build(FEATURES))
+    cell.build((None, FEATURES))
+    cell.built = True
+    equal(cell.get_initial_state(3), cell.cell.get_initial_state(3))
+
+
+@EVERY
+def test_a_stateful_layer_begins_where_its_cell_does(case):
+    """Or where it is told to; goes on from what it remembers; after a reset begins anew; keeps its batch size."""
+    x, given = data(case)[0][:BATCH, :STEPS], given_to(case)
+    layer, plain = (layer_around(case, learned, UNROLLED | {"stateful": stateful}) for stateful in (True, False))
+    plain.set_weights(layer.get_weights())
+    begun = layer.get_initial_state(BATCH)
+    layer.reset_state()
+    equal(layer.states, begun)
+    first = layer(x, **given)
+    equal(first, plain(x, **given))
+    second = plain(x, initial_state=list(first[1:]), **given)
+    equal(layer(x, **given), second)
+    equal(layer(x, initial_state=list(first[1:]), **given), second)
+    equal(layer.states, second[1:])
+    layer.reset_state()
+    equal(layer.states, begun)
+    with pytest.raises(ValueError, match="sequences: the layer is stateful with a batch size of 2, got 1"):
+        layer(x[:1], **{name: value[:1] for name, value in given.items()})
+    with pytest.raises(ValueError, match="initial_state must be tensors of shapes"):
+        layer(x, initial_state=[state[:1] for state in begun], **given)
+
+
+@EVERY
+def test_a_flag_begins_a_row_anew(case):
+    """In the middle of a sequence, at another step in each row: as sequences that begin there."""
+
+    def around(cell):
+        return tfcells.ResetOnFlag(learned(cell), dtype="float64")
+
+    if case.name.startswith("ResetOnFlag"):
+        return
+    x, given = data(case)[0][:BATCH, :STEPS], given_to(case)
+    layer, flags = layer_around(case, around), np.zeros((BATCH, STEPS), bool)
+    whole, *_ = layer(x, reset=flags, **given)
+    parts = {t: layer(x[:, t:], reset=flags[:, t:], **given) for t in (1, 2)}
+    flags[0, 1] = flags[1, 2] = True
+    found, *states = layer(x, reset=flags, **given)
+    for row, t in enumerate((1, 2)):
+        output, *state = parts[t]
+        equal(found[row, :t], whole[row, :t], 1e-12)
+        equal(found[row, t:], output[row], 1e-12)
+        equal([each[row] for each in states], [each[row] for each in state], 1e-12)
+
+
+@pytest.mark.parametrize("row", WRAPPERS.values(), ids=WRAPPERS)
+def test_flags_go_around_all_other_wrappers(row):
+    """A state that is read before the step, mixed in after it, or begun otherwise would outlive them."""
+    cell = tfcells.ResetOnFlag(tfcells.LSTMCell(6))
+    with pytest.raises(ValueError, match="cell: ResetOnFlag must be around all other wrappers, or"):
+        row.make(cell)
+
+
+@pytest.mark.parametrize("name", ["slow", "hyper"])
+def test_nor_inside_the_second_cell(name):
+    pair, cell = {"slow": tfcells.FastSlow, "hyper": tfcells.Hyper}[name], tfcells.ResetOnFlag(tfcells.LSTMCell(6))
+    with pytest.raises(ValueError, match=f"{name}: ResetOnFlag must be around"):
+        pair(tfcells.LSTMCell(6), cell)
