@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfcells
 from tests.cases import CASES
@@ -266,3 +267,76 @@ def test_nor_inside_the_second_cell(name):
     pair, cell = {"slow": tfcells.FastSlow, "hyper": tfcells.Hyper}[name], tfcells.ResetOnFlag(tfcells.LSTMCell(6))
     with pytest.raises(ValueError, match=f"{name}: ResetOnFlag must be around"):
         pair(tfcells.LSTMCell(6), cell)
+
+
+# Lengths.
+
+
+LENGTHS = np.array([3, 0])
+
+
+@EVERY
+def test_lengths_are_a_mask(case):
+    x, given = data(case)[0][:BATCH, :STEPS], given_to(case)
+    layer = layer_around(case, lambda cell: cell)
+    mask = np.arange(STEPS) < LENGTHS[:, None]
+    equal(layer(x, lengths=LENGTHS, **given), layer(x, mask=mask, **given))
+
+
+@pytest.mark.parametrize("options", [{}, {"go_backwards": True}, {"unroll": True}, {"zero_output_for_mask": True}])
+@pytest.mark.parametrize(
+    "cell", [lambda: tfcells.MinGRUCell(2), lambda: keras.layers.LSTMCell(2)], ids=["ours", "keras"]
+)
+def test_lengths_in_every_way(cell, options):
+    """A list, 8 bits, an input of a model; what is behind them may be anything."""
+    layer, lengths = tfcells.RNN(cell(), return_sequences=True, **LOOP, **options), [3, 1]
+    wanted = layer(X, mask=np.arange(5) < np.array(lengths)[:, None])
+    inputs = keras.Input((None, 3)), keras.Input((), dtype="int32")
+    model = keras.Model(inputs, layer(inputs[0], lengths=inputs[1]))
+    for found in layer(X, lengths=lengths), layer(X, lengths=np.uint8(lengths)), model([X, np.int32(lengths)]):
+        equal(found, wanted)
+    if options == {"go_backwards": True}:
+        equal(layer(X[:1], lengths=[3])[:, 2:], layer(X[:1, :3]), 1e-6)
+    else:
+        equal(layer(X[:1], lengths=[3])[:, :3], layer(X[:1, :3]), 1e-6)
+
+
+@pytest.mark.parametrize(
+    "given,message",
+    [
+        ({"lengths": [3, 1], "mask": np.ones((2, 5), bool)}, "lengths must be None where there is a mask, "),
+        ({"lengths": [3.0, 1.0]}, r"lengths must be whole numbers of shape \(batch,\) = \(2,\), got float32 of shape"),
+        ({"lengths": [True, False]}, "lengths must be whole numbers .*, got bool"),
+        ({"lengths": [3]}, r"lengths must be .* \(2,\), got int32 of shape \(1,\)"),
+        ({"lengths": [[3], [1]]}, r"got int32 of shape \(2, 1\)"),
+        ({"lengths": 3}, r"got int32 of shape \(\)"),
+        ({"lengths": [3, 6]}, r"lengths must be from 0 to 5, the steps of sequences, got \[3, 6\]"),
+        ({"lengths": [-1, 5]}, r"lengths must be from 0 to 5, the steps of sequences, got \[-1, 5\]"),
+    ],
+)
+def test_wrong_lengths(given, message):
+    layer = tfcells.RNN(tfcells.GRUCell(2), **LOOP)
+    with pytest.raises(ValueError, match=message):
+        layer(X, **given)
+
+
+def test_lengths_that_a_graph_does_not_know():
+    """Beyond the steps they mean all of them, below 0 none."""
+    layer = tfcells.RNN(tfcells.GRUCell(2), **LOOP)
+    call = tf.function(lambda lengths: layer(X, lengths=lengths), input_signature=[tf.TensorSpec((None,), "int64")])
+    equal(call(np.array([9, -1])), layer(X, lengths=[5, 0]))
+
+
+def test_lengths_beside_the_mask_of_an_embedding():
+    x = keras.layers.Embedding(4, 3, mask_zero=True)(np.array([[1, 2, 0]]))
+    with pytest.raises(ValueError, match="given or passed on by the layer before"):
+        tfcells.RNN(tfcells.GRUCell(2), **LOOP)(x, lengths=[2])
+
+
+def test_lengths_of_a_bidirectional_layer():
+    """Keras's has no such argument; the mask that they stand for is its own."""
+    layer = keras.layers.Bidirectional(tfcells.RNN(tfcells.GRUCell(2), return_sequences=True, **LOOP))
+    found = layer(X, mask=np.arange(5) < np.array([3, 5])[:, None])
+    equal(found[:1, :3], layer(X[:1, :3]), 1e-6)
+    with pytest.raises(TypeError, match="lengths"):
+        layer(X, lengths=[3, 5])
