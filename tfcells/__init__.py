@@ -18,6 +18,7 @@ from tfcells.layers import RNN, Bias, Dense, Restart, WordDropout
 from tfcells.portable import portable
 from tfcells.regularizers import ActivationRegularizer, TemporalActivationRegularizer
 from tfcells.states import get_states, reset_states, set_states
+from tfcells.trace import trace
 from tfcells.version import __version__
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "portable",
     "reset_states",
     "set_states",
+    "trace",
 ]
 
 RENAMED = {"Variational": "VariationalDropout"}

@@ -14,7 +14,7 @@ GRUCell GatedCell HighwayStateGateRHNCell HyperLSTMCell InputCell Kernel KernelC
 LayerNormElmanCell LayerNormGRUCell LayerNormLSTMCell MGUCell MinGRUCell Mogrifier MogrifierLSTMCell
 Multiplicative MultiplicativeLSTMCell PeepholeLSTMCell RHNCell RNN RecurrentDropout Residual Restart
 TemporalActivationRegularizer TrainableInitialState VariationalDropout View WRAPPERS WeightDrop Weights
-WordDropout Wrapper Zoneout __version__ cells get_states portable reset_states set_states
+WordDropout Wrapper Zoneout __version__ cells get_states portable reset_states set_states trace
 """.split()
 
 
