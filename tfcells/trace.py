@@ -23,8 +23,8 @@ def trace(layer: RNN, sequences: Any, **arguments: Any) -> dict[str, np.ndarray]
     - What the cell marks by `w.mark(name, value)`: gates, generated weights, attention, by the letter of its equations.
 
     What is made several times a step has one more axis, (batch, steps, times, ...). What is inside a wrapper is named
-    as without one, unless the wrapper has that name, too: then "cell.NAME" is the inner one. A second cell comes with its
-    name: "slow.f", "hyper.i". In a stack the number of the cell comes first: "0.f", "1.output".
+    as without one, unless the wrapper has that name, too: then "cell.NAME" is the inner one. The second cell of a
+    wrapper comes with its name: "slow.f", "hyper.i". In a stack the number of the cell comes first: "0.f", "1.output".
 
     layer: a `tfcells.RNN`, built or not. arguments: those of its call, such as mask, lengths, initial_state, memory,
     reset, training. The layer computes step by step, eagerly; nothing that it remembers changes, and its random numbers
