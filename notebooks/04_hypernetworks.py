@@ -34,7 +34,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
-from keras import ops
 
 import tfcells
 from lab.tasks.corpus import load_corpus, windows
@@ -87,20 +86,15 @@ plt.show()
 # %% [markdown]
 # ## The weights along a text
 #
-# Step by step, the small network's output gives the vectors $d_h$ that scale the recurrent weights.
+# Step by step, the small network's output gives the vectors $d_h$ that scale the recurrent weights. `tfcells.trace` shows
+# what a cell does along time; this one names its vectors `d`.
 
 # %%
 text = "the value of an expression is the object that it names"
-tokens = [corpus.vocabulary.index(c) for c in text]
-state, scales = cell.get_initial_state(1), []
-for token in tokens:
-    one_hot = ops.one_hot(ops.convert_to_tensor([token]), V)
-    _, state = cell(one_hot, state)
-    hyper_h = state[2]
-    z = ops.matmul(hyper_h, cell.embedding_kernel)[:, : 8 * SIGNAL] + cell.embedding_bias
-    z = ops.reshape(z, (8, SIGNAL))[4:]  # those of h, for the gates i, f, g, o
-    scales.append(ops.convert_to_numpy(ops.einsum("gs,gsu->gu", z, cell.scale_kernel[4:8])))
-scales = np.array(scales)  # (characters, gates, units)
+tokens = np.array([[corpus.vocabulary.index(c) for c in text]])
+embedding, layer = model.layers[:2]
+d = tfcells.trace(layer, embedding(tokens))["d"][0]  # of x, h, b in turn, and for each i, f, g, o
+scales = d.reshape(len(text), 3, 4, UNITS)[:, 1]  # (characters, gates, units)
 print(scales.shape)
 
 # %%

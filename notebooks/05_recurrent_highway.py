@@ -34,7 +34,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
-from keras import ops
 
 import tfcells
 from lab.tasks.corpus import load_corpus, windows
@@ -121,35 +120,14 @@ plt.show()
 #
 # ## The gates
 #
-# The deepest of these networks, along a sentence: how far each layer's transform gate is open.
+# The deepest of these networks, along a sentence: how far each layer's transform gate is open. `tfcells.trace` shows what
+# a cell does along time; this one names its gates `t`.
 
 # %%
 deepest = models[DEPTHS[-1]]
 sentence = corpus.valid[:14]
-embedded = ops.convert_to_numpy(deepest.layers[0](sentence[None]))[0]
-kernel, *rest = (ops.convert_to_numpy(weight) for weight in cell.cell.weights)
-recurrent, biases = rest[: cell.cell.depth], rest[cell.cell.depth :]
-
-
-def gates(x, s):
-    """The transform gates of one step, and the new state."""
-    opened = []
-    for level, (R, b) in enumerate(zip(recurrent, biases, strict=True)):
-        a = s @ R + b + (x @ kernel if level == 0 else 0)
-        g, t = np.split(a, 2, axis=-1)
-        t = 1 / (1 + np.exp(-t))
-        s = np.tanh(g) * t + s * (1 - t)
-        opened.append(t)
-    return np.array(opened), s
-
-
-# %%
-s, opened = np.zeros(cell.units, "float32"), []
-for x in embedded:
-    t, s = gates(x, s)
-    opened.append(t)
-opened = np.array(opened)  # (words, depth, units)
-np.testing.assert_allclose(s, deepest.layers[1](embedded[None])[0, -1], atol=1e-5)
+embedding, layer = deepest.layers[:2]
+opened = tfcells.trace(layer, embedding(sentence[None]))["t"][0]  # (words, depth, units)
 
 figure, axes = plt.subplots(figsize=(9, 3), layout="constrained")
 image = axes.imshow(opened.mean(-1).T, cmap="Greys", aspect="auto", vmin=0)

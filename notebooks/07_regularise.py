@@ -47,8 +47,8 @@ FULL = os.environ.get("TFCELLS_NOTEBOOKS", "full") == "full"
 # %% [markdown]
 # ## A probe
 #
-# A cell that does nothing but show: its output is what its kernel reads of a state of ones, its update, and
-# the state itself, which counts up by the update.
+# A cell that does next to nothing: its kernel, the identity, reads a state of ones, its update is one, and its state
+# counts up by the update. `tfcells.trace` shows all three along time.
 
 # %%
 UNITS, STEPS = 12, 16
@@ -57,17 +57,16 @@ UNITS, STEPS = 12, 16
 class Probe(tfcells.Cell):
     states = ("s",)
     slots = frozenset({"kernel", "update", "state"})
-    units, output_size = UNITS, 3 * UNITS
+    units = UNITS
 
     def build(self, input_shape):
         self.declare("kernel", (UNITS, UNITS), "identity", reads="s")
 
     def step(self, x, state, w):
         (s,) = state
-        read = w.kernel(ops.ones_like(s))
-        g = w.update(ops.ones_like(s))
-        s = s + g / STEPS
-        return ops.concatenate([read, g, s], -1), (s,)
+        w.kernel(ops.ones_like(s))
+        s = s + w.update(ops.ones_like(s)) / STEPS
+        return s, (s,)
 
 
 # %%
@@ -75,9 +74,9 @@ class Probe(tfcells.Cell):
 
 def look(wrap):
     """What a wrapped probe reads, updates and keeps along a sequence: three pictures."""
-    layer = tfcells.RNN(wrap(Probe()), return_sequences=True, return_state=True)
-    seen, _ = layer(np.zeros((1, STEPS, 1), "float32"), training=True)
-    return np.split(ops.convert_to_numpy(seen)[0], 3, axis=-1)
+    layer = tfcells.RNN(wrap(Probe()))
+    found = tfcells.trace(layer, np.zeros((1, STEPS, 1), "float32"), training=True)
+    return [found[name][0] for name in ("kernel", "update", "state.s")]
 
 
 # %%

@@ -376,9 +376,10 @@ def run_blocks(page, names):
 
 
 @pytest.mark.slow
-def test_readme_runs(tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", ["README.md", "docs/states.md"])
+def test_pages_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run_blocks("README.md", {})
+    run_blocks(page, {})
 
 
 @pytest.mark.slow

@@ -18,6 +18,8 @@ from tfcells.convert import from_addons, from_keras, from_torch, load_keras_weig
 from tfcells.layers import RNN, Bias, Dense, Restart, WordDropout
 from tfcells.portable import portable
 from tfcells.regularizers import ActivationRegularizer, TemporalActivationRegularizer
+from tfcells.states import get_states, reset_states, set_states
+from tfcells.trace import trace
 from tfcells.version import __version__
 
 __all__ = [
@@ -43,10 +45,14 @@ __all__ = [
     "from_addons",
     "from_keras",
     "from_torch",
+    "get_states",
     "load_keras_weights",
     "portable",
+    "reset_states",
+    "set_states",
     "to_keras",
     "to_torch",
+    "trace",
 ]
 
 RENAMED = {"Variational": "VariationalDropout"}

@@ -14,8 +14,8 @@ GRUCell GatedCell HighwayStateGateRHNCell HyperLSTMCell InputCell Kernel KernelC
 LayerNormElmanCell LayerNormGRUCell LayerNormLSTMCell MGUCell MinGRUCell Mogrifier MogrifierLSTMCell
 Multiplicative MultiplicativeLSTMCell PeepholeLSTMCell RHNCell RNN RecurrentDropout Residual Restart
 TemporalActivationRegularizer TrainableInitialState VariationalDropout View WRAPPERS WeightDrop Weights
-WordDropout Wrapper Zoneout __version__ cells from_addons from_keras from_torch load_keras_weights portable
-to_keras to_torch
+WordDropout Wrapper Zoneout __version__ cells from_addons from_keras from_torch get_states
+load_keras_weights portable reset_states set_states to_keras to_torch trace
 """.split()
 
 

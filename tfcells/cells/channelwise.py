@@ -132,8 +132,8 @@ class IndyLSTMCell(ChannelwiseCell, GatedCell):
         h, c = state
         s, tanh = self.recurrent_activation, self.activation
         i, f, g, o = ops.split(x + w.recurrent_vector * ops.tile(h, (1, 4)), 4, axis=-1)
-        c = s(f) * c + s(i) * w.update(tanh(g))
-        h = s(o) * tanh(c)
+        c = w.mark("f", s(f)) * c + w.mark("i", s(i)) * w.update(tanh(g))
+        h = w.mark("o", s(o)) * tanh(c)
         return h, (h, c)
 
 
@@ -207,8 +207,8 @@ class SRUCell(ChannelwiseCell, GatedCell):
         g, f, r, *skip = ops.split(x["gates"], x["gates"].shape[-1] // self.units, axis=-1)
         v_f, v_r = ops.split(w.recurrent_vector, 2)
         f, r = self.recurrent_activation(f + v_f * c), self.recurrent_activation(r + v_r * c)
-        c = f * c + (1 - f) * w.update(g)
-        h = r * self.activation(c) + (1 - r) * (skip[0] if skip else x["skip"])
+        c = w.mark("f", f) * c + (1 - f) * w.update(g)
+        h = w.mark("r", r) * self.activation(c) + (1 - r) * (skip[0] if skip else x["skip"])
         return h, (c,)
 
 
@@ -262,7 +262,7 @@ class ParaGRUCell(ParaCell):
         s, tanh = self.recurrent_activation, self.activation
         x_z, x_r, x_g = ops.split(x, 3, axis=-1)
         a_z, a_r, a_g = ops.split(w.recurrent_vector, 3)
-        z, r = s(x_z + a_z * h), s(x_r + a_r * h)
+        z, r = w.mark("z", s(x_z + a_z * h)), w.mark("r", s(x_r + a_r * h))
         g = tanh(x_g + a_g * (r * h))
         h = z * w.update(g) + (1 - z) * h
         return h, (h,)
@@ -292,7 +292,7 @@ class ParaLSTMCell(ParaCell):
         s, tanh = self.recurrent_activation, self.activation
         f, o, g = ops.split(x + w.recurrent_vector * ops.tile(h, (1, 3)), 3, axis=-1)
         p_f, p_o = ops.split(w.peephole, 2)
-        f = s(f + p_f * c)
+        f = w.mark("f", s(f + p_f * c))
         c = f * c + (1 - f) * w.update(tanh(g))
-        h = s(o + p_o * c) * tanh(c)
+        h = w.mark("o", s(o + p_o * c)) * tanh(c)
         return h, (h, c)

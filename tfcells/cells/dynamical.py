@@ -59,7 +59,7 @@ class GatedAntisymmetricRNNCell(AntisymmetricRNNCell, GatedCell):
         (h,) = state
         x_z, x_g = ops.split(x, 2, axis=-1)
         u = w.recurrent_kernel(h)
-        z = self.recurrent_activation(x_z + u)
+        z = w.mark("z", self.recurrent_activation(x_z + u))
         h = h + self.epsilon * z * w.update(self.activation(x_g + u))
         return h, (h,)
 
@@ -177,7 +177,7 @@ class LEMCell(GatedCell):
         s, tanh = self.recurrent_activation, self.activation
         x, x_y = x[:, : 3 * self.units], x[:, 3 * self.units :]
         d, e, g = ops.split(x + w.recurrent_kernel(y), 3, axis=-1)
-        d, e = self.dt * s(d), self.dt * s(e)
+        d, e = w.mark("d", self.dt * s(d)), w.mark("e", self.dt * s(e))
         z = (1 - d) * z + d * w.update(tanh(g))
         y = (1 - e) * y + e * w.update(tanh(x_y + w.transform_kernel(z)))
         return y, (y, z)

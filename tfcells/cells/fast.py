@@ -84,6 +84,6 @@ class FastGRNNCell(GatedCell):
         (h,) = state
         low = self.recurrent_rank is not None
         a = x + (w.recurrent_kernel_left(w.recurrent_kernel_right(h)) if low else w.recurrent_kernel(h))
-        z = self.recurrent_activation(a + w.bias_z)
+        z = w.mark("z", self.recurrent_activation(a + w.bias_z))
         h = (w.zeta * (1 - z) + w.nu) * w.update(self.activation(a + w.bias_g)) + z * h
         return h, (h,)

@@ -34,7 +34,7 @@ class UGRNNCell(GatedCell):
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (h,) = state
         z, g = ops.split(x + w.recurrent_kernel(h), 2, axis=-1)
-        z = self.recurrent_activation(z)
+        z = w.mark("z", self.recurrent_activation(z))
         h = z * h + (1 - z) * w.update(self.activation(g))
         return h, (h,)
 
@@ -71,7 +71,7 @@ class IntersectionRNNCell(PassingCell):
     def step(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (h,), (a, x) = state, x
         p, q, d, g = ops.split(a + w.recurrent_kernel(h), 4, axis=-1)
-        p, q = self.recurrent_activation(p), self.recurrent_activation(q)
+        p, q = w.mark("p", self.recurrent_activation(p)), w.mark("q", self.recurrent_activation(q))
         y = p * x + (1 - p) * ops.relu(d)
         h = q * h + (1 - q) * w.update(self.activation(g))
         return y, (h,)
@@ -108,7 +108,7 @@ class CFNCell(GatedCell):
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (h,), H = state, self.units
         f, i = ops.split(self.recurrent_activation(x[:, : 2 * H] + w.recurrent_kernel(h)), 2, axis=-1)
-        h = f * self.activation(h) + i * w.update(self.activation(x[:, 2 * H :]))
+        h = w.mark("f", f) * self.activation(h) + w.mark("i", i) * w.update(self.activation(x[:, 2 * H :]))
         return h, (h,)
 
 
@@ -141,7 +141,7 @@ class RANCell(GatedCell):
     def step(self, x: tuple[Tensor, Tensor], state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (h, c), (a, g) = state, x
         i, f = ops.split(self.recurrent_activation(a + w.recurrent_kernel(h)), 2, axis=-1)
-        c = i * w.update(g) + f * c
+        c = w.mark("i", i) * w.update(g) + w.mark("f", f) * c
         h = self.activation(c)
         return h, (h, c)
 
@@ -167,7 +167,7 @@ class ATRCell(GatedCell):
     def step(self, p: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (h,), s = state, self.recurrent_activation
         q = w.recurrent_kernel(h) + w.recurrent_bias
-        h = s(p + q) * w.update(self.activation(p)) + s(p - q) * h
+        h = w.mark("i", s(p + q)) * w.update(self.activation(p)) + w.mark("f", s(p - q)) * h
         return h, (h,)
 
 
@@ -206,7 +206,7 @@ class BRCCell(GatedCell):
         (h,) = state
         s, tanh = self.recurrent_activation, self.activation
         (x_a, x_c, x_g), (u_a, u_c) = ops.split(x, 3, axis=-1), self.read(h, w)
-        a, c = 1 + tanh(x_a + u_a), s(x_c + u_c)
+        a, c = w.mark("a", 1 + tanh(x_a + u_a)), w.mark("c", s(x_c + u_c))
         h = c * h + (1 - c) * w.update(tanh(x_g + a * h))
         return h, (h,)
 

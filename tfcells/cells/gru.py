@@ -54,11 +54,12 @@ class GRUCell(GatedCell):
         if self.reset_after:
             u_z, u_r, u_g = ops.split(w.recurrent_kernel(h) + w.recurrent_bias, 3, axis=-1)
             x_z, x_r, x_g = ops.split(x, 3, axis=-1)
-            z, r = s(x_z + u_z), s(x_r + u_r)
+            z, r = w.mark("z", s(x_z + u_z)), w.mark("r", s(x_r + u_r))
             g = tanh(x_g + r * u_g)
         else:
             x_zr, x_g = x[:, : 2 * self.units], x[:, 2 * self.units :]
             z, r = ops.split(s(x_zr + w.recurrent_kernel(h)), 2, axis=-1)
+            z, r = w.mark("z", z), w.mark("r", r)
             g = tanh(x_g + w.candidate_kernel(r * h))
         h = z * h + (1 - z) * w.update(g)
         return h, (h,)
@@ -114,6 +115,6 @@ class LayerNormGRUCell(GainedCell, GatedCell):
         u = self.norm(w.recurrent_kernel(h), w.recurrent_gain, w.recurrent_bias)
         z_x, r_x, g_x = ops.split(x, 3, axis=-1)
         z_h, r_h, g_h = ops.split(u, 3, axis=-1)
-        z, r = s(z_x + z_h), s(r_x + r_h)
+        z, r = w.mark("z", s(z_x + z_h)), w.mark("r", s(r_x + r_h))
         h = z * h + (1 - z) * w.update(tanh(g_x + r * g_h))
         return h, (h,)

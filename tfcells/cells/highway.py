@@ -67,8 +67,8 @@ class RHNCell(GatedCell):
         for level in range(self.depth):
             a = w[f"recurrent_kernel_{level}"](s) + (w[f"bias_{level}"] if level else x)
             g, t, *c = ops.split(a, self.gates, axis=-1)
-            t = gate(t)
-            carry = gate(c[0]) if c else 1 - t
+            t = w.mark("t", gate(t))
+            carry = w.mark("c", gate(c[0])) if c else 1 - t
             s = w.update(tanh(g)) * t + s * carry
         return s, (s,)
 
@@ -102,6 +102,6 @@ class HighwayStateGateRHNCell(RHNCell):
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         h, s = state
         _, (s,) = super().step(x, (s,), w)
-        g = self.recurrent_activation(w.V(h) + w.R(s) + w.gate_shift)
+        g = w.mark("g", self.recurrent_activation(w.V(h) + w.R(s) + w.gate_shift))
         h = g * h + (1 - g) * s
         return h, (h, s)

@@ -100,7 +100,7 @@ class HyperLSTMCell(GainedCell, GatedCell):
         a = x["hyper"] + w.hyper_state_kernel(h) + w.hyper_recurrent_kernel(hyper_h)
         hyper_h, hyper_c = self.lstm(a, hyper_c, w, "hyper_", identity)
         z = w.embedding_kernel(hyper_h) + w.embedding_bias
-        d_x, d_h, d_b = ops.split(w.scale_kernel(z), 3, axis=-1)
+        d_x, d_h, d_b = ops.split(w.mark("d", w.scale_kernel(z)), 3, axis=-1)
         a = d_x * x["main"] + d_h * w.recurrent_kernel(h) + d_b + w.bias
         h, c = self.lstm(a, c, w, "", w.update)
         return h, (h, c, hyper_h, hyper_c)
@@ -113,12 +113,13 @@ class HyperLSTMCell(GainedCell, GatedCell):
         if self.layer_norm:
             a = layer_norm(a, w[f"{prefix}gain"], w[f"{prefix}shift"], self.epsilon, groups=4)
         i, f, g, o = ops.split(a, 4, axis=-1)
-        c = s(f) * c + s(i) * update(tanh(g))
+        i, f, o = (w.mark(prefix + name, s(gate)) for name, gate in zip("ifo", (i, f, o), strict=True))
+        c = f * c + i * update(tanh(g))
         normal = c
         if self.layer_norm:
             gain, shift = w[f"{prefix}cell_gain"], w[f"{prefix}cell_shift"]
             normal = layer_norm(c, gain, shift, self.epsilon)
-        return s(o) * tanh(normal), c
+        return o * tanh(normal), c
 
 
 def initial_embedding(scalings: int) -> Callable:

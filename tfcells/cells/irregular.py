@@ -136,7 +136,7 @@ class PhasedLSTMCell(TimedCell, LSTMCell):
 
     def step(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (h, c, *clock), (a, t) = state, x
-        k = ops.cast(self.openness(clock[0] if clock else t, w), h.dtype)
+        k = w.mark("k", ops.cast(self.openness(clock[0] if clock else t, w), h.dtype))
         _, (new_h, new_c) = self.gated(a + w.recurrent_kernel(h), c, w)
         h, c = k * new_h + (1 - k) * h, k * new_c + (1 - k) * c
         return h, (h, c, *(time + 1 for time in clock))
@@ -186,6 +186,6 @@ class CfCCell(TimedCell):
         (h,), (a, d) = state, x
         b = self.backbone_activation(a + w.recurrent_kernel(h))
         g, k, p, q = ops.split(w.head_kernel(b) + w.head_bias, 4, axis=-1)
-        t = self.recurrent_activation(p * d + q)
+        t = w.mark("t", self.recurrent_activation(p * d + q))
         h = (1 - t) * self.activation(g) + t * self.activation(k)
         return h, (h,)

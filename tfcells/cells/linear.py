@@ -63,7 +63,8 @@ class QRNNCell(InputCell):
             sums.insert(0, part + previous(sums[0], following) if sums else part)
         a = a + previous(sums[0], later[0]) if sums else a
         z, f, *others = ops.split(a, self.gates, axis=-1)
-        f, (o, i) = ops.sigmoid(f), [*map(ops.sigmoid, others), None, None][:2]
+        f, *others = (w.mark(name, ops.sigmoid(gate)) for name, gate in zip("foi", (f, *others), strict=False))
+        o, i = [*others, None, None][:2]
         c = linear(f, (1 - f if i is None else i) * w.update(self.activation(z)), c)
         return c if o is None else o * c, (c, *sums)
 
@@ -192,8 +193,8 @@ class RGLRUCell(InputCell):
         (h,) = state
         r, i = ops.split(ops.sigmoid(x["gates"]), 2, axis=-1)
         logarithm = w.decay * r
-        added = root(-ops.expm1(2 * logarithm)) * w.update(i * self.activation(x["x"]))
-        h = linear(ops.exp(logarithm), added, h)
+        added = root(-ops.expm1(2 * logarithm)) * w.update(w.mark("i", i) * self.activation(x["x"]))
+        h = linear(w.mark("a", ops.exp(logarithm)), added, h)
         return h, (h,)
 
 
@@ -257,7 +258,7 @@ class HGRNCell(InputCell):
 
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         re, im, f, *_ = ops.split(x, 5, axis=-1)
-        f = self.lower_bound + (1 - self.lower_bound) * ops.sigmoid(f)
+        f = w.mark("f", self.lower_bound + (1 - self.lower_bound) * ops.sigmoid(f))
         re, im = ((1 - f) * w.update(self.activation(part)) for part in (re, im))
         re, im = rotated((f * w.cos, f * w.sin), (re, im), state)
         g = self.activation(x[..., 3 * self.units :])

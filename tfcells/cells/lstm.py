@@ -46,18 +46,18 @@ class LSTMCell(GatedCell):
     def remembered(self, c: Tensor, f: Tensor, g: Tensor, i: Tensor | None, w: Weights) -> Tensor:
         """c', from the gates before they are squashed; i is None if it is coupled to f."""
         s = self.recurrent_activation
-        f = s(f)
+        f = w.mark("f", s(f))
         if i is None:
             i = 1 - f
         else:
             i = ops.minimum(1 - f, s(i)) if self.input_gate == "capped" else s(i)
-        return f * c + i * w.update(self.activation(g))
+        return f * c + w.mark("i", i) * w.update(self.activation(g))
 
     def gated(self, a: Tensor, c: Tensor, w: Weights) -> tuple[Tensor, tuple]:
         """Output and states, from the gates before they are squashed, side by side, and c."""
         *i, f, g, o = ops.split(a, self.gates, axis=-1)
         c = self.remembered(c, f, g, i[0] if i else None, w)
-        h = self.recurrent_activation(o) * self.activation(c)
+        h = w.mark("o", self.recurrent_activation(o)) * self.activation(c)
         return h, (h, c)
 
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
@@ -130,7 +130,7 @@ class LayerNormLSTMCell(GainedCell, LSTMCell):
         *i, f, g, o = ops.split(a, self.gates, axis=-1)
         c = self.remembered(c, f, g, i[0] if i else None, w)
         normal = layer_norm(c, w.cell_gain, w.cell_shift, self.epsilon) if self.cell_norm else c
-        h = self.recurrent_activation(o) * self.activation(normal)
+        h = w.mark("o", self.recurrent_activation(o)) * self.activation(normal)
         return h, (h, normal if self.cell_norm == "carry" else c)
 
 
@@ -168,7 +168,7 @@ class PeepholeLSTMCell(LSTMCell):
         h, c = state
         *i, f, g, o = ops.split(x + w.recurrent_kernel(h), self.gates, axis=-1)
         new = self.remembered(c, f + w.p_f * c, g, i[0] + w.p_i * c if i else None, w)
-        return self.recurrent_activation(o + w.p_o * new), new
+        return w.mark("o", self.recurrent_activation(o + w.p_o * new)), new
 
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         o, c = self.output_and_memory(x, state, w)
@@ -264,8 +264,8 @@ class OriginalLSTMCell(GatedCell):
         i, g, o = ops.split(x + w.recurrent_kernel(h), 3, axis=-1)
         s, tanh = self.recurrent_activation, self.activation
         g = 2 * tanh(g / 2) if self.doubled else tanh(g)
-        c = c + s(i) * w.update(g)
-        h = s(o) * tanh(c / 2 if self.doubled else c)
+        c = c + w.mark("i", s(i)) * w.update(g)
+        h = w.mark("o", s(o)) * tanh(c / 2 if self.doubled else c)
         return h, (h, c)
 
 
@@ -310,9 +310,9 @@ class OrderedNeuronsLSTMCell(GatedCell):
         F, I = map(cumax, ops.split(x[:, own:] + w.master_kernel(h), 2, axis=-1))
         F, I = (ops.repeat(a, self.chunk_size, axis=-1) for a in (F, 1 - I))
         both = F * I
-        f, i = s(f) * both + F - both, s(i) * both + I - both
+        f, i = w.mark("f", s(f) * both + F - both), w.mark("i", s(i) * both + I - both)
         c = f * c + i * w.update(tanh(g))
-        h = s(o) * tanh(c)
+        h = w.mark("o", s(o)) * tanh(c)
         return h, (h, c)
 
 

@@ -40,7 +40,7 @@ class MGUCell(GatedCell):
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (h,) = state
         x_f, x_g = ops.split(x, 2, axis=-1)
-        f = self.recurrent_activation(x_f + w.recurrent_kernel(h))
+        f = w.mark("f", self.recurrent_activation(x_f + w.recurrent_kernel(h)))
         g = self.activation(x_g + w.candidate_kernel(f * h))
         h = (1 - f) * h + f * w.update(g)
         return h, (h,)
@@ -75,7 +75,7 @@ class MinGRUCell(InputCell):
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (h,) = state
         z, g = ops.split(x, 2, axis=-1)
-        z = ops.sigmoid(z)
+        z = w.mark("z", ops.sigmoid(z))
         h = linear(1 - z, z * w.update(self.activation(g)), h)
         return h, (h,)
 
@@ -99,7 +99,7 @@ class MinLSTMCell(MinGRUCell):
         (h,) = state
         i, f, g = ops.split(x, 3, axis=-1)
         # f / (f + i) as a sigmoid of log f - log i: no 0 / 0 where both gates are shut.
-        f = ops.sigmoid(ops.log_sigmoid(f) - ops.log_sigmoid(i))
+        f = w.mark("f", ops.sigmoid(ops.log_sigmoid(f) - ops.log_sigmoid(i)))
         h = linear(f, (1 - f) * w.update(self.activation(g)), h)
         return h, (h,)
 
@@ -142,7 +142,7 @@ class JANETCell(GatedCell):
         h, c = state
         s, beta = self.recurrent_activation, w.gate_offset if self.train_beta else self.beta
         f, g = ops.split(x + w.recurrent_kernel(h), 2, axis=-1)
-        c = s(f) * c + (1 - s(f - beta)) * w.update(self.activation(g))
+        c = w.mark("f", s(f)) * c + w.mark("i", 1 - s(f - beta)) * w.update(self.activation(g))
         return c, (c, c)
 
 
@@ -167,7 +167,7 @@ class MinimalRNNCell(GatedCell):
 
     def step(self, x: tuple[Tensor, Tensor], state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (h,), (z, v) = state, x
-        u = self.recurrent_activation(v + w.recurrent_kernel(h))
+        u = w.mark("u", self.recurrent_activation(v + w.recurrent_kernel(h)))
         h = u * h + (1 - u) * w.update(z)
         return h, (h,)
 
@@ -190,7 +190,7 @@ class LiGRUCell(GatedCell):
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (h,) = state
         z, g = ops.split(x + w.recurrent_kernel(h), 2, axis=-1)
-        z = self.recurrent_activation(z)
+        z = w.mark("z", self.recurrent_activation(z))
         h = z * h + (1 - z) * w.update(self.activation(g))
         return h, (h,)
 
@@ -221,6 +221,7 @@ class LightRUCell(GatedCell):
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (h,) = state
         f, g = self.gate_and_candidate(x, h, w)
+        f = w.mark("f", f)
         h = (1 - f) * h + f * g
         return h, (h,)
 
@@ -248,5 +249,6 @@ class STARCell(LightRUCell):
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (h,) = state
         k, z = self.gate_and_candidate(x, h, w)
+        k = w.mark("k", k)
         h = self.activation((1 - k) * h + k * z)
         return h, (h,)

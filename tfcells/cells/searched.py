@@ -42,7 +42,7 @@ class MUT1Cell(PassingCell):
         (h,), (a, x_g) = state, x
         s, tanh = self.recurrent_activation, self.activation
         x_z, x_r = ops.split(a, 2, axis=-1)
-        z, r = s(x_z), s(x_r + w.recurrent_kernel(h))
+        z, r = w.mark("z", s(x_z)), w.mark("r", s(x_r + w.recurrent_kernel(h)))
         h = z * w.update(tanh(w.candidate_kernel(r * h) + x_g)) + (1 - z) * h
         return h, (h,)
 
@@ -82,7 +82,7 @@ class MUT2Cell(PassingCell):
         (h,), (a, x_r) = state, x
         s, tanh = self.recurrent_activation, self.activation
         (x_z, x_g), (u_z, u_r) = ops.split(a, 2, axis=-1), ops.split(w.recurrent_kernel(h), 2, axis=-1)
-        z, r = s(x_z + u_z), s(x_r + u_r)
+        z, r = w.mark("z", s(x_z + u_z)), w.mark("r", s(x_r + u_r))
         h = z * w.update(tanh(w.candidate_kernel(r * h) + x_g)) + (1 - z) * h
         return h, (h,)
 
@@ -116,7 +116,7 @@ class MUT3Cell(GatedCell):
         (h,) = state
         s, tanh = self.recurrent_activation, self.activation
         x_z, x_r, x_g = ops.split(x, 3, axis=-1)
-        z, r = s(x_z + w.update_kernel(tanh(h))), s(x_r + w.reset_kernel(h))
+        z, r = w.mark("z", s(x_z + w.update_kernel(tanh(h)))), w.mark("r", s(x_r + w.reset_kernel(h)))
         h = z * w.update(tanh(w.candidate_kernel(r * h) + x_g)) + (1 - z) * h
         return h, (h,)
 
@@ -217,7 +217,7 @@ class GenotypeCell(GatedCell):
 
         def layer(s: Tensor, a: Tensor, f: Any) -> Tensor:
             c, g = ops.split(a, 2, axis=-1)
-            return s + self.recurrent_activation(c) * (w.update(f(g)) - s)
+            return s + w.mark("c", self.recurrent_activation(c)) * (w.update(f(g)) - s)
 
         nodes = [layer(h, x + w.recurrent_kernel_0(h), self.activation)]
         for i, (name, p) in enumerate(self.nodes, 1):

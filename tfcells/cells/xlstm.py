@@ -62,10 +62,10 @@ class SLSTMCell(KernelCell):
         i, f, z, o = ops.split(x + w.recurrent_kernel(h), 4, axis=-1)
         f = ops.log_sigmoid(f) + m
         m = ops.maximum(f, i)
-        i, f = ops.exp(i - m), ops.exp(f - m)
+        i, f, o = w.mark("i", ops.exp(i - m)), w.mark("f", ops.exp(f - m)), w.mark("o", ops.sigmoid(o))
         c = f * c + i * w.update(self.activation(z))
         n = f * n + i
-        h = ops.sigmoid(o) * c / n
+        h = o * c / n
         return h, (h, c, n, m)
 
 
@@ -122,10 +122,10 @@ class MLSTMCell(InputCell):
         q, k, v = (ops.reshape(part, heads) for part in (q, k / math.sqrt(heads[-1]), w.update(self.activation(v))))
         f = ops.log_sigmoid(f)
         m = maximum(f, i, last)
-        i, f = ops.exp(i - m)[..., None], ops.exp(f + previous(m, last) - m)[..., None]
+        i, f = w.mark("i", ops.exp(i - m))[..., None], w.mark("f", ops.exp(f + previous(m, last) - m))[..., None]
         C = linear(f[..., None], (i * v)[..., None] * k[..., None, :], C)
         n = linear(f, i * k, n)
         size = ops.maximum(ops.abs(ops.sum(n * q, axis=-1)), ops.exp(-m))
         h = ops.sum(C * q[..., None, :], axis=-1) / size[..., None]
-        h = ops.sigmoid(o) * ops.reshape(h, ops.shape(o))
+        h = w.mark("o", ops.sigmoid(o)) * ops.reshape(h, ops.shape(o))
         return h, (h, C, n, m)

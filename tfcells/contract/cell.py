@@ -317,6 +317,8 @@ class Cell(Configured, keras.layers.Layer):
 
 def fitting(name: str, given: Any, wanted: list) -> list:
     """States as a flat list; a single one needs no list. Raises ValueError for other shapes than those wanted."""
+    if isinstance(given, dict):
+        raise ValueError(f"{name} must be a list of tensors of shapes {wanted}, in this order, got a dict")
     states = [ops.convert_to_tensor(x) for x in keras.tree.flatten(given)]
     shapes = [tuple(x.shape) for x in states]
     if len(shapes) != len(wanted) or not all(map(fits, shapes, wanted)):

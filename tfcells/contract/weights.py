@@ -59,9 +59,14 @@ def identity(x: Tensor) -> Tensor:
     return x
 
 
+def unmarked(name: str, value: Tensor) -> Tensor:
+    """What a mark does unless somebody traces."""
+    return value
+
+
 def taken(name: str) -> bool:
     """Whether a name means something else in `Weights`."""
-    return name in ("items", "update", "moments", "rows") or hasattr(Weights, name)
+    return name in ("items", "update", "mark", "moments", "rows") or hasattr(Weights, name)
 
 
 def refuse_taken(names: Iterable[str]) -> None:
@@ -75,8 +80,9 @@ class Weights:
 
     A matrix is a `Kernel`, a vector is a tensor, a bias is the number 0 in a cell without biases, and
     the weights of a wrapped cell are `Weights` again. `update` marks the candidate that enters the
-    memory. moments: by name, structures of tensors with one entry for each step, (steps, ...); a step
-    finds its own entry under that name. rows: the names of items that have a row for each sample.
+    memory, `mark(name, value)` what else `tfcells.trace` is to show; it returns the value. moments: by name,
+    structures of tensors with one entry for each step, (steps, ...); a step finds its own entry under that name.
+    rows: the names of items that have a row for each sample.
     """
 
     def __init__(
@@ -85,11 +91,13 @@ class Weights:
         update: Callable[[Tensor], Tensor] = identity,
         moments: dict[str, Any] | None = None,
         rows: frozenset[str] = frozenset(),
+        mark: Callable[[str, Tensor], Tensor] = unmarked,
     ) -> None:
         self.items = items or {}
         self.update = update
         self.moments = moments or {}
         self.rows = rows
+        self.mark = mark
 
     def __getitem__(self, name: str) -> Any:
         return self.items[name]

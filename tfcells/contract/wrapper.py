@@ -40,7 +40,6 @@ class Wrapper(Cell):
     records = property(lambda self: self.cell.records)
     timed = property(lambda self: self.cell.timed)
     attends = property(lambda self: self.cell.attends)
-    reset_by_flag = property(lambda self: self.cell.reset_by_flag)
     projected = property(lambda self: self.cell.projected)
     slots = property(lambda self: self.cell.slots)
     units = property(lambda self: self.cell.units)
@@ -145,7 +144,6 @@ class Pair(Wrapper):
     clocks = property(lambda self: self.cell.clocks.union(self.prefixed(self.other.clocks)))
     records = property(lambda self: self.cell.records.union(self.prefixed(self.other.records)))
     attends = property(lambda self: self.cell.attends or self.other.attends)
-    reset_by_flag = property(lambda self: self.cell.reset_by_flag or self.other.reset_by_flag)
 
     @property
     def own_states(self) -> dict[str, Any]:
@@ -221,10 +219,13 @@ class Inlined(Wrapper):
 
 
 def a_cell(name: str, cell: Any) -> Cell:
-    """The cell, if need be from its configuration; a ValueError that names the argument if it is none."""
+    """The cell, if need be from its configuration; a ValueError that names the argument if it can't be inside."""
     made = keras.saving.deserialize_keras_object(cell) if isinstance(cell, dict) else cell
     if not isinstance(made, Cell):
         raise ValueError(f"{name} must be a tfcells.Cell, got {cell!r}")
+    if made.reset_by_flag:
+        why = "or a part of the state would outlive its flags"
+        raise ValueError(f"{name}: {type(made).__name__} must be around all other wrappers, {why}")
     return made
 
 

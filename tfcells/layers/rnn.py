@@ -38,6 +38,8 @@ class RNN(Configured, keras.layers.RNN):
     memory, memory_mask: arguments of the call for cells in `Attention`, (batch, rows, features) and
     (batch, rows).
     reset: an argument of the call for cells in `ResetOnFlag`, (batch, steps).
+    lengths: an argument of the call, whole numbers of shape (batch,), in place of the mask steps < lengths. Where they
+    are known, those beyond the steps raise a ValueError; else they mean all steps, and below 0 none.
 
     >>> layer = tfcells.RNN([tfcells.LSTMCell(8), tfcells.GRUCell(4)], return_sequences=True)
     >>> keras.ops.shape(layer(keras.ops.ones((2, 5, 3))))
@@ -131,6 +133,7 @@ class RNN(Configured, keras.layers.RNN):
         memory: Tensor | None = None,
         memory_mask: Tensor | None = None,
         reset: Tensor | None = None,
+        lengths: Tensor | None = None,
     ) -> Any:
         self.check_options()  # unroll may have been set since
         if hasattr(sequences, "row_splits") or hasattr(sequences, "dense_shape"):
@@ -141,6 +144,7 @@ class RNN(Configured, keras.layers.RNN):
         memory, memory_mask = self.checked_memory(sequences, memory, memory_mask)
         state = self.first_state(sequences, initial_state)
         mask = self.checked_mask("mask", sequences, mask)
+        mask = mask if lengths is None else self.mask_of(sequences, lengths, mask)
         reset = self.checked_reset(sequences, reset)
         sequences, mask, reset, state, memory, memory_mask = agreeing(
             (sequences, mask, reset), (state, memory, memory_mask)
@@ -212,6 +216,21 @@ class RNN(Configured, keras.layers.RNN):
         if not fits(tuple(mask.shape), tuple(sequences.shape[:2])):
             raise ValueError(f"{name} must have shape (batch, steps) = {tuple(sequences.shape[:2])}, got {mask.shape}")
         return mask
+
+    def mask_of(self, sequences: Tensor, lengths: Any, mask: Tensor | None) -> Tensor:
+        """The mask of the steps before each length, (batch, steps). mask: another one, which must be None."""
+        if mask is not None:
+            raise ValueError("lengths must be None where there is a mask, given or passed on by the layer before")
+        lengths, (batch, steps) = ops.convert_to_tensor(lengths), sequences.shape[:2]
+        dtype, shape = keras.backend.standardize_dtype(lengths.dtype), tuple(lengths.shape)
+        if "int" not in dtype or not fits(shape, (batch,)):
+            raise ValueError(
+                f"lengths must be whole numbers of shape (batch,) = ({batch},), got {dtype} of shape {shape}"
+            )
+        values = value_of(lengths)
+        if values is not None and any(not 0 <= length <= (steps or length) for length in values):
+            raise ValueError(f"lengths must be from 0 to {steps}, the steps of sequences, got {values}")
+        return ops.arange(ops.shape(sequences)[1], dtype="int32") < ops.cast(lengths, "int32")[:, None]
 
     def along(
         self, sequences: Tensor, initial_state: Any, mask: Tensor | None, call: Call
@@ -294,11 +313,7 @@ class RNN(Configured, keras.layers.RNN):
 
     def reset_state(self) -> None:
         """Set the remembered state to the cell's own initial state."""
-        if self.states is not None:
-            states = tree.flatten(self.states)
-            own = self.get_initial_state(states[0].shape[0])
-            for variable, value in zip(states, tree.flatten(own), strict=True):
-                variable.assign(value)
+        begin(self)
 
     def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
         if not self.runs_cells:
@@ -308,6 +323,23 @@ class RNN(Configured, keras.layers.RNN):
         last = self.cell.cells[-1] if hasattr(self.cell, "cells") else self.cell
         output = (batch, steps, last.output_size) if self.return_sequences else (batch, last.output_size)
         return (output, *shapes_of(self.cell, batch)) if self.return_state else output
+
+
+def begin(layer: keras.layers.RNN) -> None:
+    """Have a stateful layer remember its cell's own initial state. One that is not built yet will."""
+    if layer.states is not None:
+        states = tree.flatten(layer.states)
+        own = layer.get_initial_state(states[0].shape[0])
+        for variable, value in zip(states, tree.flatten(own), strict=True):
+            variable.assign(value)
+
+
+def value_of(tensor: Tensor) -> list | None:
+    """The numbers in a tensor, if they are known by now."""
+    try:
+        return ops.convert_to_numpy(tensor).tolist()
+    except (NotImplementedError, TypeError):  # TensorFlow's and JAX's, of a tensor in a graph
+        return None
 
 
 def agreeing(timed: tuple, others: tuple) -> tuple:

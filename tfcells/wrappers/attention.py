@@ -102,7 +102,7 @@ class Attention(MemoryReader):
 
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         query = ops.expand_dims(w.query_kernel(state[0]), 1)
-        a = ops.softmax(ops.sum(ops.tanh(query + w["keys"]) * w.score, -1) + w.hidden, axis=-1)
+        a = w.mark("a", ops.softmax(ops.sum(ops.tanh(query + w["keys"]) * w.score, -1) + w.hidden, axis=-1))
         return self.feed(x, ops.sum(ops.expand_dims(a, -1) * w.memory, 1), state, w)
 
     def alignment(self, states: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> Tensor:
@@ -170,7 +170,7 @@ class LuongAttention(MemoryReader):
         state, (a,) = self.divided(state)
         h, state = self.feed(x, a, state, w)
         h = self.cell.finish(h, w.cell)
-        p = ops.softmax(ops.sum(ops.expand_dims(h, 1) * w["keys"], -1) + w.hidden, axis=-1)
+        p = w.mark("p", ops.softmax(ops.sum(ops.expand_dims(h, 1) * w["keys"], -1) + w.hidden, axis=-1))
         read = ops.sum(ops.expand_dims(p, -1) * w.memory, 1)
         a = ops.tanh(w.attention_kernel(ops.concatenate([read, h], -1)))
         return a, (*state, a)

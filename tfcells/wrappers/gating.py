@@ -75,9 +75,9 @@ class Mogrifier(Wrapper):
         time, x = x[:, :first], x[:, first:]
         for i in range(self.rounds):
             if i % 2 == 0:
-                x = self.gate(i, h, w) * x
+                x = w.mark("x_gate", self.gate(i, h, w)) * x
             else:
-                h = self.gate(i, x, w) * h
+                h = w.mark("h_gate", self.gate(i, x, w)) * h
         x = ops.concatenate([time, x], axis=-1) if self.timed else x
         return super().step(self.cell.inputs(x, w.cell), (h, *rest), w)
 

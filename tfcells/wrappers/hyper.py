@@ -75,7 +75,7 @@ class Hyper(Pair):
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         main, small = self.divided(state)
         y, small = self.second_step(ops.concatenate([x, main[0]], -1), small, w)
-        d = w.scale_kernel(w.embedding_kernel(y) + w.embedding_bias)
+        d = w.mark("d", w.scale_kernel(w.embedding_kernel(y) + w.embedding_bias))
         ends, end = [], 0
         for width in (*self.scaled, *self.shifted):
             end += width

@@ -1,5 +1,6 @@
 """Wrappers that act on what a cell carries on."""
 
+import functools
 from typing import Any
 
 import keras
@@ -53,10 +54,10 @@ class Clip(Wrapper):
 class TrainableInitialState(Wrapper):
     """An initial state that is learned, one row for all samples.
 
-    It starts as `initializer` draws it, zeros by default, and is what a layer begins with unless it is
-    given an initial state. A stateful layer reads it when it is built and at `reset_state`, which is needed
-    after weights are loaded; it doesn't train it. States that count or record steps are left as they are. Weights:
-    initial_NAME for each state.
+    It starts as the cell's own initial state plus what `initializer` draws, zeros by default. A layer begins with it
+    unless it is given an initial state. A stateful layer reads it when it is built and at `reset_state`, which is
+    needed after weights are loaded; it doesn't train it. States that count or record steps are left as they are.
+    Weights: initial_NAME for each state.
 
     >>> cell = tfcells.TrainableInitialState(tfcells.GRUCell(8))
     >>> keras.ops.shape(tfcells.RNN(cell)(keras.ops.ones((2, 5, 3))))
@@ -69,10 +70,15 @@ class TrainableInitialState(Wrapper):
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         super().build(input_shape)
-        for name, first in zip(self.states, self.cell.get_initial_state(1), strict=True):
+        for place, (name, shape) in enumerate(zip(self.states, self.state_shapes(1), strict=True)):
             if name in self.carried:
-                row = self.add_weight(first.shape[1:], self.initializer, name=f"initial_{name}")
-                setattr(self, f"initial_{name}", row)
+                start = functools.partial(self.start, place)
+                setattr(self, f"initial_{name}", self.add_weight(shape[1:], start, name=f"initial_{name}"))
+
+    def start(self, place: int, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+        """The row of a state before it is learned."""
+        own = self.cell.get_initial_state(1)[place]
+        return ops.cast(own[0], dtype) + self.initializer(shape, dtype=dtype)
 
     def get_initial_state(self, batch_size: Any = None) -> list[Tensor]:
         """The learned rows, once for each sample. Raises ValueError before they are made."""
@@ -94,7 +100,8 @@ class ResetOnFlag(Wrapper):
     `TrainableInitialState` has learned. A masked step changes nothing, whether it has a flag or not; with
     go_backwards, a flag is still that of its step.
 
-    Raises a ValueError where there are no flags to read, as in `keras.layers.RNN`.
+    It goes around all other wrappers: what one outside does with the old state would outlive the flag. Raises a
+    ValueError inside another one, and where there are no flags to read, as in `keras.layers.RNN`.
 
     >>> cell = tfcells.ResetOnFlag(tfcells.GRUCell(8))
     >>> flags = [[False, False, True, False, False]] * 2

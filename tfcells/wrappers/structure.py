@@ -83,7 +83,7 @@ class Highway(OutputWrapper):
 
     def step(self, x: dict[str, Any], state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         output, state = self.finished(x["cell"], state, w)
-        t = ops.sigmoid(x["t"])
+        t = w.mark("t", ops.sigmoid(x["t"]))
         return t * output + (1 - t) * x["x"], state
 
 

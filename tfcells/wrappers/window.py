@@ -104,7 +104,7 @@ class KVPAttention(OutputWrapper):
         there = ops.arange(self.window, 0, -1, dtype=filled.dtype) <= filled  # the latest are the last
         e = scores(keys, w.query_kernel(key), w.score)
         a = ops.softmax(ops.where(there, e, ops.cast(NEVER, e.dtype)), axis=-1)
-        r = average(ops.where(there, a, ops.zeros_like(a)), values)
+        r = average(w.mark("a", ops.where(there, a, ops.zeros_like(a))), values)
         y = ops.tanh(w.read_kernel(r) + w.predict_kernel(predict))
         if not self.partial_window:
             y = ops.where(filled >= self.window, y, key)
@@ -172,6 +172,6 @@ class WindowAttention(OutputWrapper):
         h, state = self.finished(self.cell.inputs(x + w.W_a(a), w.cell), state, w)
         asked = ops.concatenate([state[place] for place in self.query()], -1)
         e = scores(keys, w.query_kernel(asked) + w.query_shift, w.score)
-        a = average(ops.softmax(e, axis=-1), values)
+        a = average(w.mark("p", ops.softmax(e, axis=-1)), values)
         y = w.output_kernel(ops.concatenate([h, a], -1)) + w.output_shift
         return y, (*state, a, pushed(keys, w.key_kernel(y)), pushed(values, y))
