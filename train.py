@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     try:
         return run(arguments)
     except BrokenPipeError:  # of `train.py --list | head`
-        return 128 + signal.SIGPIPE
+        return 128 + 13  # SIGPIPE, which Windows has not
     except BAD_INPUT as error:
         text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))
         complain(f"train.py: error: {text}")

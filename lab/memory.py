@@ -4,11 +4,13 @@ import contextlib
 import ctypes
 import errno
 import math
-import os
 import pathlib
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
+
+import psutil
 
 from lab.fields import InputError
 from lab.recipe import Recipe, fields
@@ -41,9 +43,9 @@ def check_fits(recipe: Recipe[Any], data: Any, *batches: Batches) -> None:
 
 def available() -> int:
     """The bytes that this process may use: the machine's, or its container's limit."""
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    limits = [psutil.virtual_memory().total]
     with contextlib.suppress(OSError):  # not Linux
-        for line in PROC.read_text().splitlines():
+        for line in PROC.read_text(encoding="utf-8").splitlines():
             _, controllers, group = line.split(":", 2)
             if controllers == "":
                 root, name = CGROUPS, "memory.max"
@@ -96,13 +98,13 @@ def listed(names: Sequence[str]) -> str:
 
 
 def keep_memory() -> None:
-    """Have the C library keep freed memory for the next step, where it can be told to.
+    """Have the C library keep freed memory for the next step, where it can be told to: on Linux with glibc.
 
     Otherwise it returns large blocks to the system and gets them again, filled with zeros, at every
     step: an eighth of the time of a step of `hypernets`.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt:  # glibc; the numbers are those of its malloc.h
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:  # the numbers are those of its malloc.h
         mmap_threshold, trim_threshold, top_pad = -3, -1, -2
         mallopt(mmap_threshold, 2**30)
         mallopt(trim_threshold, 2**31 - 1)

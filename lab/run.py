@@ -8,10 +8,10 @@ best.npz                 the weights best on validation
 log.txt, tensorboard/    how it went
 result.json, learning_curve.png, model.keras, sample.txt
                          the results, result.json last
+lock                     held by the process that trains the run; empty
 """
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import json
@@ -22,12 +22,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
+import filelock
 import numpy as np
 
 from lab.fields import InputError
 from lab.streams import complain, say
 
 ROOT = pathlib.Path("runs")
+WINDOWS = os.name == "nt"
 FACTS, CHECKSUM = "facts.json", "sha256"
 Arrays = dict[str, np.ndarray]
 Path = pathlib.Path
@@ -107,18 +109,15 @@ class Run:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Within it, no other process can train the run; a process that dies lets go of it."""
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
+        self.probe()
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                stack.enter_context(filelock.FileLock(self.folder / "lock", blocking=False))
+            except filelock.Timeout:
                 raise InputError(f"{self.folder}: another process is training it") from None
             for left in self.folder.glob(".*.partial.*"):  # of a process that was killed
-                left.unlink()
-            self.probe()
+                left.unlink(missing_ok=True)
             yield
-        finally:
-            os.close(descriptor)
 
     def probe(self) -> None:
         """Raise an OSError, rather than after an epoch, if nothing can be written."""
@@ -213,7 +212,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def sync(path: Path) -> None:
     """Wait until a file, or the list of names in a folder, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    if WINDOWS and path.is_dir():
+        return  # can't be opened there
+    descriptor = os.open(path, os.O_RDWR if WINDOWS else os.O_RDONLY)  # Windows flushes only what can be written
     try:
         os.fsync(descriptor)
     finally:

@@ -1,11 +1,11 @@
-"""Ctrl-C, SIGTERM and SIGHUP: they ask a run to stop where it can be continued."""
+"""Ctrl-C, SIGTERM and SIGHUP, where there is one: they ask a run to stop where it can be continued."""
 
 import signal
 import threading
 from types import FrameType
 from typing import Any, Self
 
-STOPPING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class Interrupted(Exception):

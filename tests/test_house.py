@@ -160,6 +160,41 @@ def test_another_backend_needs_no_tensorflow():
     subprocess.run([sys.executable, "-c", OTHER_BACKEND], env=environment, check=True)
 
 
+POSIX = {"fcntl", "grp", "posix", "pwd", "resource", "syslog", "termios"}
+
+
+@pytest.mark.parametrize("path", [*LIBRARY, *LAB, *DATA], ids=name_of)
+def test_no_module_of_linux_is_imported(path):
+    assert not roots(path) & POSIX
+
+
+WINDOWS = """
+import os, signal, sys, types
+import filelock, psutil  # which know how to do without
+for module, names in ((signal, "SIGALRM SIGHUP SIGPIPE alarm"), (os, "sched_getaffinity sysconf")):
+    for name in names.split():
+        delattr(module, name)
+def open_files(path, flags, *arguments, **options):
+    if os.path.isdir(path):
+        raise PermissionError(13, "Permission denied", str(path))
+    return os.open(path, flags, *arguments, **options)
+import lab.run, train
+lab.run.WINDOWS, lab.run.os = True, types.SimpleNamespace(**vars(os) | {"open": open_files})
+sys.exit(train.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_a_run_needs_nothing_that_windows_lacks(tmp_path):
+    """As far as it can be tried on Linux: without its signals and system calls, and no folder can be opened."""
+    write_corpus(tmp_path / "text")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    for line in (f"lstm {TINY} --out new", "lstm --resume --out new", "evaluate new"):
+        command = [sys.executable, "-c", WINDOWS, *line.split()]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("path", DATA, ids=name_of)
 def test_data_knows_no_model(path):
     assert not roots(path) & {"tfcells", "lab", "recipes", "keras", "train"}

@@ -3,6 +3,7 @@
 import copy
 import os
 import pathlib
+import pickle
 import subprocess
 import sys
 
@@ -173,12 +174,14 @@ def test_keras_files(randomise, tmp_path, name):
         assert np.any(first != keras.tree.flatten(model(x))[0])
 
 
-@pytest.mark.parametrize("how", ["clone_model", "deepcopy"])
+@pytest.mark.parametrize("how", ["clone_model", "deepcopy", "pickle"])
 def test_copies(randomise, how):
     model = randomise(functional())
     before = keras.tree.flatten(model(inputs(model)))
     if how == "deepcopy":
         again = copy.deepcopy(model)
+    elif how == "pickle":
+        again = pickle.loads(pickle.dumps(model))
     else:
         again = keras.models.clone_model(model)
         again.set_weights(model.get_weights())

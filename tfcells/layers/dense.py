@@ -1,5 +1,7 @@
 """The layer of a softmax."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -13,7 +15,7 @@ if keras.backend.backend() == "tensorflow":
 class Dense(Configured, keras.layers.Dense):
     """`keras.layers.Dense` with a faster way back for few rows and many units, as those of a softmax.
 
-    On TensorFlow, on a CPU; elsewhere it is Keras's.
+    On TensorFlow, on a CPU; elsewhere it is Keras's, and so it is once it is quantized.
 
     >>> keras.ops.shape(tfcells.Dense(4)(keras.ops.ones((2, 5, 3))))
     (2, 5, 4)
@@ -29,6 +31,10 @@ class Dense(Configured, keras.layers.Dense):
             for name, owner in super().arguments().items()
             if not name.startswith(("lora_", "quantization_"))
         }
+
+    def quantize(self, mode: str | None = None, type_check: bool = True, config: Any = None) -> None:
+        """Quantize as `keras.layers.Dense` does, which refuses its subclasses; so does this one."""
+        super().quantize(mode, type_check=type_check and type(self) is not Dense, config=config)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         if keras.backend.backend() != "tensorflow" or not engine.is_dense(inputs, self.compute_dtype):

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -40,6 +41,8 @@ class RNN(Configured, keras.layers.RNN):
     reset: an argument of the call for cells in `ResetOnFlag`, (batch, steps).
     lengths: an argument of the call, whole numbers of shape (batch,), in place of the mask steps < lengths. Where they
     are known, those beyond the steps raise a ValueError; else they mean all steps, and below 0 none.
+    name: by default that of its cells, as "zoneout_lstm_rnn", which `summary()` and
+    `keras.utils.plot_model(model, show_layer_names=True)` show.
 
     >>> layer = tfcells.RNN([tfcells.LSTMCell(8), tfcells.GRUCell(4)], return_sequences=True)
     >>> keras.ops.shape(layer(keras.ops.ones((2, 5, 3))))
@@ -70,6 +73,7 @@ class RNN(Configured, keras.layers.RNN):
     ) -> None:
         if jit_compile != "auto" and not isinstance(jit_compile, bool):
             raise ValueError(f'jit_compile must be "auto", True or False, got {jit_compile!r}')
+        kwargs["name"] = kwargs.get("name") or name_of(cell)
         super().__init__(cell, *args, **kwargs)
         self.jit_compile = jit_compile
         self.parallel = parallel
@@ -432,6 +436,19 @@ def in_turn(step: Callable, slices: Any, state: tuple, weights: Weights) -> tupl
 
     state, outputs = ops.scan(advance, state, slices)
     return outputs, state
+
+
+def name_of(cell: Any) -> str:
+    """A name that no layer has yet, made of those of the cells: "zoneout_lstm_rnn", "gru_rnn_1"."""
+    names = []
+    for each in itertools.chain(*map(unstacked, cell if isinstance(cell, list | tuple) else [cell])):
+        while each is not None:
+            own = getattr(each, "name", None) or type(each).__name__.lower()
+            names.append(re.sub(r"_\d+$", "", own).removesuffix("_cell"))
+            each = getattr(each, "cell", None)
+    name = "_".join([*names, "rnn"])
+    before = keras.backend.get_uid(name) - 1
+    return f"{name}_{before}" if before else name
 
 
 def unstacked(cell: Any) -> list:
