@@ -23,6 +23,7 @@ NAMES = {
     "caffe_table": ("LSTM layers, forward and backward", imported("caffe_table")),
     "language_model": ("whole training steps, words/s", imported("language_model")),
     "cells": ("every cell, forward and backward", imported("cells")),
+    "layers": ("one layer by rows, units and steps", imported("layers")),
     "scaling": ("time, memory, first call by size", imported("scaling")),
     "first_call": ("a tiny model's first fit, processor time", imported("first_call")),
     "batch_sizes": ("programs and time for batches of all sizes", imported("batch_sizes")),
