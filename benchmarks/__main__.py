@@ -25,6 +25,7 @@ NAMES = {
     "cells": ("every cell, forward and backward", imported("cells")),
     "league": ("every cell as a language model: perplexity beside words/s", imported("league")),
     "abilities": ("what each cell learns to do", imported("abilities")),
+    "layers": ("one layer by rows, units and steps", imported("layers")),
     "scaling": ("time, memory, first call by size", imported("scaling")),
     "first_call": ("a tiny model's first fit, processor time", imported("first_call")),
     "batch_sizes": ("programs and time for batches of all sizes", imported("batch_sizes")),

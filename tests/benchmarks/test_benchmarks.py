@@ -38,6 +38,7 @@ LINES = [
     ["scan", "--batch", "2", "--steps", "3"],
     ["batch_sizes", "--largest", "5"],
     ["scaling", "--only", "modes", "--points", "2", "3", "4"],
+    ["layers", "--rows", "2", "3", "--steps", "3"],
 ]
 
 
@@ -52,6 +53,7 @@ def test_a_benchmark_writes_its_report(line, tmp_path, monkeypatch, capsys):
     assert text in capsys.readouterr().out
     if line[0] not in ("scan", "batch_sizes"):
         assert peers.torch or peers.MISSING in text
+    if line[0] not in ("scan", "batch_sizes", "layers"):
         assert "of the limit" in text
     assert (tmp_path / f"{name}.png").stat().st_size > 1000
     result = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
@@ -60,6 +62,18 @@ def test_a_benchmark_writes_its_report(line, tmp_path, monkeypatch, capsys):
         assert "| never below |" in text
     if not {"lengths", "first_call", "modes", "batch_sizes"} & set(line):
         assert '"differences"' in json.dumps(result)
+
+
+def test_layers_that_take_too_long_are_left_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    with pytest.raises(SystemExit):
+        benchmarks.main(["layers", "--units", "8", "--budget", "0"])
+    assert "--budget must be" in capsys.readouterr().err
+    benchmarks.main(
+        ["layers", "--units", "4", "100000", "--rows", "2", "--steps", "3", "--cells", "GRU", *QUICK.split()[:4]]
+    )
+    text = (tmp_path / "layers-partial.md").read_text()
+    assert "1 of 2 points" in text and "| GRU | 3 | 4 | 2 |" in text
 
 
 def test_the_first_call(tmp_path, monkeypatch, capsys):

@@ -13,6 +13,7 @@ from tfcells.contract.linear import Projection, Tensor
 from tfcells.contract.weights import Weights
 from tfcells.engine.differentiated import Differentiated, debugged
 from tfcells.engine.pair import Arguments
+from tfcells.engine.pieces import in_pieces
 from tfcells.engine.sequences import BatchSizes, filled, floats, length_of, tensors_of
 from tfcells.engine.step import Step
 from tfcells.engine.strides import Strides
@@ -83,14 +84,18 @@ class Program:
         known = leaves[0].shape[:2]
         leaves, steps, padded = self.padded(leaves)
         batch = known[1] if known[1] is not None else tf.shape(tensors_of(leaves[0])[0])[1]
-        size = self.batch_sizes(batch, training or isinstance(self.way, Strides))
+        size = self.batch_sizes(batch, training or self.step.mixes_rows or isinstance(self.way, Strides))
         if size is not batch:
             leaves, state = [filled(x, 1, size) for x in leaves], tuple(filled(x, 0, size) for x in state)
             weights = weights.map_rows(lambda x: filled(x, 0, size))
-        given = Arguments([tensors_of(leaf) for leaf in leaves], list(state), *self.step.read(weights))
-        if padded not in self.calls:
-            self.calls[padded] = self.differentiated(leaves, given, padded)
-        outputs, *final = self.calls[padded](steps, *tree.flatten(given), alive=cell)
+
+        def run(leaves: list, state: tuple, weights: Weights) -> list:
+            given = Arguments([tensors_of(leaf) for leaf in leaves], list(state), *self.step.read(weights))
+            if padded not in self.calls:
+                self.calls[padded] = self.differentiated(leaves, given, padded)
+            return self.calls[padded](steps, *tree.flatten(given), alive=cell)
+
+        outputs, *final = in_pieces(run, self.way.least_rows, leaves, state, weights)
         outputs = outputs[:steps] if padded else outputs
         if size is not batch:
             outputs, final = outputs[:, :batch], [x[:batch] for x in final]

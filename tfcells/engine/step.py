@@ -22,6 +22,8 @@ STATELESS = "PyFuncStateless", "StringFormat"
 """Operations that XLA can't run, though they don't count as stateful."""
 PURE = "Placeholder", "ReadVariableOp"
 """Operations that count as stateful, though XLA runs them as well as any."""
+REDUCING = "Sum", "Mean", "Max", "Min", "Prod", "All", "Any", "EuclideanNorm", "ArgMax", "ArgMin", "Cumsum", "Cumprod"
+"""Operations along axes, their second input."""
 
 
 class Step:
@@ -32,6 +34,7 @@ class Step:
 
     output: what it gives. sites: its products, in order. used: of each leaf of the weights, whether it reads it.
     captured: floats that it reads and was not given. foreign: what it does that XLA can't run, or would leave out.
+    mixes_rows: whether a row's numbers depend on others', so that a batch must stay as it is.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Step:
         self.used = [True] * len(weights.leaves())
         self.captured: list[Tensor] = []
         self.foreign: list[str] = []
+        self.mixes_rows = False
         self.output, self.sites, self.used = self.probe(tree.flatten(slices), state, weights.leaves())
 
     def __call__(self, slices: list, state: list, products: Any, tensors: list) -> tuple[Tensor, list]:
@@ -88,6 +92,7 @@ class Step:
         self.captured, self.foreign = floats(graph.captured_inputs), foreign(graph.graph.get_operations())
         inputs = iter(graph.inputs)
         slices, state, matrices, tensors = ([next(inputs) for _ in group] for group in groups)
+        self.mixes_rows = mixes_rows(graph.graph.get_operations(), [*slices, *state])
         called = sorted({kernel for kernel, _, _ in found})
         numbers, others = itertools.count(), iter(tensors)
         used = [
@@ -120,6 +125,19 @@ def foreign(operations: list) -> list[str]:
     """Of a traced step's operations the types that XLA can't run, or would leave out."""
     found = {op.type for op in operations if op.op_def.is_stateful and op.type not in PURE or op.type in STATELESS}
     return sorted(found) + ["a debugging tool"] * debugged()
+
+
+def mixes_rows(operations: list, rows: list) -> bool:
+    """Whether a traced step reduces along the first axis what it makes of `rows`, as batch normalization does."""
+    of_rows = set(map(id, rows))
+    for op in operations:
+        if any(id(x) in of_rows for x in op.inputs):
+            of_rows.update(map(id, op.outputs))
+            if op.type in REDUCING and id(op.inputs[0]) in of_rows:
+                axes, rank = tf.get_static_value(op.inputs[1]), op.inputs[0].shape.rank
+                if axes is None or any(axis in (0, -rank) for axis in axes.flat):
+                    return True
+    return False
 
 
 def split(leaves: list) -> tuple[list, list]:

@@ -36,6 +36,7 @@ class Strides:
     """
 
     spent: list[int] = []
+    least_rows = None  # a batch stays whole: `pieces`
 
     def __init__(self, step: Step, half: Any) -> None:
         self.step, self.half, self.pair = step, half, Pair(step)

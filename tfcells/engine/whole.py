@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfcells.contract.linear import Tensor
 from tfcells.engine.pair import Arguments, Pair, compiled
+from tfcells.engine.pieces import least_rows
 from tfcells.engine.products import backward_factors, forward_factors
 from tfcells.engine.recording import Kept, weight_gradients
 from tfcells.engine.sequences import exponent, narrowed, power_of_two
@@ -17,6 +18,7 @@ class Whole:
 
     def __init__(self, step: Step, half: Any) -> None:
         self.step, self.half = step, half
+        self.least_rows = least_rows(step)
         pair = Pair(step)
         self.forward_loop, self.backward_loop = compiled(pair.forward), compiled(pair.backward)
         # The slices that the way back does not need: their sums with a product are recorded.

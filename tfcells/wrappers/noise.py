@@ -72,7 +72,7 @@ class VariationalDropout(Noise):
         return any(rates) or super().fixes_noise_along_time
 
     def bind(self, call: Call) -> Weights:
-        noise: dict[str, Any] = {}
+        noise, state_masks = {}, {}
         if call.training and self.input_rate:
             mask = self.mask(self.input_rate, call.batch, call.features)
             time = ops.ones_like(mask[:, :1])
@@ -80,24 +80,22 @@ class VariationalDropout(Noise):
         w = super().bind(call)
         if call.training and self.state_rate and self.per_gate:
             w = w.including(cell=w.cell.map_kernels(by_gate))
-            noise["state_masks"] = Weights(
-                {
-                    str(number): self.mask(self.state_rate, call.batch, *kernel.matrix.shape[:-1])
-                    for number, kernel in enumerate(reading_kernels(w))
-                }
-            )
+            state_masks = {
+                str(number): self.mask(self.state_rate, call.batch, *kernel.matrix.shape[:-1])
+                for number, kernel in enumerate(reading_kernels(w))
+            }
         elif call.training and self.state_rate:
             read = {kernel.reads for kernel in reading_kernels(w)}
-            noise["state_masks"] = Weights(
-                {
-                    name: self.mask(self.state_rate, call.batch, size)
-                    for name, size in zip(self.states, self.state_size)
-                    if name in read
-                }
-            )
+            state_masks = {
+                name: self.mask(self.state_rate, call.batch, size)
+                for name, size in zip(self.states, self.state_size)
+                if name in read
+            }
+        if state_masks:
+            w = w.including(state_masks=Weights().by_row(**state_masks))
         if call.training and self.output_rate:
             noise["output_mask"] = self.mask(self.output_rate, call.batch, self.output_size)
-        return w.including(**noise)
+        return w.by_row(**noise)
 
     def inputs(self, x: Tensor, w: Weights) -> Any:
         mask = w.get("input_mask")
@@ -181,7 +179,7 @@ class RecurrentDropout(Noise):
         if not (call.training and self.rate):
             return w
         if self.per_sequence:
-            return w.including(update_mask=self.mask(self.rate, call.batch, self.units))
+            return w.by_row(update_mask=self.mask(self.rate, call.batch, self.units))
         return w.along(update_mask=self.mask(self.rate, call.steps, call.batch, self.units))
 
     def step(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
