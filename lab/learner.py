@@ -55,7 +55,7 @@ class Learner:
             compiled = tf.function(jit_compile=engine == "xla")
             self.training_step = compiled(self.training_step)  # type: ignore[method-assign]
             self.evaluation_step = compiled(self.evaluation_step)  # type: ignore[method-assign]
-            self.update = tf.function(self.update, jit_compile=True)  # type: ignore[method-assign]
+            self.update = tf.function(self.update, jit_compile=tf.test.is_built_with_xla())  # type: ignore[method-assign]
 
     def start(self) -> None:
         """Forget the text read so far."""

@@ -178,6 +178,15 @@ def open_files(path, flags, *arguments, **options):
     if os.path.isdir(path):
         raise PermissionError(13, "Permission denied", str(path))
     return os.open(path, flags, *arguments, **options)
+import tensorflow as tf
+make = tf.function
+def uncompiled(*arguments, jit_compile=None, **options):
+    def fail(*_, **__):
+        raise NotImplementedError("TensorFlow for Windows has no XLA")
+    if jit_compile and arguments:
+        arguments = (fail,)
+    return make(*arguments, **options)
+tf.test.is_built_with_xla, tf.function = lambda: False, uncompiled
 import lab.run, train
 lab.run.WINDOWS, lab.run.os = True, types.SimpleNamespace(**vars(os) | {"open": open_files})
 sys.exit(train.main(sys.argv[1:]))
@@ -186,10 +195,10 @@ sys.exit(train.main(sys.argv[1:]))
 
 @pytest.mark.slow
 def test_a_run_needs_nothing_that_windows_lacks(tmp_path):
-    """As far as it can be tried on Linux: without its signals and system calls, and no folder can be opened."""
+    """As far as it can be tried on Linux: without signals, system calls and XLA, and no folder can be opened."""
     write_corpus(tmp_path / "text")
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    for line in (f"lstm {TINY} --out new", "lstm --resume --out new", "evaluate new"):
+    for line in (f"lstm {TINY} --engine graph --out new", "lstm --resume --out new", "evaluate new"):
         command = [sys.executable, "-c", WINDOWS, *line.split()]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

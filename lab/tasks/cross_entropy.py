@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from lab.task import Tensor
 
+XLA = tf.test.is_built_with_xla()
+
 
 @tf.custom_gradient
 def cross_entropy(labels: Tensor, logits: Tensor) -> Any:
@@ -21,7 +23,7 @@ def cross_entropy(labels: Tensor, logits: Tensor) -> Any:
     return losses, gradient
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=XLA)
 def forward(labels: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The losses, and for the backward pass exp(logit - largest) and its sums."""
     logits = tf.cast(logits, tf.float32) if logits.dtype.size < 4 else logits
@@ -31,7 +33,7 @@ def forward(labels: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return tf.math.log(total) + top - tf.gather(logits, labels, batch_dims=2), odds, total
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=XLA)
 def backward(labels: Tensor, odds: Tensor, total: Tensor, d_losses: Tensor, dtype: Any) -> Tensor:
     """(softmax(logits) - one_hot(labels)) d_losses."""
     d = d_losses[..., None]

@@ -26,7 +26,7 @@ def run(
     slices: Any,
     state: tuple,
     weights: Weights,
-    compile: bool | str,
+    compile: bool,
     training: bool = True,
 ) -> tuple:
     """A cell along time: the program, the outputs, the final state.

@@ -23,6 +23,9 @@ FEW = 2**9  # rows up to which XLA multiplies by a transposed matrix,
 WORTH = 2**26  # if there are so many multiplications
 
 
+XLA = tf.test.is_built_with_xla()  # it was left out of TensorFlow for Windows
+
+
 class Turned(NamedTuple):
     """A matrix to be multiplied turned round: stored transposed, (outputs, inputs)."""
 
@@ -30,9 +33,9 @@ class Turned(NamedTuple):
 
 
 def has_compiler() -> bool:
-    """Whether XLA compiles for the device; for the GPU of a Mac it does not."""
+    """Whether XLA is there and compiles for the device; for the GPU of a Mac it does not."""
     mac = platform.system() == "Darwin" and "arm" in platform.processor().lower()
-    return not (mac and tf.config.list_physical_devices("GPU"))
+    return XLA and not (mac and tf.config.list_physical_devices("GPU"))
 
 
 def shown(layers: list) -> tf.Module:
@@ -93,7 +96,7 @@ def back(d: list, kept: Any, factors: list) -> list:
 in_graph = Differentiated(lambda x, matrix: ([tf.matmul(x, matrix)], ()), back)
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=XLA)
 def by_transposed(d: Tensor, matrix: Tensor) -> Tensor:
     return tf.matmul(d, matrix, transpose_b=True)
 

@@ -28,8 +28,8 @@ class RNN(Configured, keras.layers.RNN):
     or `keras.layers.StackedRNNCells` (of `Cell`s: any other cell runs in Keras's own loop).
 
     jit_compile: "auto" or True runs the compiled loop (TensorFlow with XLA), except that "auto" takes
-    a single step as it is, and the ordinary loop where there is no XLA, as on the GPU of a Mac; False runs an
-    ordinary loop, which can be exported and differentiated twice.
+    a single step as it is, and the ordinary loop where there is no XLA, as on Windows and the GPU of a Mac;
+    False runs an ordinary loop, which can be exported and differentiated twice.
     With unroll=True there is no loop to compile; on other backends the ordinary one always runs.
     parallel: "auto" takes all steps of a cell that is linear in its state at once, so that only two operations a step
     follow one another; True refuses other cells and wrappers; False goes step by step.
@@ -108,7 +108,9 @@ class RNN(Configured, keras.layers.RNN):
         """There must be a compiled loop to rematerialize, and steps that can be taken at once to be so."""
         if not isinstance(self.remat, bool) or (self.remat and not self.compiles):
             allowed = "True or False, and False where no loop is compiled: for jit_compile=False"
-            allowed += ", unroll=True, cells that are not tfcells', backends besides TensorFlow, the GPU of a Mac"
+            allowed += (
+                ", unroll=True, cells that are not tfcells', backends besides TensorFlow, Windows, the GPU of a Mac"
+            )
             raise ValueError(f"remat must be {allowed}; got {self.remat!r}")
         if self.parallel != "auto" and not isinstance(self.parallel, bool):
             raise ValueError(f'parallel must be "auto", True or False, got {self.parallel!r}')
@@ -282,7 +284,7 @@ class RNN(Configured, keras.layers.RNN):
             way = engine.Strides if self.remat else engine.Whole
             key_of, make = functools.partial(step_key, held=held), functools.partial(step_of, held=held)
             program, outputs, state = engine.run(
-                way, key_of, cell, make, slices, state, weights, self.jit_compile, call.training
+                way, key_of, cell, make, slices, state, weights, self.compiles, call.training
             )
             self.programs[program.key] = program
         else:
