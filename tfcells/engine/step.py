@@ -14,6 +14,7 @@ from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Kernel, Weights
 from tfcells.engine.differentiated import debugged, traced
 from tfcells.engine.recording import Search, Site
+from tfcells.engine.rows import apart
 from tfcells.engine.sequences import floats, shaped
 
 RANDOM = re.compile("Random|Normal|Multinomial|Rng|StatefulUniform")
@@ -22,8 +23,6 @@ STATELESS = "PyFuncStateless", "StringFormat"
 """Operations that XLA can't run, though they don't count as stateful."""
 PURE = "Placeholder", "ReadVariableOp"
 """Operations that count as stateful, though XLA runs them as well as any."""
-REDUCING = "Sum", "Mean", "Max", "Min", "Prod", "All", "Any", "EuclideanNorm", "ArgMax", "ArgMin", "Cumsum", "Cumprod"
-"""Operations along axes, their second input."""
 
 
 class Step:
@@ -48,7 +47,7 @@ class Step:
         self.captured: list[Tensor] = []
         self.foreign: list[str] = []
         self.mixes_rows = False
-        self.output, self.sites, self.used = self.probe(tree.flatten(slices), state, weights.leaves())
+        self.output, self.sites, self.used = self.probe(tree.flatten(slices), state, weights)
 
     def __call__(self, slices: list, state: list, products: Any, tensors: list) -> tuple[Tensor, list]:
         """Output and new states. products: a `Search`, a `Recording` or a `Replay`."""
@@ -74,12 +73,14 @@ class Step:
         """The matrices and the tensors among the weights that the step uses; `inputs` may have used others."""
         return split([leaf for leaf, used in zip(weights.leaves(), self.used, strict=True) if used])
 
-    def probe(self, slices: list, state: list, leaves: list) -> tuple[tf.TensorSpec, list[Site], list[bool]]:
+    def probe(self, slices: list, state: list, weights: Weights) -> tuple[tf.TensorSpec, list[Site], list[bool]]:
         """Trace the step without running it: its output, its products, which of the leaves it uses.
 
         Notes what else it reads, and what it does that XLA can't do. Raises ValueError as `refuse_impure` does.
         """
+        leaves = weights.leaves()
         matrices, tensors = split(leaves)
+        by_row = [x is None for x in weights.map_rows(lambda _: None).leaves() if not isinstance(x, Kernel)]
         found: list[tuple[int, Tensor, Tensor]] = []
 
         def trace(slices: list, state: list, matrices: list, tensors: list) -> tuple:
@@ -92,7 +93,9 @@ class Step:
         self.captured, self.foreign = floats(graph.captured_inputs), foreign(graph.graph.get_operations())
         inputs = iter(graph.inputs)
         slices, state, matrices, tensors = ([next(inputs) for _ in group] for group in groups)
-        self.mixes_rows = mixes_rows(graph.graph.get_operations(), [*slices, *state])
+        of_rows = [x for x, has in zip(tensors, by_row, strict=True) if has]
+        pairs = [(x, y) for _, x, y in found]
+        self.mixes_rows = not apart(graph.graph.get_operations(), [*slices, *state, *of_rows], pairs, graph.outputs)
         called = sorted({kernel for kernel, _, _ in found})
         numbers, others = itertools.count(), iter(tensors)
         used = [
@@ -125,19 +128,6 @@ def foreign(operations: list) -> list[str]:
     """Of a traced step's operations the types that XLA can't run, or would leave out."""
     found = {op.type for op in operations if op.op_def.is_stateful and op.type not in PURE or op.type in STATELESS}
     return sorted(found) + ["a debugging tool"] * debugged()
-
-
-def mixes_rows(operations: list, rows: list) -> bool:
-    """Whether a traced step reduces along the first axis what it makes of `rows`, as batch normalization does."""
-    of_rows = set(map(id, rows))
-    for op in operations:
-        if any(id(x) in of_rows for x in op.inputs):
-            of_rows.update(map(id, op.outputs))
-            if op.type in REDUCING and id(op.inputs[0]) in of_rows:
-                axes, rank = tf.get_static_value(op.inputs[1]), op.inputs[0].shape.rank
-                if axes is None or any(axis in (0, -rank) for axis in axes.flat):
-                    return True
-    return False
 
 
 def split(leaves: list) -> tuple[list, list]:
