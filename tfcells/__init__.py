@@ -18,6 +18,7 @@ from tfcells.convert import from_addons, from_keras, from_torch, load_keras_weig
 from tfcells.layers import RNN, Bias, Dense, Restart, WordDropout
 from tfcells.portable import portable
 from tfcells.regularizers import ActivationRegularizer, TemporalActivationRegularizer
+from tfcells.stepping import step_model
 from tfcells.version import __version__
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "from_torch",
     "load_keras_weights",
     "portable",
+    "step_model",
     "to_keras",
     "to_torch",
 ]

@@ -14,7 +14,7 @@ GRUCell GatedCell HighwayStateGateRHNCell HyperLSTMCell InputCell Kernel KernelC
 LayerNormElmanCell LayerNormGRUCell LayerNormLSTMCell MGUCell MinGRUCell Mogrifier MogrifierLSTMCell
 Multiplicative MultiplicativeLSTMCell PeepholeLSTMCell RHNCell RNN RecurrentDropout Residual Restart
 TemporalActivationRegularizer TrainableInitialState VariationalDropout View WRAPPERS WeightDrop Weights
-WordDropout Wrapper Zoneout __version__ cells from_addons from_keras from_torch load_keras_weights portable
+WordDropout Wrapper Zoneout __version__ cells from_addons from_keras from_torch load_keras_weights portable step_model
 to_keras to_torch
 """.split()
 
