@@ -432,6 +432,13 @@ def test_the_page_of_weights_runs(tmp_path, monkeypatch):
     run_blocks("docs/weights.md", {})
 
 
+@pytest.mark.slow
+def test_the_page_of_exports_runs(tmp_path, monkeypatch):
+    pytest.importorskip("tf2onnx")
+    monkeypatch.chdir(tmp_path)
+    run_blocks("docs/export.md", {})
+
+
 IMPORTS = """
 from typing import Any
 from keras import ops

@@ -19,6 +19,7 @@ from tfcells.layers import RNN, Bias, Dense, Restart, WordDropout
 from tfcells.portable import portable
 from tfcells.regularizers import ActivationRegularizer, TemporalActivationRegularizer
 from tfcells.states import get_states, reset_states, set_states
+from tfcells.stepping import step_model
 from tfcells.trace import trace
 from tfcells.version import __version__
 
@@ -50,6 +51,7 @@ __all__ = [
     "portable",
     "reset_states",
     "set_states",
+    "step_model",
     "to_keras",
     "to_torch",
     "trace",

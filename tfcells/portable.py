@@ -13,20 +13,33 @@ from tfcells.contract.weights import identity
 from tfcells.layers.rnn import RNN, unstacked
 
 
-def portable(model: keras.Model) -> keras.Model:
+def portable(model: keras.Model, format: str | None = None) -> keras.Model:
     """A copy of a model whose `tfcells.RNN` layers, at any depth, run the ordinary loop.
 
     model: a built Keras model. The copy has the same weights and states, shares what the model shares, gives the same
-    outputs, and can be exported to runtimes that have no XLA. Raises ValueError if the model has not been built.
+    outputs, and can be exported to runtimes that have no XLA. format: "onnx" or "litert" if the copy is for that.
+    "litert" makes the loop write its outputs to one tensor, as LiteRT has no lists of tensors whose shapes aren't
+    known; gradients take quadratic time there, and the configuration has nothing of it. Raises ValueError if the model
+    has not been built, and for a stateful layer in a format that would forget its state.
 
     >>> model = keras.Sequential([keras.Input((5, 3)), tfcells.RNN(tfcells.LSTMCell(4))])
     >>> tfcells.portable(model).layers[0].jit_compile
     False
     """
+    if format not in (None, "onnx", "litert"):
+        raise ValueError(f'format must be None, "onnx" or "litert", got {format!r}')
     new = copied(model)
     for layer in new._flatten_layers():
+        if format and getattr(layer, "stateful", False):
+            raise ValueError(
+                f"model: {layer.name} is stateful, and a file in the format {format!r} forgets the state after each "
+                "call. Export tfcells.step_model(model), which has states as inputs and outputs"
+            )
         if isinstance(layer, RNN):
             layer.remat = layer.jit_compile = layer.parallel = False
+            layer.one_tensor = format == "litert"
+    if is_graph(new):
+        new(graph_of(new).input)  # Keras exports to ONNX only what has been called
     return new
 
 
@@ -115,6 +128,11 @@ def twins(old: keras.Layer, new: keras.Layer) -> Iterator[tuple[keras.Layer, ker
 def is_graph(layer: keras.Layer) -> bool:
     """Whether Keras knows the graph of layers."""
     return isinstance(layer, keras.Sequential) or hasattr(layer, "operations") and isinstance(layer, keras.Model)
+
+
+def graph_of(model: keras.Model) -> Any:
+    """The graph that Keras keeps of a model."""
+    return getattr(model, "_functional", model)
 
 
 def parts(layer: keras.Layer) -> Iterator[keras.Layer]:

@@ -193,7 +193,8 @@ class RGLRUCell(InputCell):
         (h,) = state
         r, i = ops.split(ops.sigmoid(x["gates"]), 2, axis=-1)
         logarithm = w.decay * r
-        added = root(-ops.expm1(2 * logarithm)) * w.update(w.mark("i", i) * self.activation(x["x"]))
+        half = ops.tanh(logarithm)  # 1 - a^2 = -2 half / (1 - half), exact where a is near 1; ONNX has no expm1
+        added = root(-2 * half / (1 - half)) * w.update(w.mark("i", i) * self.activation(x["x"]))
         h = linear(w.mark("a", ops.exp(logarithm)), added, h)
         return h, (h,)
 

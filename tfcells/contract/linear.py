@@ -20,6 +20,8 @@ def multiply(x: Tensor, matrix: Tensor) -> Tensor:
         raise ValueError(f"a kernel must have shape {wanted}, got {tuple(matrix.shape)}")
     if len(matrix.shape) == 3:
         return ops.einsum("bgi,gio->bgo", x, matrix)
+    if matrix.shape[0] == 0:  # zeros; LiteRT's product of nothing loses a bias that is added to it
+        return ops.zeros((ops.shape(x)[0], matrix.shape[1]), x.dtype) + ops.sum(matrix, axis=0)
     return ops.matmul(x, matrix)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from tfcells.cells import CLASSES
 from tfcells.contract.cell import Cell
+from tfcells.wrappers.structure import Projection
 
 COUNTS = {9: "LayerNormLSTMCell", 8: "LayerNormLSTMCell", 6: "PeepholeLSTMCell", 5: "PeepholeLSTMCell"}
 """By the number of arrays, with a bias and without. Fewer are a NASCell's."""
@@ -19,7 +20,8 @@ def from_addons(weights: Sequence[Any], **arguments: Any) -> Cell:
     projection are read from numbers and shapes. arguments: of our cell, where the model has others than the defaults of
     Addons: activation, recurrent_activation, epsilon (its norm_epsilon), dtype.
 
-    Its layer norm adds three biases, of which ours has the sum. The states of its NASCell are c, h, ours are h, c.
+    Its layer norm adds three biases, of which ours has the sum. The states of its NASCell are c, h, ours are h, c; with
+    a projection it is a `Projection` here.
 
     Raises ValueError for other numbers or shapes of weights.
 
@@ -29,13 +31,13 @@ def from_addons(weights: Sequence[Any], **arguments: Any) -> Cell:
     """
     arrays = [np.asarray(weight) for weight in weights]
     name = COUNTS.get(len(arrays), "NASCell")
-    shapes = [array.shape for array in arrays]
+    shapes, projections = [array.shape for array in arrays], []
     try:
         if name == "NASCell":
             recurrent, kernel, *rest = arrays
             bias = [array for array in rest if array.ndim == 1]
             projections = [array for array in rest if array.ndim == 2]
-            arguments |= {"projection": projections[0].shape[1] if projections else None, "use_bias": bool(bias)}
+            arguments["use_bias"] = bool(bias)
             units, ours = kernel.shape[1] // 8, [kernel, recurrent, *bias, *projections]
         else:
             kernel, recurrent, *rest = arrays
@@ -47,6 +49,8 @@ def from_addons(weights: Sequence[Any], **arguments: Any) -> Cell:
         if name == "PeepholeLSTMCell":
             arguments |= {"use_bias": len(arrays) == 6}
         cell = CLASSES[name](units, **arguments)
+        if projections:
+            cell = Projection(cell, projections[0].shape[1], dtype=arguments.get("dtype"))
         cell.build((None, kernel.shape[0]))
         cell.built = True
         cell.set_weights(ours)

@@ -28,10 +28,12 @@ def run(
     weights: Weights,
     compile: bool,
     training: bool = True,
+    one_tensor: bool = False,
 ) -> tuple:
     """A cell along time: the program, the outputs, the final state.
 
-    key_of, step_of: of a cell, what `Program.of` is to find the program by, and the step.
+    key_of, step_of: of a cell, what `Program.of` is to find the program by, and the step. one_tensor: whether the
+    ordinary loop has to do without lists.
     Half precision on a CPU is compiled in float32, and only the products over the whole sequence, before and after
     the loop, keep that dtype: XLA's small products have no fast form there. A step that XLA can't run takes the
     ordinary loop, with a warning. Raises ValueError for what would lose its gradient.
@@ -51,7 +53,8 @@ def run(
     if compile:
         outputs, final = program(cell, slices, state, weights, training)
     else:
-        outputs, final = loop(program.step.output, step_of(cell), slices, state, weights)
+        along = listless if one_tensor else loop
+        outputs, final = along(program.step.output, step_of(cell), slices, state, weights)
     if half:
         outputs = tf.cast(outputs, half)
         final = tuple(tf.cast(x, dtype) for x, dtype in zip(final, dtypes, strict=True))
@@ -83,6 +86,23 @@ def loop(output: tf.TensorSpec, step: Callable, slices: Any, state: tuple, weigh
         lambda t, *_: t < steps, body, (0, tuple(state), outputs), maximum_iterations=steps
     )
     return outputs.stack(), state
+
+
+def listless(output: tf.TensorSpec, step: Callable, slices: Any, state: tuple, weights: Weights) -> tuple:
+    """The ordinary loop with operations that LiteRT has: each step writes its row of one tensor of outputs."""
+    first = tree.flatten(slices)[0]
+    steps, batch = tf.unstack(tf.shape(first)[:2])
+    shape = tf.TensorShape([*first.shape[:2], *output.shape[1:]])
+    start = tf.zeros([steps, batch, *output.shape[1:]], output.dtype)
+
+    def body(t: Any, state: tuple, outputs: Any) -> tuple:
+        moment, new = step(tree.map_structure(lambda x: x[t], slices), state, weights)
+        outputs = tf.tensor_scatter_nd_update(outputs, [[t]], moment[None])
+        return t + 1, tuple(shaped(new, state)), *shaped([outputs], [start])
+
+    start.set_shape(shape)
+    _, state, outputs = tf.while_loop(lambda t, *_: t < steps, body, (0, tuple(state), start))
+    return outputs, state
 
 
 def half_precision(weights: Weights) -> Any:

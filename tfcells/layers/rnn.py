@@ -61,6 +61,7 @@ class RNN(Configured, keras.layers.RNN):
             "zero_output_for_mask",
         }
     )
+    one_tensor = False  # whether the ordinary loop writes its outputs to one tensor: `portable`
 
     def __init__(
         self,
@@ -284,7 +285,7 @@ class RNN(Configured, keras.layers.RNN):
             way = engine.Strides if self.remat else engine.Whole
             key_of, make = functools.partial(step_key, held=held), functools.partial(step_of, held=held)
             program, outputs, state = engine.run(
-                way, key_of, cell, make, slices, state, weights, self.compiles, call.training
+                way, key_of, cell, make, slices, state, weights, self.compiles, call.training, self.one_tensor
             )
             self.programs[program.key] = program
         else:

@@ -25,7 +25,10 @@ def golden(name):
 def outputs(file, cell):
     layer = tfcells.RNN(cell, return_sequences=True, jit_compile=False, dtype="float64")
     states = [file["input/state/0"], file["input/state/1"]]
-    return layer(file["input/x"], initial_state=states[::-1] if isinstance(cell, tfcells.NASCell) else states)
+    return layer(
+        file["input/x"],
+        initial_state=states[::-1] if isinstance(getattr(cell, "cell", cell), tfcells.NASCell) else states,
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,124 @@
+"""Files of whole models and of step models, each run by its own runtime, give the model's outputs."""
+
+import importlib.util
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfcells
+from tests.tfcells.test_stepping import ROWS, X, model_of, rnn
+
+BUILT_IN = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
+NEEDED = {"onnx": ("onnx", "onnxruntime", "tf2onnx"), "litert": ("ai_edge_litert",)}
+FORMATS = pytest.mark.parametrize(
+    "format",
+    [
+        pytest.param(
+            name,
+            marks=pytest.mark.skipif(
+                not all(map(importlib.util.find_spec, modules)), reason=f"{' or '.join(modules)} is not installed"
+            ),
+        )
+        for name, modules in NEEDED.items()
+    ],
+)
+
+
+def onnx(model, path):
+    """A function of a list of inputs, by ONNX Runtime."""
+    import onnxruntime
+
+    model.export(path / "it.onnx", format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(path / "it.onnx")
+    names = [each.name for each in session.get_inputs()]
+    assert names == [each.name for each in model.inputs]
+    return lambda inputs: session.run(None, dict(zip(names, inputs, strict=True)))
+
+
+def litert(model, path):
+    """A function of a list of inputs, by LiteRT, with its own operations alone."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    model.export(path / "it.tflite", format="litert", verbose=False, **BUILT_IN)
+    runner = Interpreter(model_path=str(path / "it.tflite")).get_signature_runner()
+
+    def run(inputs):
+        outputs = runner(**{x.name: value for x, value in zip(model.inputs, inputs, strict=True)})
+        return [outputs[name] for name in sorted(outputs, key=lambda name: int(name.split("_")[-1]))]
+
+    return run
+
+
+RUNTIMES = {"onnx": onnx, "litert": litert}
+
+
+def agree(run, model, inputs):
+    wanted = keras.tree.flatten(model([keras.ops.convert_to_tensor(x) for x in inputs]))
+    for found, each in zip(run(inputs), wanted, strict=True):
+        np.testing.assert_allclose(found, each, atol=1e-4)
+
+
+def drawn(case, masked):
+    model, inputs = model_of(case, masked)
+    cell = model.layers[-1].cell
+    values = case.draw(cell, lambda shape: np.random.default_rng(1).normal(scale=0.4, size=shape))
+    for weight, value in zip(cell.weights, values.values(), strict=True):
+        weight.assign(value)
+    return model, inputs
+
+
+@pytest.mark.slow
+@FORMATS
+@pytest.mark.parametrize("case", ROWS.values(), ids=ROWS)
+def test_whole_sequences(case, format, tmp_path):
+    """Of any batch size and length, with masks."""
+    model, inputs = drawn(case, masked=True)
+    run = RUNTIMES[format](tfcells.portable(model, format), tmp_path)
+    agree(run, model, inputs)
+    agree(run, model, [x[:2] if x is inputs[1] and "memory" in case.given else x[:2, :4] for x in inputs])
+
+
+@pytest.mark.slow
+@FORMATS
+@pytest.mark.parametrize("case", ROWS.values(), ids=ROWS)
+def test_steps(case, format, tmp_path):
+    model, inputs = drawn(case, masked=False)
+    step = tfcells.step_model(model)
+    run = RUNTIMES[format](step, tmp_path)
+    now = [x if x.dtype != bool and x is not inputs[0] and "memory" in case.given else x[:, :1] for x in inputs]
+    states = [np.asarray(state) for state in step.get_initial_state(len(X))]
+    states = [state + 0.1 if state.dtype == "float32" else state for state in states]
+    agree(run, step, [*now, *states])
+
+
+@pytest.mark.slow
+@FORMATS
+def test_sequences_without_a_mask(format, tmp_path):
+    model = keras.Sequential([keras.Input((None, X.shape[2])), rnn(), keras.layers.Dense(2)])
+    run = RUNTIMES[format](tfcells.portable(model, format), tmp_path)
+    agree(run, keras.Model([model.inputs[0]], model.outputs), [X])
+
+
+def test_a_stateful_layer_is_refused_where_it_would_forget():
+    model = keras.Sequential([keras.Input(batch_shape=X.shape), rnn(stateful=True)])
+    for format in NEEDED:
+        with pytest.raises(ValueError, match=f"stateful.*{format}.*step_model"):
+            tfcells.portable(model, format)
+    with pytest.raises(ValueError, match="format must be None"):
+        tfcells.portable(model, "tflite")
+
+
+def test_the_loop_for_litert_equals_the_other():
+    model = keras.Sequential([keras.Input((None, X.shape[2])), rnn(jit_compile=False)])
+    copied = tfcells.portable(model, "litert")
+    gradients = []
+    for each in (model, copied):
+        with tf.GradientTape() as tape:
+            y = tf.function(each)(X)
+            loss = tf.reduce_sum(y**2)
+        gradients.append([y, *tape.gradient(loss, each.trainable_variables)])
+    for a, b in zip(*gradients, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    np.testing.assert_allclose(copied(X), model(X), atol=1e-6)

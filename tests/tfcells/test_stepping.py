@@ -1,0 +1,144 @@
+"""The step model, step by step, equals the model of the whole sequence; models without one are refused."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import tfcells
+from tests.cases import CASES, WRAPPED
+from tests.tfcells.cells.test_cells import BATCH, FEATURES, MASK, STEPS
+
+LSTM = next(case for case in CASES if case.name == "lstm")
+ONE_EACH = list({case.cell: case for case in CASES}.values())
+ROWS = {case.name: case for case in [*ONE_EACH, *(row.around(LSTM) for row in WRAPPED.values())]}
+X = np.random.default_rng(0).uniform(0.1, 1, size=(BATCH, STEPS, FEATURES)).astype("float32")
+LOOP = {"jit_compile": False, "parallel": False, "return_sequences": True}
+
+
+def along(model, inputs, whole=None):
+    """Outputs of the step model at each step, stacked. whole: the number of the input that has no steps."""
+    step = tfcells.step_model(model)
+    states, outputs, count = step.get_initial_state(BATCH), [], len(model.outputs)
+    for t in range(STEPS):
+        now = [x if number == whole else x[:, t : t + 1] for number, x in enumerate(inputs)]
+        results = step([*map(ops.convert_to_tensor, now), *states])
+        outputs.append(results[:count])
+        states = results[count:]
+    assert {id(w) for w in step.weights} == {id(w) for w in model.weights}
+    return [list(map(np.asarray, ys)) for ys in zip(*outputs, strict=True)]
+
+
+def model_of(case, masked):
+    """A case's cell in a functional model, and its inputs: a sequence, what the cell reads besides, a mask."""
+    given = {name: np.asarray(x) for name, x in case.given.items() if name != "training"}
+    given |= {"mask": MASK} if masked else {}
+    given = {name: x if x.dtype == bool else x.astype("float32") for name, x in given.items()}
+    x = keras.Input((None, FEATURES))
+    more = {name: keras.Input((None, *x.shape[2:]), dtype=x.dtype.name) for name, x in given.items()}
+    y = tfcells.RNN(case.cell(**case.arguments), **LOOP)(x, **more)
+    return keras.Model([x, *more.values()], y), [X, *given.values()]
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
+@pytest.mark.parametrize("case", ROWS.values(), ids=ROWS)
+def test_every_row(case, masked):
+    model, inputs = model_of(case, masked)
+    cell = model.layers[-1].cell
+    values = case.draw(cell, lambda shape: np.random.default_rng(1).normal(scale=0.4, size=shape))
+    for weight, value in zip(cell.weights, values.values(), strict=True):
+        weight.assign(value)
+    (found,) = along(model, inputs, whole=1 if "memory" in case.given else None)
+    np.testing.assert_allclose(np.concatenate(found, 1), model(inputs), atol=2e-6)
+
+
+def stack():
+    x = keras.Input((None, FEATURES))
+    cells = [tfcells.LSTMCell(4), tfcells.GRUCell(3)]
+    h = tfcells.RNN(cells, **LOOP)(layers.Masking()(x))
+    h = layers.LayerNormalization()(layers.Dense(5, "relu")(h))
+    y = tfcells.RNN(tfcells.MGUCell(4), **LOOP | {"return_sequences": False})(h)
+    return keras.Model(x, [layers.Dense(2)(y), h + 1])
+
+
+def shared():
+    """One layer called twice, a nested model, a mask, zeros where it is False, and Keras's own layers."""
+    x = keras.Input((None, FEATURES))
+    rnn = tfcells.RNN(tfcells.LSTMCell(FEATURES), zero_output_for_mask=True, **LOOP)
+    h = rnn(rnn(layers.Masking()(x)))
+    inner = keras.Sequential([keras.Input((None, FEATURES)), layers.GRU(4, return_sequences=True), layers.Dense(2)])
+    own = layers.LSTM(2, return_sequences=True, zero_output_for_mask=True)(h)
+    return keras.Model(x, [layers.Concatenate()([inner(h), own]), layers.SimpleRNN(2)(h)])
+
+
+def tokens():
+    return keras.Sequential(
+        [
+            keras.Input((None,), dtype="int32"),
+            layers.Embedding(9, 4, mask_zero=True),
+            tfcells.RNN(tfcells.TrainableInitialState(tfcells.LSTMCell(4)), **LOOP),
+            layers.Dropout(0.5),
+            layers.LSTM(3, return_sequences=True),
+            tfcells.Dense(9),
+        ]
+    )
+
+
+@pytest.mark.parametrize("make", [stack, shared, tokens])
+def test_whole_models(make, randomise):
+    model = randomise(make())
+    x = X * MASK[..., None]
+    x = (9 * x[..., 0]).astype("int32") if make is tokens else x
+    found = along(model, [x])
+    for wanted, steps in zip(keras.tree.flatten(model(x)), found, strict=True):
+        wanted = np.asarray(wanted)
+        steps = np.concatenate(steps, 1) if wanted.ndim == 3 else steps[-1]
+        np.testing.assert_allclose(steps, wanted, atol=2e-6)
+
+
+def model_with(*inner):
+    x = h = keras.Input((STEPS, FEATURES))
+    for each in inner:
+        h = each(h)
+    return keras.Model(x, h)
+
+
+def rnn(**options):
+    return tfcells.RNN(tfcells.GRUCell(FEATURES), **LOOP | options)
+
+
+class Derived(tfcells.RNN):
+    """Any subclass may do other things along time."""
+
+
+REFUSED = {
+    "from its end": [layers.Bidirectional(rnn())],
+    "goes backwards": [rnn(go_backwards=True)],
+    "may mix steps.*pointwise": [layers.Conv1D(2, 2), rnn()],
+    "pointwise": [rnn(), layers.Lambda(lambda x: ops.cumsum(x, 1))],
+    "made after the last step": [rnn(return_sequences=False), layers.RepeatVector(2), rnn()],
+    "axis of the steps": [rnn(), layers.Softmax(axis=1)],
+    "a Derived": [Derived(tfcells.GRUCell(2))],
+    "one of its inputs": [layers.Dense(2)],
+    "where axis 1 must stay 1": [rnn(), lambda x: x + np.ones((STEPS, FEATURES), "float32")],
+    "known after the last one": [lambda x: layers.Add()([x, rnn(return_sequences=False)(x)])],
+    "an initial_state": [lambda x: rnn()(x, initial_state=rnn(return_sequences=False)(x))],
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_what_has_no_step_is_refused(reason):
+    with pytest.raises(ValueError, match=reason):
+        tfcells.step_model(model_with(*REFUSED[reason]))
+
+
+def test_a_layer_of_ones_own_is_pointwise_if_said_so():
+    model = model_with(rnn(), layers.Lambda(lambda x: 2 * x))
+    step = tfcells.step_model(model, pointwise=[layers.Lambda])
+    y, _ = step([ops.convert_to_tensor(X[:, :1]), *step.get_initial_state(BATCH)])
+    np.testing.assert_allclose(y, model(X)[:, :1], atol=1e-6)
+
+
+def test_an_unbuilt_or_subclassed_model_is_refused():
+    with pytest.raises(ValueError, match="built Sequential or functional"):
+        tfcells.step_model(keras.Sequential([rnn()]))
