@@ -215,8 +215,7 @@ class Walk:
 
         states = [state(*each) for each in zip(labels(layer.cell, own), tree.flatten(own), strict=True)]
         tensors = {key: each.tensor if isinstance(each, Moment) else each for key, each in kwargs.items()}
-        alone = not any(isinstance(each, Moment) for each in kwargs.values())  # Keras finds a mask for a lone tensor
-        seen = mask.tensor if mask is not None else getattr(x, "_keras_mask", None) if alone else None
+        seen = mask.tensor if mask is not None else getattr(x, "_keras_mask", None)
         before = tree.pack_sequence_as(own, states)
         output, *new = one(x, initial_state=before, mask=seen, training=False, **tensors)
         new = tree.flatten(new)

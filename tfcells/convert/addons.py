@@ -38,7 +38,7 @@ def from_addons(weights: Sequence[Any], **arguments: Any) -> Cell:
             bias = [array for array in rest if array.ndim == 1]
             projections = [array for array in rest if array.ndim == 2]
             arguments["use_bias"] = bool(bias)
-            units, ours = kernel.shape[1] // 8, [kernel, recurrent, *bias, *projections]
+            units, ours = kernel.shape[1] // 8, [*projections, kernel, recurrent, *bias]
         else:
             kernel, recurrent, *rest = arrays
             units, ours = recurrent.shape[0], arrays

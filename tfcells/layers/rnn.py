@@ -150,6 +150,8 @@ class RNN(Configured, keras.layers.RNN):
         self.check_shape(sequences.shape)
         memory, memory_mask = self.checked_memory(sequences, memory, memory_mask)
         state = self.first_state(sequences, initial_state)
+        if mask is None:  # Keras passes it on where sequences is the only tensor
+            mask = getattr(sequences, "_keras_mask", None)
         mask = self.checked_mask("mask", sequences, mask)
         mask = mask if lengths is None else self.mask_of(sequences, lengths, mask)
         reset = self.checked_reset(sequences, reset)

@@ -234,6 +234,35 @@ def test_masks_of_embedding_and_masking(cells, sequences):
     assert np.abs(mine(masked) - model(masked)).max() > 1e-3
 
 
+@pytest.mark.parametrize("given", ["initial_state", "reset", "memory"])
+def test_a_mask_is_passed_on_beside_other_tensors(randomise, given):
+    """Keras itself passes on the mask of a lone tensor only."""
+    x, rng = np.random.default_rng(2).normal(size=(3, 5, 4)), np.random.default_rng(3)
+    mask = np.arange(5) < [[2], [5], [3]]
+    x *= mask[:, :, None]
+    cell = {
+        "initial_state": lambda: tfcells.LSTMCell(4),
+        "reset": lambda: tfcells.ResetOnFlag(tfcells.LSTMCell(4)),
+        "memory": lambda: tfcells.Attention(tfcells.LSTMCell(4), 3, 2),
+    }[given]()
+    other = {
+        "initial_state": [rng.normal(size=(3, 4)) for _ in range(2)],
+        "reset": np.arange(5) == [[1], [2], [3]],
+        "memory": rng.normal(size=(3, 2, 2)),
+    }[given]
+    layer = tfcells.RNN(cell, jit_compile=False, dtype="float64")
+    inputs = keras.Input((5, 4), dtype="float64")
+    more = tree.map_structure(lambda a: keras.Input(a.shape[1:], dtype=a.dtype.name), other)
+    masked = layers.Masking(dtype="float64")
+    model = keras.Model([inputs, *tree.flatten(more)], layer(masked(inputs), **{given: more}))
+    randomise(layer)
+    wanted = layer(x, mask=mask, **{given: other})
+    assert not np.allclose(wanted, layer(x, **{given: other}))
+    for found in (model([x, *tree.flatten(other)]), model.predict([x, *tree.flatten(other)], verbose=0)):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    np.testing.assert_array_equal(layer(masked(x), **{given: other}), wanted)
+
+
 def test_masks_go_on(cells):
     """To the next layer with the sequence, and no farther without it."""
     options = {"return_sequences": True, "return_state": True}
