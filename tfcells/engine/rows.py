@@ -35,7 +35,7 @@ def apart(operations: Iterable, rows: list, products: list, results: list) -> bo
     inputs = {id(y): x for x, y in products}
     for op in operations:
         given = [x for x in op.inputs if id(x) in found]
-        if given and op.type not in ("Shape", "Size", "Rank"):
+        if given and op.outputs and op.type not in ("Shape", "Size", "Rank"):
             counts = {found[id(x)] for x in given}
             count = counts.pop() if len(counts) == 1 and keeps(op, given) else 0
             found.update((id(y), entries(count, given[0], y) if op.type == "Reshape" else count) for y in op.outputs)
