@@ -183,7 +183,7 @@ def test_a_bad_value_is_refused_by_name(wrapper, name, value):
 def test_keras_files(case, tmp_path):
     x, given = data(case)[0].astype("float32"), {k: v for k, v in case.given.items() if k != "training"}
     inputs = keras.Input((None, FEATURES))
-    memory = {name: keras.Input(value.shape[1:]) for name, value in given.items()}
+    memory = {name: keras.Input(value.shape[1:], dtype=value.dtype.name) for name, value in given.items()}
     layer = tfcells.RNN(case.cell(), return_sequences=True, jit_compile=False)
     model = keras.Model([inputs, *memory.values()], layer(inputs, **memory))
     set_weights(layer, case)
