@@ -1,0 +1,27 @@
+"""All tests, part by part: what XLA compiles for them stays in a process's memory for good, 20 GB in all.
+
+python -m tests [options of pytest]
+"""
+
+import pathlib
+import subprocess
+import sys
+
+PARTS = [
+    ["tests/tfcells/cells"],
+    ["tests/tfcells/wrappers"],
+    ["tests/tfcells", "--ignore=tests/tfcells/cells", "--ignore=tests/tfcells/wrappers"],
+    ["tests", "--ignore=tests/tfcells"],
+]
+NOTHING = 5  # pytest's exit status where no test is left, by -k or -m
+
+
+def main() -> None:
+    root = pathlib.Path(__file__).parents[1]
+    commands = [[sys.executable, "-m", "pytest", *part, *sys.argv[1:]] for part in PARTS]
+    failed = [command for command in commands if subprocess.run(command, cwd=root).returncode not in (0, NOTHING)]
+    sys.exit("".join(f"failed: {' '.join(command)}\n" for command in failed) or None)
+
+
+if __name__ == "__main__":
+    main()
