@@ -26,13 +26,19 @@ def noisy():
     return tfcells.RecurrentDropout(tfcells.MogrifierLSTMCell(4), 0.1)
 
 
+@keras.saving.register_keras_serializable()
+class Flags(layers.Layer):
+    def call(self, x):
+        return x[:, :, 0] > 0
+
+
 def every_cell():
     """One model of the whole table, and of the layers around."""
     x, memory = keras.Input((STEPS, FEATURES)), keras.Input((2, 2))
     outputs = []
     for cell in cells():
         given = {"memory": memory} if getattr(cell, "attends", False) else {}
-        given |= {"reset": x[:, :, 0] > 0} if getattr(cell, "reset_by_flag", False) else {}
+        given |= {"reset": Flags()(x)} if getattr(cell, "reset_by_flag", False) else {}
         outputs.append(tfcells.RNN(cell, jit_compile=False)(x, **given))
     both = tfcells.RNN([noisy(), tfcells.GRUCell(2)], jit_compile=False)
     outputs.append(tfcells.Bias()(tfcells.Dense(2)(layers.Bidirectional(both)(x))))

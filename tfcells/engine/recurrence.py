@@ -26,7 +26,7 @@ def along(
     dtype, steps, shape = added.dtype, length_of(added), (added.shape[0], *start.shape)
     tensors = [tf.cast(x, wide(dtype)) for x in (decay, added, start)]
     if not compile or debugged():
-        return tf.cast(states(chunked, kind, steps, *tensors), dtype)
+        return tf.cast(tf.ensure_shape(states(chunked, kind, steps, *tensors), shape), dtype)
     known = isinstance(steps, int) and not tf.executing_eagerly()
     missing = 0 if known else power_of_two(exponent(steps)) - steps
 

@@ -161,7 +161,7 @@ def test_every_cell_in_its_layer(name):
 @pytest.mark.parametrize("name, value", [("mask", 0.5), ("reset", 1.0), ("memory_mask", 1.0)])
 def test_soft_masks(name, value):
     """Numbers between 0 and 1 would count as 1; whole numbers are what tokenizers give."""
-    cell = tfcells.Attention(tfcells.ResetOnFlag(tfcells.GRUCell(4)), 3, memory_features=2)
+    cell = tfcells.ResetOnFlag(tfcells.Attention(tfcells.GRUCell(4), 3, memory_features=2))
     layer = tfcells.RNN(cell, jit_compile=False)
     given = {"mask": MASK, "reset": MASK, "memory": np.ones((BATCH, 4, 2)), "memory_mask": np.ones((BATCH, 4), bool)}
     wanted = layer(X, **given)
