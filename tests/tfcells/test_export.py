@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfcells
-from tests.tfcells.test_stepping import ROWS, X, model_of, rnn
+from tests.tfcells.test_stepping import ROWS, X, drawn, rnn
 
 BUILT_IN = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
 NEEDED = {"onnx": ("onnx", "onnxruntime", "tf2onnx"), "litert": ("ai_edge_litert",)}
@@ -58,15 +58,6 @@ def agree(run, model, inputs):
     wanted = keras.tree.flatten(model([keras.ops.convert_to_tensor(x) for x in inputs]))
     for found, each in zip(run(inputs), wanted, strict=True):
         np.testing.assert_allclose(found, each, atol=1e-4)
-
-
-def drawn(case, masked):
-    model, inputs = model_of(case, masked)
-    cell = model.layers[-1].cell
-    values = case.draw(cell, lambda shape: np.random.default_rng(1).normal(scale=0.4, size=shape))
-    for weight, value in zip(cell.weights, values.values(), strict=True):
-        weight.assign(value)
-    return model, inputs
 
 
 @pytest.mark.slow

@@ -40,14 +40,20 @@ def model_of(case, masked):
     return keras.Model([x, *more.values()], y), [X, *given.values()]
 
 
-@pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
-@pytest.mark.parametrize("case", ROWS.values(), ids=ROWS)
-def test_every_row(case, masked):
+def drawn(case, masked):
+    """`model_of` with random weights and biases."""
     model, inputs = model_of(case, masked)
     cell = model.layers[-1].cell
     values = case.draw(cell, lambda shape: np.random.default_rng(1).normal(scale=0.4, size=shape))
     for weight, value in zip(cell.weights, values.values(), strict=True):
         weight.assign(value)
+    return model, inputs
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
+@pytest.mark.parametrize("case", ROWS.values(), ids=ROWS)
+def test_every_row(case, masked):
+    model, inputs = drawn(case, masked)
     (found,) = along(model, inputs, whole=1 if "memory" in case.given else None)
     np.testing.assert_allclose(np.concatenate(found, 1), model(inputs), atol=2e-6)
 

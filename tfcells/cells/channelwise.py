@@ -7,8 +7,9 @@ import keras
 from keras import ops
 
 from tfcells.checks import divisor, flag, number, positive
-from tfcells.contract.cell import GainedCell, GatedCell, KernelCell, View
+from tfcells.contract.cell import View
 from tfcells.contract.initial import raise_block
+from tfcells.contract.kernels import GatedCell, KernelCell, NormedCell
 from tfcells.contract.linear import Tensor, by_heads, whole
 from tfcells.contract.normalization import layer_norm
 from tfcells.contract.weights import Weights
@@ -84,7 +85,7 @@ class IndRNNCell(ChannelwiseCell):
         return h, (h,)
 
 
-class LayerNormIndRNNCell(GainedCell, IndRNNCell):
+class LayerNormIndRNNCell(NormedCell, IndRNNCell):
     r"""An IndRNN that reads a normalized product of its input:  h' = relu(LN(W x) + u h + b).
 
     LN(a) = gain (a - mean) / sqrt(var + epsilon), made before the loop. The bias serves as the norm's shift. The rest
@@ -93,16 +94,6 @@ class LayerNormIndRNNCell(GainedCell, IndRNNCell):
     >>> keras.ops.shape(tfcells.RNN(tfcells.LayerNormIndRNNCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)
     """
-
-    live = frozenset({"epsilon"})
-
-    def __init__(self, units: int, epsilon: float = 1e-3, **kwargs: Any) -> None:
-        super().__init__(units, **kwargs)
-        self.epsilon = number("epsilon", epsilon, low=0)
-
-    def build(self, input_shape: tuple[Any, ...]) -> None:
-        super().build(input_shape)
-        self.add_gain("gain", self.units)
 
     def inputs(self, x: Tensor, w: Weights) -> Tensor:
         return layer_norm(whole(w.kernel(x)), w.gain, w.bias, self.epsilon)

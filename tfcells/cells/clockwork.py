@@ -7,7 +7,8 @@ import numpy as np
 from keras import ops
 
 from tfcells.checks import require
-from tfcells.contract.cell import KernelCell, View
+from tfcells.contract.cell import View
+from tfcells.contract.kernels import KernelCell
 from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Weights
 

@@ -7,7 +7,8 @@ import keras
 from keras import ops
 
 from tfcells.checks import flag, number, positive, real, require
-from tfcells.contract.cell import Cell, GatedCell, KernelCell, View
+from tfcells.contract.cell import Cell, View
+from tfcells.contract.kernels import GatedCell, KernelCell
 from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Weights
 

@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from tfcells.checks import number, positive
-from tfcells.contract.cell import GainedCell, KernelCell
+from tfcells.contract.kernels import KernelCell, NormedCell
 from tfcells.contract.linear import Tensor
 from tfcells.contract.normalization import layer_norm
 from tfcells.contract.weights import Weights
@@ -29,7 +29,7 @@ class ElmanCell(KernelCell):
         return h, (h,)
 
 
-class LayerNormElmanCell(GainedCell, ElmanCell):
+class LayerNormElmanCell(NormedCell, ElmanCell):
     r"""h' = tanh(LN(W x + U h) + b);  LN(a) = gain (a - mean) / sqrt(var + epsilon).
 
     The bias serves as the norm's shift. Source: Ba, Kiros & Hinton, 1607.06450, equation 4.
@@ -37,16 +37,6 @@ class LayerNormElmanCell(GainedCell, ElmanCell):
     >>> keras.ops.shape(tfcells.RNN(tfcells.LayerNormElmanCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)
     """
-
-    live = frozenset({"epsilon"})
-
-    def __init__(self, units: int, epsilon: float = 1e-3, **kwargs: Any) -> None:
-        super().__init__(units, **kwargs)
-        self.epsilon = number("epsilon", epsilon, low=0)
-
-    def build(self, input_shape: tuple[Any, ...]) -> None:
-        super().build(input_shape)
-        self.add_gain("gain", self.units)
 
     def inputs(self, x: Tensor, w: Weights) -> Tensor:
         return w.kernel(x)

@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from tfcells.checks import positive
-from tfcells.contract.cell import GatedCell, KernelCell, View
+from tfcells.contract.cell import View
+from tfcells.contract.kernels import GatedCell, KernelCell
 from tfcells.contract.linear import Tensor, whole
 from tfcells.contract.weights import Weights
 

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from tfcells.checks import flag, number, positive, probability
-from tfcells.contract.cell import GainedCell
+from tfcells.contract.kernels import GainedCell
 from tfcells.contract.linear import Tensor
 from tfcells.contract.normalization import layer_norm
 from tfcells.contract.weights import Weights

@@ -6,8 +6,9 @@ from keras import ops
 
 from tfcells.cells.gru import BIASES
 from tfcells.checks import number
-from tfcells.contract.cell import GatedCell, PassingCell, View
+from tfcells.contract.cell import View
 from tfcells.contract.initial import raise_block
+from tfcells.contract.kernels import GatedCell, PassingCell
 from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Weights
 

@@ -5,7 +5,8 @@ from typing import Any
 from keras import ops
 
 from tfcells.checks import flag, number
-from tfcells.contract.cell import GainedCell, GatedCell, View
+from tfcells.contract.cell import View
+from tfcells.contract.kernels import GainedCell, GatedCell
 from tfcells.contract.linear import Tensor
 from tfcells.contract.normalization import layer_norm
 from tfcells.contract.weights import Weights

@@ -5,7 +5,8 @@ from typing import Any
 from keras import ops
 
 from tfcells.checks import flag, number, positive
-from tfcells.contract.cell import GatedCell, View
+from tfcells.contract.cell import View
+from tfcells.contract.kernels import GatedCell
 from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Weights
 

@@ -7,8 +7,9 @@ import keras
 from keras import ops
 
 from tfcells.checks import flag, number, positive
-from tfcells.contract.cell import GainedCell, GatedCell, View
+from tfcells.contract.cell import View
 from tfcells.contract.initial import raise_block
+from tfcells.contract.kernels import GainedCell, GatedCell
 from tfcells.contract.linear import Tensor
 from tfcells.contract.normalization import layer_norm
 from tfcells.contract.weights import Weights, identity

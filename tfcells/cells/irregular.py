@@ -12,7 +12,8 @@ from keras import ops
 
 from tfcells.cells.lstm import LSTMCell
 from tfcells.checks import flag, number, positive, probability, real, require
-from tfcells.contract.cell import Call, GatedCell
+from tfcells.contract.cell import Call
+from tfcells.contract.kernels import GatedCell
 from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Weights, identity
 

@@ -7,7 +7,8 @@ import keras
 from keras import ops
 
 from tfcells.checks import divisor, number, positive, probability, real, require
-from tfcells.contract.cell import InputCell, View
+from tfcells.contract.cell import View
+from tfcells.contract.kernels import InputCell
 from tfcells.contract.linear import Tensor, by_heads
 from tfcells.contract.normalization import layer_norm
 from tfcells.contract.recurrence import linear, previous, rotated

@@ -6,8 +6,9 @@ import keras
 from keras import ops
 
 from tfcells.checks import flag, number, positive, require
-from tfcells.contract.cell import GainedCell, GatedCell, PassingCell, View
+from tfcells.contract.cell import View
 from tfcells.contract.initial import fresh, raise_block
+from tfcells.contract.kernels import GainedCell, GatedCell, PassingCell
 from tfcells.contract.linear import Tensor
 from tfcells.contract.normalization import layer_norm
 from tfcells.contract.weights import Weights

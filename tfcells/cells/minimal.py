@@ -6,8 +6,9 @@ import keras
 from keras import ops
 
 from tfcells.checks import flag, number
-from tfcells.contract.cell import GatedCell, InputCell, View
+from tfcells.contract.cell import View
 from tfcells.contract.initial import log_uniform, raise_block
+from tfcells.contract.kernels import GatedCell, InputCell
 from tfcells.contract.linear import Tensor, whole
 from tfcells.contract.recurrence import linear
 from tfcells.contract.weights import Weights

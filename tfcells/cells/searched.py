@@ -6,7 +6,8 @@ from typing import Any
 from keras import ops
 
 from tfcells.checks import require
-from tfcells.contract.cell import GatedCell, PassingCell, View
+from tfcells.contract.cell import View
+from tfcells.contract.kernels import GatedCell, PassingCell
 from tfcells.contract.linear import Tensor, whole
 from tfcells.contract.weights import Weights
 

@@ -7,7 +7,8 @@ import keras
 from keras import ops
 
 from tfcells.checks import divisor
-from tfcells.contract.cell import InputCell, KernelCell, View
+from tfcells.contract.cell import View
+from tfcells.contract.kernels import InputCell, KernelCell
 from tfcells.contract.linear import Tensor, by_heads
 from tfcells.contract.recurrence import linear, maximum, previous
 from tfcells.contract.weights import Weights

@@ -50,6 +50,8 @@ def keeps(op: Any, given: list) -> bool:
         return False
     if op.type in ELEMENTWISE:
         return all(each.shape.rank == y.rank for each in given)
+    if op.type == "GatherV2" and not op.get_attr("batch_dims") and any(each is op.inputs[1] for each in given):
+        return False  # each row by the places that all rows name
     if op.type in AXES:
         axes, rank = axes_of(op), (y if op.type in ("ExpandDims", "Pack") else x).rank
         return axes is not None and all(axis % rank != 0 for axis in np.ravel(axes))
@@ -84,15 +86,10 @@ def slices(op: Any, given: list) -> bool:
     return bool(op.get_attr("begin_mask") & op.get_attr("end_mask") & 1) and strides[0] == 1
 
 
-def first(place: int) -> Callable:
-    """Whether the first number of an input is such that the rows stay where they are: an order, or how often."""
-    wanted = {"Transpose": 0, "Tile": 1}
-
-    def check(op: Any, _: list) -> bool:
-        value = tf.get_static_value(op.inputs[place], partial=True)
-        return value is not None and value[0] == wanted[op.type]
-
-    return check
+def first(op: Any, given: list) -> bool:
+    """Whether the first axis stays the first, or is repeated once."""
+    value = tf.get_static_value(op.inputs[1], partial=True)
+    return value is not None and value[0] == {"Transpose": 0, "Tile": 1}[op.type]
 
 
 def multiplies(op: Any, given: list) -> bool:
@@ -115,8 +112,8 @@ def sums(op: Any, given: list) -> bool:
 KEEPS: dict[str, Callable] = {
     "Reshape": lambda op, given: True,  # `entries`
     "StridedSlice": slices,
-    "Transpose": first(1),
-    "Tile": first(1),
+    "Transpose": first,
+    "Tile": first,
     "MatMul": multiplies,
     "BatchMatMulV2": multiplies,
     "Einsum": sums,

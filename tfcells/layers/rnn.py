@@ -3,8 +3,6 @@
 import functools
 import itertools
 import re
-import weakref
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -16,6 +14,7 @@ from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor, multiplied
 from tfcells.contract.recurrence import Before, frozen, scan
 from tfcells.contract.weights import Weights
+from tfcells.layers.steps import in_turn, step_key, step_of, unrolled
 
 if keras.backend.backend() == "tensorflow":
     from tfcells import engine
@@ -108,10 +107,9 @@ class RNN(Configured, keras.layers.RNN):
     def check_options(self) -> None:
         """There must be a compiled loop to rematerialize, and steps that can be taken at once to be so."""
         if not isinstance(self.remat, bool) or (self.remat and not self.compiles):
-            allowed = "True or False, and False where no loop is compiled: for jit_compile=False"
-            allowed += (
-                ", unroll=True, cells that are not tfcells', backends besides TensorFlow, Windows, the GPU of a Mac"
-            )
+            loopless = "jit_compile=False, unroll=True, cells that are not tfcells'"
+            places = "backends besides TensorFlow, Windows, the GPU of a Mac"
+            allowed = f"True or False, and False where no loop is compiled: for {loopless}, {places}"
             raise ValueError(f"remat must be {allowed}; got {self.remat!r}")
         if self.parallel != "auto" and not isinstance(self.parallel, bool):
             raise ValueError(f'parallel must be "auto", True or False, got {self.parallel!r}')
@@ -385,64 +383,6 @@ def shapes_of(cell: Any, batch: int | None) -> list:
     return cell.state_shapes(batch)
 
 
-def step_of(cell: Cell, held: bool | None) -> Callable:
-    """The cell's step, checked, as a function of what `inputs` gave and what `bind` has along time.
-
-    held: for masked sequences whether the output is zero on masked steps, or else held; None without a mask.
-    """
-
-    def step(x: Any, state: tuple, w: Weights) -> tuple[Tensor, tuple]:
-        x, now = x
-        return cell.advance(x, state, w.at(now))
-
-    return step if held is None else hold(step, held)
-
-
-def step_key(cell: Cell, held: bool | None) -> tuple:
-    """A hashable description of what `step_of` makes."""
-    return cell_key(cell), held
-
-
-def hold(step: Callable, zero_output: bool) -> Callable:
-    """`step` with a mask as one more slice: where it is False, the old state and output stand.
-
-    With zero_output the output is zero there; else the output before is held, as one more state.
-    """
-
-    def held(x: Any, state: tuple, w: Weights) -> tuple[Tensor, tuple]:
-        keep, x = x
-        if zero_output:
-            output, new = step(x, state, w)
-            return ops.where(keep, output, ops.zeros_like(output)), masks.choose(keep, new, state)
-        last, before = state[0], state[1:]
-        output, new = step(x, before, w)
-        output = ops.where(keep, output, last)
-        return output, (output, *masks.choose(keep, new, before))
-
-    return held
-
-
-def unrolled(step: Callable, slices: Any, state: tuple, weights: Weights, steps: int) -> tuple:
-    """A known number of steps, one after the other."""
-    outputs = []
-    moments = [ops.unstack(s, steps) for s in tree.flatten(slices)]
-    for moment in zip(*moments, strict=True):
-        output, state = step(tree.pack_sequence_as(slices, moment), state, weights)
-        outputs.append(output)
-    return ops.stack(outputs), state
-
-
-def in_turn(step: Callable, slices: Any, state: tuple, weights: Weights) -> tuple:
-    """The ordinary loop on other backends."""
-
-    def advance(state: tuple, now: Any) -> tuple:
-        output, state = step(now, state, weights)
-        return tuple(state), output
-
-    state, outputs = ops.scan(advance, state, slices)
-    return outputs, state
-
-
 def name_of(cell: Any) -> str:
     """A name that no layer has yet, made of those of the cells: "zoneout_lstm_rnn", "gru_rnn_1"."""
     names = []
@@ -461,44 +401,3 @@ def unstacked(cell: Any) -> list:
     if hasattr(cell, "cells"):
         return [each for inner in cell.cells for each in unstacked(inner)]
     return [cell]
-
-
-IDENTITIES: dict[int, tuple[Callable, int]] = {}
-
-
-def identity_of(value: Any) -> int:
-    """A number that no other object has or will have, unlike its id; the object is not kept alive by it."""
-    known = IDENTITIES.get(id(value))
-    if known is None or known[0]() is not value:
-        try:
-            reference: Callable = weakref.ref(value)
-        except TypeError:  # what can't be referred to weakly stays, so that its id does
-            reference = functools.partial(lambda value: value, value)
-        known = IDENTITIES[id(value)] = reference, next(NUMBERS)
-    return known[1]
-
-
-NUMBERS = itertools.count()
-
-
-def cell_key(cell: Cell) -> tuple:
-    """A hashable description: equal for cells whose steps are equal, whatever their weights."""
-    aside = keras.Initializer, keras.Regularizer, keras.constraints.Constraint
-
-    def essence(value: Any) -> Any:
-        if isinstance(value, Cell):
-            return cell_key(value)
-        if isinstance(value, list | tuple):
-            return tuple(map(essence, value))
-        if isinstance(value, dict):
-            return tuple((name, essence(value[name])) for name in sorted(value))
-        if hasattr(value, "__self__") and hasattr(value, "__func__"):  # a bound method is made anew at each look
-            return "method", identity_of(value.__self__), value.__func__.__qualname__
-        return value if isinstance(value, str | int | float | None) else ("object", identity_of(value))
-
-    arguments = {name: value for name, value in cell.given().items() if name != "seed"}
-    return (
-        type(cell),
-        cell.dtype_policy.name,
-        *((name, essence(v)) for name, v in arguments.items() if not isinstance(v, aside)),
-    )

@@ -24,6 +24,8 @@ APART = {
     "rows of groups": lambda x: tf.reshape(tf.nn.softmax(tf.reshape(x, (-1, 2))), (-1, 4)),
     "the batch size": lambda x: x + tf.zeros((tf.shape(x)[0], 1)),
     "stacked": lambda x: tf.stack([x, 2 * x], 1),
+    "looked up": lambda x: tf.gather(x, tf.argsort(W[0]), axis=1),
+    "looked up by each row": lambda x: tf.gather(x, tf.argmax(x, 1)[:, None], axis=1, batch_dims=1),
     "repeated": lambda x: tf.tile(x, (1, 3)),
 }
 MIXED = {
@@ -41,6 +43,7 @@ MIXED = {
     "a softmax": lambda x: keras.ops.softmax(x, axis=0),
     "an axis that is computed": lambda x: tf.reduce_sum(x, tf.cast(x[0, 0] > 9, "int32"), keepdims=True) + x,
     "a row as columns": lambda x: x + x[:, 0],
+    "looked up by all rows": lambda x: tf.gather(x, tf.argmax(x, 1), axis=1),
     "sorted": lambda x: tf.sort(x, 0),
 }
 
