@@ -1,4 +1,4 @@
-"""What the tests share: a quiet TensorFlow that compiles quickly, fixed seeds, random weights."""
+"""What the tests share: a quiet backend that compiles quickly, fixed seeds, random weights, known masks."""
 
 import os
 
@@ -8,10 +8,16 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+from keras import ops
 
-GPU = bool(tf.config.list_physical_devices("GPU"))
-tf.config.experimental.enable_tensor_float_32_execution(False)  # a GPU's short float32
+from tests.cases import wrappers
+
+GPU = False
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+    GPU = bool(tf.config.list_physical_devices("GPU"))
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # a GPU's short float32
 
 
 def pytest_runtest_setup(item):
@@ -36,3 +42,14 @@ def randomise():
         return layer
 
     return apply
+
+
+@pytest.fixture
+def known_masks(monkeypatch):
+    """The masks of the oracles, in place of drawn ones."""
+
+    def dropout_mask(shape, rate, dtype, seed):
+        return ops.cast(wrappers.dropout_mask(shape, rate), dtype)
+
+    monkeypatch.setattr("tfcells.masks.dropout_mask", dropout_mask)
+    monkeypatch.setattr("tfcells.masks.keep_mask", lambda shape, rate, seed: wrappers.drawn(shape, rate))

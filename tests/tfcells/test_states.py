@@ -8,7 +8,7 @@ import tensorflow as tf
 import tfcells
 from tests.cases import CASES
 from tests.cases import WRAPPED as WRAPPERS
-from tests.tfcells.cells.test_cells import FEATURES, data
+from tests.cases.runs import FEATURES, data
 from tests.tfcells.wrappers.test_wrapped import LSTM as WRAPPED
 
 CASE = {case.cell: case for case in CASES}.values()

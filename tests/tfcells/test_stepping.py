@@ -7,7 +7,7 @@ from keras import layers, ops
 
 import tfcells
 from tests.cases import CASES, WRAPPED
-from tests.tfcells.cells.test_cells import BATCH, FEATURES, MASK, STEPS
+from tests.cases.runs import BATCH, FEATURES, MASK, STEPS
 
 LSTM = next(case for case in CASES if case.name == "lstm")
 ONE_EACH = list({case.cell: case for case in CASES}.values())

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 import tfcells
-from tests.tfcells.cells.test_cells import FEATURES, data
+from tests.cases.runs import FEATURES, data
 from tests.tfcells.test_states import BATCH, EVERY, STEPS, equal, given_to, layer_around
 
 LOOP = {"jit_compile": False}

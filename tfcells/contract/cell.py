@@ -302,7 +302,16 @@ class Cell(Configured, keras.layers.Layer):
         return cell
 
     def adopt_dtype(self, policy: Any) -> None:
-        """Take the dtype policy of the layer that runs this cell, unless it was given its own."""
+        """Take the dtype policy of the layer that runs this cell, unless it was given its own.
+
+        Raises ValueError for a dtype in which Keras does not compute: on JAX and PyTorch float64 becomes float32.
+        """
+        backend, dtype = keras.backend.backend(), policy.compute_dtype
+        if keras.backend.result_type(dtype) != dtype:
+            becomes = f"Keras makes {keras.backend.result_type(dtype)} of {dtype} on {backend}"
+            raise ValueError(
+                f'dtype must be "float32", "float16", "bfloat16" or a mixed policy, got {policy.name}: {becomes}'
+            )
         if self.dtype_is_explicit and self.dtype_policy != policy:
             raise ValueError(
                 f"dtype: the layer's policy is {policy.name}, its cell's {self.dtype_policy.name}; "

@@ -14,7 +14,7 @@ from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor, multiplied
 from tfcells.contract.recurrence import Before, frozen, scan
 from tfcells.contract.weights import Weights
-from tfcells.layers.steps import in_turn, step_key, step_of, unrolled
+from tfcells.layers.steps import in_strides, in_turn, step_key, step_of, unrolled
 
 if keras.backend.backend() == "tensorflow":
     from tfcells import engine
@@ -34,7 +34,7 @@ class RNN(Configured, keras.layers.RNN):
     follow one another; True refuses other cells and wrappers; False goes step by step.
     remat: go in strides of about the square root of the number of steps, keep the state before each, and
     compute its products and steps again for the gradient: much less memory, for one more pass forward.
-    Needs the compiled loop.
+    Needs a loop, which on TensorFlow must be the compiled one.
     memory, memory_mask: arguments of the call for cells in `Attention`, (batch, rows, features) and
     (batch, rows).
     reset: an argument of the call for cells in `ResetOnFlag`, (batch, steps).
@@ -105,12 +105,13 @@ class RNN(Configured, keras.layers.RNN):
         unstacked(self.cell)[0].check_features(shape[2])
 
     def check_options(self) -> None:
-        """There must be a compiled loop to rematerialize, and steps that can be taken at once to be so."""
-        if not isinstance(self.remat, bool) or (self.remat and not self.compiles):
-            loopless = "jit_compile=False, unroll=True, cells that are not tfcells'"
-            places = "backends besides TensorFlow, Windows, the GPU of a Mac"
-            allowed = f"True or False, and False where no loop is compiled: for {loopless}, {places}"
-            raise ValueError(f"remat must be {allowed}; got {self.remat!r}")
+        """There must be a loop to rematerialize, and steps that can be taken at once to be so."""
+        loops = self.compiles if keras.backend.backend() == "tensorflow" else self.runs_cells and not self.unroll
+        if not isinstance(self.remat, bool) or (self.remat and not loops):
+            loopless = "unroll=True, cells that are not tfcells'"
+            uncompiled = "jit_compile=False, Windows, the GPU of a Mac"
+            allowed = f"True or False, and False without a loop ({loopless}), or on TensorFlow without a compiled one"
+            raise ValueError(f"remat must be {allowed} ({uncompiled}); got {self.remat!r}")
         if self.parallel != "auto" and not isinstance(self.parallel, bool):
             raise ValueError(f'parallel must be "auto", True or False, got {self.parallel!r}')
         cells = unstacked(self.cell)
@@ -275,7 +276,7 @@ class RNN(Configured, keras.layers.RNN):
             if not self.zero_output_for_mask:
                 shape = (ops.shape(sequence)[1], cell.output_size)
                 state = (ops.zeros(shape, dtype=cell.compute_dtype), *state)
-        if single or not self.compiles:
+        if single or not (self.compiles or self.remat):
             slices = multiplied(slices)
         elif not self.remat:
             slices = multiplied(slices, engine.product)
@@ -289,7 +290,8 @@ class RNN(Configured, keras.layers.RNN):
             )
             self.programs[program.key] = program
         else:
-            outputs, state = in_turn(step_of(cell, held), slices, state, weights)
+            loop = in_strides if self.remat else in_turn
+            outputs, state = loop(step_of(cell, held), slices, state, weights)
         if keep is not None and not self.zero_output_for_mask:
             state = state[1:]
         return cell.finish(outputs, given), list(state)

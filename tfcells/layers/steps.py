@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from keras import ops, tree
 
 from tfcells import masks
 from tfcells.contract.cell import Cell
-from tfcells.contract.linear import Tensor
+from tfcells.contract.linear import Projection, Tensor
 from tfcells.contract.weights import Weights
 
 
@@ -70,6 +71,36 @@ def in_turn(step: Callable, slices: Any, state: tuple, weights: Weights) -> tupl
         return tuple(state), output
 
     state, outputs = ops.scan(advance, state, slices)
+    return outputs, state
+
+
+def in_strides(step: Callable, slices: Any, state: tuple, weights: Weights) -> tuple:
+    """`in_turn`, in strides of about the root of the steps: for the gradient only the state before each is kept.
+
+    A stride's products are made when its turn comes, and again on the way back: slices may be `Projection`s.
+    """
+    leaves = tree.flatten(slices)
+    sequences = [leaf.tensors[0] if isinstance(leaf, Projection) else leaf for leaf in leaves]
+
+    def of(part: list) -> Any:
+        pairs = zip(leaves, part, strict=True)
+        made = [leaf.using([x, *leaf.tensors[1:]]).whole() if isinstance(leaf, Projection) else x for leaf, x in pairs]
+        return tree.pack_sequence_as(slices, made)
+
+    @keras.remat
+    def stride(state: tuple, part: list) -> tuple:
+        outputs, state = in_turn(step, of(part), state, weights)
+        return state, outputs
+
+    steps = sequences[0].shape[0]
+    length = math.isqrt(steps)
+    number, left = divmod(steps, length)
+    parts = [ops.reshape(x[: steps - left], (number, length, *x.shape[1:])) for x in sequences]
+    state, outputs = ops.scan(stride, state, parts)
+    outputs = ops.reshape(outputs, (steps - left, *outputs.shape[2:]))
+    if left:
+        state, rest = stride(state, [x[steps - left :] for x in sequences])
+        outputs = ops.concatenate([outputs, rest])
     return outputs, state
 
 

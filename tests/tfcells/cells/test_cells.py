@@ -16,74 +16,27 @@ from tests.cases import BAD, CASES, OTHER, WRAPPED, arguments, other, prepared, 
 from tests.cases.lstm import lstm, norm_lstm
 from tests.cases.maths import CHOSEN
 from tests.cases.row import shape_of, timed
+from tests.cases.runs import (
+    BATCH,
+    FEATURES,
+    LOOP,
+    MASK,
+    STEPS,
+    are_finite_differences,
+    cosines,
+    data,
+    layer_of,
+    loss_of,
+    near,
+    oracle,
+    pure,
+    run,
+)
 
-BATCH, STEPS, FEATURES = 4, 6, 3
 EVERY = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 # The last variant of each cell: enough for what variants don't change, as compiling takes time.
 ONE_EACH = pytest.mark.parametrize("case", {case.cell: case for case in CASES}.values(), ids=lambda case: case.name)
-MASK = np.array(  # padded right, padded left, a gap in the middle, nothing but padding
-    [[1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 1], [1, 0, 0, 1, 0, 1], [0, 0, 0, 0, 0, 0]], bool
-)
-ENGINE, LOOP = {}, {"jit_compile": False, "parallel": False}
-
-
-def near(got, wanted, tolerance=1e-12):
-    """All arrays equal, relative to the largest entry of each."""
-    for a, b in zip(got, wanted, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(1.0, np.abs(b).max()))
-
-
-@functools.cache
-def data(case):
-    """Random inputs, initial states, and weights, biases and gains by the oracle's letters."""
-    cell, rng = case.build(FEATURES), np.random.default_rng(7)
-    found, named = [weight.name for weight in cell.weights], list(case.weights.values())
-    assert found == named, (
-        f"{case.name}: the row in tests/cases/ names the weights {named}, `build` made {found}; "
-        "that of a wrapper begins with super().build(input_shape)"
-    )
-    draw = functools.partial(rng.normal, 0.0, 0.8)
-    weights = case.draw(cell, lambda shape: draw(shape))
-    x, sizes = draw((BATCH, STEPS, FEATURES)), [] if case.start else cell.state_size
-    x[..., : int(cell.timed)] = np.abs(x[..., : int(cell.timed)])
-    state = [draw(shape_of(BATCH, size)) for size in sizes]
-    return x, [*case.valid(*state)] if case.valid else state, weights
-
-
-@functools.cache
-def layer_of(case, policy="float64", layer=tfcells.RNN, more=(), **options):
-    """A built layer around the cell; `more`: items of further arguments of the cell."""
-    cell = case.cell(dtype=policy, **case.arguments | dict(more))
-    built = layer(cell, return_sequences=True, return_state=True, dtype=policy, **options)
-    built.build((BATCH, None, FEATURES))
-    return built
-
-
-def pure(layer, x, state, weights, **more):
-    """Outputs and final states of a layer (or a cell) as a function of everything it depends on."""
-    pairs = [(v, tf.cast(w, v.dtype)) for v, w in zip(layer.weights, weights, strict=True)]
-    with keras.StatelessScope(pairs):
-        if isinstance(layer, tfcells.Cell):
-            return layer(x, state)
-        return layer(x, initial_state=list(state) or None, **more)
-
-
-def run(case, options, policy="float64", mask=None):
-    """What the layer gives for the case's data, as arrays."""
-    x, state, weights = data(case)
-    layer = layer_of(case, policy, **options)
-    outputs = pure(layer, x, state, weights.values(), mask=mask, **case.given)
-    return [np.asarray(a) for a in outputs]
-
-
-@functools.cache
-def oracle(case):
-    return case.roll(*data(case))
-
-
-def cosines(arrays):
-    """Fixed weights of a loss that no symmetry of the cells respects."""
-    return [np.cos(1 + np.arange(np.size(a))).reshape(np.shape(a)) for a in arrays]
+ENGINE = {}
 
 
 def differentiated(tape, loss, sources, count):
@@ -273,29 +226,11 @@ def test_other_activations(case, monkeypatch):
 # The compiled loop and its gradients.
 
 
-def are_finite_differences(gradients, function, sources, step=1e-5):
-    """Central differences of `function`, along random directions of one source after the other."""
-    rng = np.random.default_rng(1)
-    for i, gradient in enumerate(gradients):
-        for _ in range(3):
-            along = rng.normal(size=sources[i].shape)
-            ends = (function(*sources[:i], sources[i] + sign * step * along, *sources[i + 1 :]) for sign in (1, -1))
-            wanted = np.subtract(*ends) / (2 * step)
-            np.testing.assert_allclose((gradient * along).sum(), wanted, rtol=1e-6, atol=1e-7)
-
-
 def check_gradients(case, mask=None):
     """Of the engine: as the oracle's finite differences say, and as the ordinary loop's."""
     x, state, weights = data(case)
-    count = 1 + len(state)
-
-    def loss(x, *rest):
-        named = dict(zip(weights, rest[count - 1 :], strict=True))
-        found = case.roll(x, rest[: count - 1], named, mask)
-        return sum((a * b).sum() for a, b in zip(found, cosines(found), strict=True))
-
     found = gradients(case, ENGINE, mask=mask)
-    are_finite_differences(found, loss, [x, *state, *weights.values()])
+    are_finite_differences(found, loss_of(case, mask), [x, *state, *weights.values()])
     agree(found, gradients(case, LOOP, mask=mask), 1e-12)
 
 

@@ -8,7 +8,7 @@ from keras import ops
 
 import tfcells
 from tests.cases import CASES
-from tests.tfcells.cells.test_cells import BATCH, FEATURES, MASK, data, layer_of, near, pure
+from tests.cases.runs import BATCH, FEATURES, MASK, data, layer_of, near, pure
 from tfcells.contract.linear import whole
 
 X = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")

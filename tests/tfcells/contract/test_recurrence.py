@@ -11,19 +11,8 @@ from keras import ops
 
 import tfcells
 from tests.cases import CASES, WRAPPED
-from tests.tfcells.cells.test_cells import (
-    FEATURES,
-    LOOP,
-    MASK,
-    check_one_step,
-    cosines,
-    data,
-    layer_of,
-    near,
-    oracle,
-    pure,
-    run,
-)
+from tests.cases.runs import FEATURES, LOOP, MASK, cosines, data, layer_of, near, oracle, pure, run
+from tests.tfcells.cells.test_cells import check_one_step
 from tfcells.contract.recurrence import linear, maximum, previous, rotated, scan
 from tfcells.engine import along
 

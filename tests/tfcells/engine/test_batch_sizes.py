@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tfcells
-from tests.tfcells.cells.test_cells import near
+from tests.cases.runs import near
 from tfcells.engine import program, recurrence
 from tfcells.engine.sequences import BatchSizes, filled
 

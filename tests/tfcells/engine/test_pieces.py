@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import ops, tree
 
 import tfcells
-from tests.tfcells.cells.test_cells import near
+from tests.cases.runs import near
 from tfcells.engine import Program, pieces
 from tfcells.engine.differentiated import Differentiated
 

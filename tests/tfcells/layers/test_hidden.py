@@ -7,7 +7,8 @@ import tensorflow as tf
 
 import tfcells
 from tests.cases import CASES
-from tests.tfcells.cells.test_cells import ENGINE, LOOP, MASK, ONE_EACH, cosines, data, layer_of, pure
+from tests.cases.runs import LOOP, MASK, cosines, data, layer_of, pure
+from tests.tfcells.cells.test_cells import ENGINE, ONE_EACH
 from tests.tfcells.contract.test_recurrence import AT_ONCE, LINEAR, around_linear
 from tests.tfcells.wrappers.test_wrapped import LSTM as WRAPPED
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tfcells
 from tests.cases import CASES, WRAPPED
 from tests.cases.row import shape_of
-from tests.tfcells.cells.test_cells import are_finite_differences, cosines, near
+from tests.cases.runs import are_finite_differences, cosines, near
 
 pytestmark = pytest.mark.slow
 

@@ -12,55 +12,33 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import ops
 
 import tfcells
-from tests.cases import CASES, WRAPPED, Case, arguments, refused
+from tests.cases import WRAPPED, Case, arguments, refused
 from tests.cases import wrappers as oracles
-from tests.cases.highway import rhn
-from tests.tfcells.cells.test_cells import (
+from tests.cases.runs import (
+    AROUND_CELLS,
     BATCH,
-    ENGINE,
+    BY_NAME,
     FEATURES,
+    INNER,
     LOOP,
     MASK,
     STEPS,
-    agree,
-    check_gradients,
-    check_masks,
-    check_one_step,
     data,
-    gradients,
     layer_of,
     near,
     oracle,
     pure,
     run,
 )
+from tests.tfcells.cells.test_cells import ENGINE, agree, check_gradients, check_masks, check_one_step, gradients
 
-BY_NAME = {case.name: case for case in CASES} | {"rhn-coupled-2": Case(*rhn(True, 2))}
-INNER = [BY_NAME[name] for name in ("lstm", "gru-after", "rhn-coupled-2", "fast-norm")]
-ROWS = {
-    f"{name}-{inner.name}": row.around(inner)
-    for name, row in WRAPPED.items()
-    for inner in INNER
-    if row.wrapper.needs <= inner.cell.slots
-}
-EVERY = pytest.mark.parametrize("case", ROWS.values(), ids=ROWS)
-LSTM = {name: case for name, case in ROWS.items() if name.endswith("-lstm")}
+EVERY = pytest.mark.parametrize("case", AROUND_CELLS.values(), ids=AROUND_CELLS)
+LSTM = {name: case for name, case in AROUND_CELLS.items() if name.endswith("-lstm")}
 AROUND_LSTM = pytest.mark.parametrize("case", LSTM.values(), ids=LSTM)
+pytestmark = pytest.mark.usefixtures("known_masks")
 WRAPPERS = pytest.mark.parametrize("row", WRAPPED.values(), ids=WRAPPED)
-
-
-@pytest.fixture(autouse=True)
-def known_masks(monkeypatch):
-    """The masks of the oracles, in place of drawn ones."""
-
-    def dropout_mask(shape, rate, dtype, seed):
-        return ops.cast(oracles.dropout_mask(shape, rate), dtype)
-
-    monkeypatch.setattr("tfcells.masks.dropout_mask", dropout_mask)
-    monkeypatch.setattr("tfcells.masks.keep_mask", lambda shape, rate, seed: oracles.drawn(shape, rate))
 
 
 def test_every_wrapper_has_a_row():
