@@ -197,7 +197,8 @@ def test_fit_learns_through_masks_stacks_and_both_directions():
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("name", ["lstm", "fast-norm", "mgu"])
 def test_half_precision(name, policy):
-    found = pure(layer_of(ROWS[name], policy, **LOOP), *data(ROWS[name])[:2], data(ROWS[name])[2].values())
+    x, state, weights = data(ROWS[name])
+    found = pure(layer_of(ROWS[name], policy, **LOOP), x, state, weights.values())
     for a, b in zip(found, oracle(ROWS[name]), strict=True):
         assert keras.backend.standardize_dtype(a.dtype) == policy.removeprefix("mixed_")
         near([ops.convert_to_numpy(ops.cast(a, "float32"))], [b], 0.1)
