@@ -42,8 +42,7 @@ def differentiated(function, arrays):
     if BACKEND == "jax":
         import jax
 
-        found = jax.jit(jax.grad(function, range(len(arrays)), has_aux=True))(*arrays)
-        gradients, others = found
+        gradients, others = jax.jit(jax.grad(function, range(len(arrays)), has_aux=True))(*arrays)
     elif BACKEND == "torch":
         import torch
 
