@@ -19,6 +19,7 @@ from benchmarks import (
     programs,
     report,
     rounds,
+    sides,
     trainings,
 )
 from tests import tiny
@@ -45,9 +46,8 @@ LINES = [
 @pytest.mark.parametrize("line", LINES, ids=" ".join)
 def test_a_benchmark_writes_its_report(line, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(report, "RESULTS", tmp_path)
-    name = line[0]
+    name = line[0] + (f"_{line[2]}" if line[0] == "scaling" else "") + "-partial"
     code = benchmarks.main(line + QUICK.split())
-    name += "-partial"
     text = (tmp_path / f"{name}.md").read_text(encoding="utf-8")
     assert code == int(rounds.BROKEN in text)
     assert text in capsys.readouterr().out
@@ -62,6 +62,13 @@ def test_a_benchmark_writes_its_report(line, tmp_path, monkeypatch, capsys):
         assert "| never below |" in text
     if not {"lengths", "first_call", "modes", "batch_sizes"} & set(line):
         assert '"differences"' in json.dumps(result)
+
+
+def test_the_outputs_of_every_cell_get_a_gradient_of_their_width():
+    for name, make in sides.CELLS.items():
+        layer = sides.tfcells_layer([make(200)], 3, jit_compile=False)
+        outputs = layer(np.zeros((2, 1, 3), "float32"))
+        assert sides.for_outputs(layer, 2, 1).shape == tuple(outputs.shape), name
 
 
 def test_layers_that_take_too_long_are_left_out(tmp_path, monkeypatch, capsys):
