@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfcells
+from lab.fields import InputError
 from lab.tasks.generation import written
 from tests.tiny import TINY, random_corpus
 
@@ -123,3 +124,45 @@ def test_written_characters_keep_their_indentation(corpus):
     words = dataclasses.replace(corpus, level="word")
     tokens = iter(["<eos>", "c", "a", "<eos>", "b"])
     assert written(tokens, 4, words, words.encode("a b"), " ") == "a b\nc a\nb\n"
+
+
+def test_partial_shuffle_rotates_each_row_by_itself(corpus):
+    recipe = dataclasses.replace(TINY, partial_shuffle=True, batch_size=3)
+    rows = corpus.train[:99].reshape(3, 33)
+
+    def read(epoch):
+        pairs = list(recipe.batches(corpus, epoch).as_numpy_iterator())
+        x, y = (np.concatenate([pair[n] for pair in pairs], 1) for n in (0, 1))
+        np.testing.assert_array_equal(x[:, 1:], y[:, :-1])
+        return x
+
+    found = [read(0), read(1)]
+    np.testing.assert_array_equal(found[0], read(0))
+    assert not np.array_equal(*found)
+    by = []
+    for x in found:
+        offsets = [
+            [n for n in range(33) if np.array_equal(np.roll(row, -n)[: len(part)], part)]
+            for row, part in zip(rows, x, strict=True)
+        ]
+        assert all(len(each) == 1 for each in offsets)
+        by.append([each[0] for each in offsets])
+    assert len({n for each in by for n in each}) > 4
+
+
+def test_the_sum_of_layers_is_what_the_softmax_reads(corpus, randomise):
+    recipe = dataclasses.replace(TINY, layers=2, layer_sum=True, output_dropout=0.5)
+    model = randomise(recipe.build(corpus))
+    tokens = corpus.train[:10].reshape(2, 5)
+    start = [np.array(s) for s in recipe.initial_state(model, 2)]
+    inside = keras.Model(model.inputs, [model.get_layer(f"layer_{n}").output[0] for n in (1, 2)])
+    total = sum(map(np.array, inside([tokens, *start])))
+    expected = total @ np.array(model.get_layer("output").kernel) + np.array(model.get_layer("output_bias").bias)
+    np.testing.assert_allclose(model([tokens, *start])[0], expected, atol=1e-5)
+    portable = recipe.portable(model, corpus)
+    np.testing.assert_allclose(portable(tokens), expected, atol=1e-5)
+    dropped = keras.Model(model.inputs, model.get_layer("output").input)([tokens, *start], training=True)
+    kept = np.array(dropped) != 0
+    assert (kept == kept[:, :1]).all() and 0 < kept.mean() < 1  # one mask for all steps
+    with pytest.raises(InputError, match="layer_sum=True: must be false with layers=1"):
+        dataclasses.replace(TINY, layer_sum=True)
