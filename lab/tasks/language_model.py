@@ -107,6 +107,10 @@ class LanguageModel(Recipe[Corpus]):
             raise InputError("one_hot=True: must be false with tied or embedding_units")
         if self.one_hot and self.augmented_loss:
             raise InputError(f"augmented_loss={self.augmented_loss}: must be 0 with one_hot")
+        if not self.augmented_loss and self.augmented_temperature != type(self).augmented_temperature:
+            raise InputError(
+                f"augmented_temperature={self.augmented_temperature}: must not be given without augmented_loss"
+            )
         if self.layer_sum and self.layers == 1:
             raise InputError("layer_sum=True: must be false with layers=1")
         if self.untied_masks and not self.state_dropout:

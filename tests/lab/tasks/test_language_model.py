@@ -166,3 +166,36 @@ def test_the_sum_of_layers_is_what_the_softmax_reads(corpus, randomise):
     assert (kept == kept[:, :1]).all() and 0 < kept.mean() < 1  # one mask for all steps
     with pytest.raises(InputError, match="layer_sum=True: must be false with layers=1"):
         dataclasses.replace(TINY, layer_sum=True)
+
+
+def test_the_augmented_loss_has_its_gradient(corpus, randomise):
+    rate, temperature = 0.5, 3.0
+    recipe = dataclasses.replace(TINY, augmented_loss=rate, augmented_temperature=temperature, tied=True)
+    model = randomise(recipe.build(corpus))
+    x, y = next(iter(recipe.batches(corpus)))
+    state = recipe.initial_state(model, 2)
+
+    def found(recipe, extra=lambda logits: 0.0, training=True):
+        with tf.GradientTape() as tape:
+            losses, _ = recipe.losses(model, x, y, state, training)
+            total = tf.reduce_sum(losses) + extra(model([x, *state])[0])
+        return losses, [tf.convert_to_tensor(g) for g in tape.gradient(total, model.trainable_variables)]
+
+    def divergence(logits):
+        embeddings = np.array(model.get_layer("embedding").embeddings)
+        alike = embeddings[np.array(y)] @ embeddings.T / temperature
+        wanted = np.exp(alike) / np.exp(alike).sum(-1, keepdims=True)
+        chances = tf.nn.log_softmax(logits / temperature)
+        return rate * temperature * tf.reduce_sum(wanted * (np.log(wanted) - chances))
+
+    losses, gradients = found(recipe)
+    plain, without = found(TINY)
+    np.testing.assert_array_equal(losses, plain)
+    _, expected = found(TINY, divergence)
+    for one, other, alone in zip(gradients, expected, without, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+        assert abs(one - alone).numpy().max() > 1e-3
+    for one, other in zip(found(recipe, training=False)[1], without, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(InputError, match="augmented_loss=0.5: must be 0 with one_hot"):
+        dataclasses.replace(TINY, augmented_loss=0.5, one_hot=True)
