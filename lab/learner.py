@@ -1,5 +1,6 @@
 """A recipe's network and optimizer at work."""
 
+import contextlib
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -46,7 +47,10 @@ class Learner:
         self.model = recipe.build(data)
         self.weights = self.model.trainable_variables
         self.idle: list[str] = []  # the weights without a gradient
-        self.optimizer = OPTIMIZERS[recipe.optimizer](recipe.learning_rate, weight_decay=recipe.weight_decay or None)
+        average = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
+        self.optimizer = OPTIMIZERS[recipe.optimizer](
+            recipe.learning_rate, weight_decay=recipe.weight_decay or None, **average
+        )
         if not recipe.decay_all:
             self.optimizer.exclude_from_weight_decay(var_list=[w for w in self.weights if not decays(w)])
         self.optimizer.build(self.weights)
@@ -118,6 +122,20 @@ class Learner:
         if self.recipe.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, self.recipe.clip_norm, norm)
         self.optimizer.apply(gradients, self.weights)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within it the weights are their moving averages, if the recipe wants any."""
+        if not self.recipe.ema:
+            yield
+            return
+        trained = [tf.convert_to_tensor(weight) for weight in self.weights]
+        self.optimizer.finalize_variable_values(self.weights)
+        try:
+            yield
+        finally:
+            for weight, value in zip(self.weights, trained, strict=True):
+                weight.assign(value)
 
     def evaluate(self, batches: Batches) -> Iterator[tuple[float, int]]:
         """Loss and number of predictions of each window of a text, in order."""

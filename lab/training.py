@@ -133,7 +133,9 @@ class Training:
             learner.start()
         try:
             self.steps(name, batches, save_seconds)
-            valid_loss = mean_loss(learner, self.data, "valid", self.signals.check)
+            with learner.averaged():
+                valid_loss = mean_loss(learner, self.data, "valid", self.signals.check)
+                weights = learner.weight_arrays()
         except Interrupted:
             keep(run, learner, progress)
             raise
@@ -142,7 +144,8 @@ class Training:
         train_score, valid_score = recipe.score(train_loss), recipe.score(valid_loss)
         if not math.isfinite(train_score + valid_score):
             raise NotFinite(f"{name}: {recipe.score_name} {train_score}, on validation {valid_score}")
-        measures = recipe.measures(learner.model, self.data, "valid")
+        with learner.averaged():
+            measures = recipe.measures(learner.model, self.data, "valid")
         better = progress.best_loss is None or valid_loss < progress.best_loss
         if better or recipe.reached(measures):
             progress.best_loss, progress.best_epoch = valid_loss, number
@@ -158,7 +161,7 @@ class Training:
         progress.epoch, progress.step, progress.loss = number, 0, 0.0
         keep(run, learner, progress)
         if progress.best_epoch == number:
-            keep_best(run, learner, progress)
+            keep_best(run, weights, progress)
         run.record(number, facts)
         run.say(
             f"{name}: train {train_score:{DIGITS}}, valid {valid_score:{DIGITS}}{self.unknown('valid')}, "
@@ -209,7 +212,7 @@ class Training:
 
         recipe, learner, progress, run = self.recipe, self.learner, self.progress, self.run
         settings, data = self.settings, self.data
-        if progress.best_epoch != progress.epoch:
+        if progress.best_epoch != progress.epoch or recipe.ema:
             learner.restore_weights(best_weights(run, learner, progress))
         test_loss = mean_loss(learner, data, "test", self.signals.check)
         if not math.isfinite(recipe.score(test_loss)):

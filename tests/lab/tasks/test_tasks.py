@@ -77,8 +77,9 @@ def test_a_run_leaves_everything(target, place):
     assert code == 0 and row["test"] == f"{result['test_loss']:.4g}"
     assert (row["run"], row["corpus"]) == ("one", result["corpus"])
     assert f"{result['unit']}_per_second" in result
-    code, _, err = call("generate one")
-    assert code == 2 and "language model" in err
+    for line in ("generate one", "evaluate one --temperature 0.9", "evaluate one --tune"):
+        code, _, err = call(line)
+        assert code == 2 and "language model" in err
 
 
 @pytest.mark.parametrize("target", ["reber", "sine"])
