@@ -13,7 +13,9 @@ import pytest
 from keras import layers, ops
 
 import tfcells
-from tfcells.decoding import Drawn
+from tests.tfcells.cells.test_cells import BATCH, FEATURES
+from tests.tfcells.test_stepping import ROWS
+from tfcells.decoding import Drawn, Search
 
 ROOT = pathlib.Path(__file__).parents[2]
 WORDS, END, LENGTH = 3, 2, 3
@@ -36,17 +38,17 @@ CELLS = {
 EVERY = pytest.mark.parametrize("name", CELLS)
 
 
-def model_of(name, words=WORDS, scale=1.5, dtype="float64", head=None, masked=True):
+def model_of(name, words=WORDS, scale=1.5, dtype="float64"):
     """A model with random weights and biases, and its context."""
     cell = CELLS[name]()
-    context = MEMORY if getattr(cell, "attends", False) and name in ("attention", "luong") else []
+    context = MEMORY if name in ("attention", "luong") else []
     with_policy(dtype)
     try:
         x = keras.Input((None,), dtype="int32", name="tokens")
         more = [keras.Input((None, *c.shape[2:]), dtype=c.dtype.name) for c in context]
-        h = layers.Embedding(words, 3, mask_zero=masked and name == "stack")(x)
+        h = layers.Embedding(words, 3, mask_zero=name == "stack")(x)
         y = tfcells.RNN(cell, **LOOP)(h, **dict(zip(("memory", "memory_mask"), more)))
-        model = keras.Model([x, *more] if more else x, (head or layers.Dense(words))(y))
+        model = keras.Model([x, *more] if more else x, layers.Dense(words)(y))
     finally:
         with_policy("float32")
     rng = np.random.default_rng(1)
@@ -90,16 +92,23 @@ def penalized(value, length, penalty):
     return value / ((5 + length) / (5 + 1)) ** penalty
 
 
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """Each step by itself, which is faster than to compile a program for a few."""
+    monkeypatch.setattr(Search, "run_eagerly", True)
+
+
 @EVERY
 def test_a_beam_as_wide_as_the_space_finds_every_sequence(name):
-    """In order, with their scores, states and lengths; beams without a sequence come last."""
+    """In order, with their scores and lengths; beams without a sequence come last."""
     model, context = model_of(name)
     decoder = tfcells.Decoder(model, end_token=END)
     every = list(sequences(WORDS, LENGTH, END))
+    values = [{s: score(model, context, row, s) for s in every} for row in range(len(PROMPT))]
     for penalty in (0.0, 1.3):
         found = decoder.beam_search(PROMPT, LENGTH, beams=len(every) + 2, length_penalty=penalty, context=context)
-        for row in range(len(PROMPT)):
-            wanted = {s: penalized(score(model, context, row, s), len(s), penalty) for s in every}
+        for row, value in enumerate(values):
+            wanted = {s: penalized(value[s], len(s), penalty) for s in every}
             best = sorted(wanted, key=wanted.get, reverse=True)
             assert [tuple(t[:n]) for t, n in zip(found.tokens[row], found.lengths[row])][: len(every)] == best
             np.testing.assert_allclose(found.scores[row, : len(every)], [wanted[s] for s in best], rtol=1e-12)
@@ -107,6 +116,33 @@ def test_a_beam_as_wide_as_the_space_finds_every_sequence(name):
     behind = (np.arange(LENGTH) >= found.lengths[..., None]) & np.isfinite(found.scores)[..., None]
     assert behind.any() and (found.tokens[behind] == END).all()
     assert found.scores.dtype == "float64"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [case for case in ROWS.values() if "reset" not in case.given], ids=lambda c: c.name)
+def test_every_row_of_the_table(case):
+    """Its states follow the beams, in a compiled loop."""
+    context = [np.asarray(x) for name, x in case.given.items() if name != "training"]
+    context = [x if x.dtype == bool else x.astype("float32") for x in context]
+    tokens = keras.Input((None,), dtype="int32")
+    more = [keras.Input((None, *x.shape[2:]), dtype=x.dtype.name) for x in context]
+    names = [name for name in case.given if name != "training"]
+    table = keras.initializers.RandomUniform(0.1, 1, seed=1)
+    rnn = tfcells.RNN(case.cell(**case.arguments), **LOOP)
+    y = rnn(layers.Embedding(2, FEATURES, table)(tokens), **dict(zip(names, more, strict=True)))
+    model = keras.Model([tokens, *more] if more else tokens, layers.Dense(2)(y))
+    values = case.draw(rnn.cell, lambda shape: np.random.default_rng(1).normal(scale=0.4, size=shape))
+    for weight, value in zip(rnn.cell.weights, values.values(), strict=True):
+        weight.assign(value)
+    prompt = np.arange(BATCH)[:, None] % 2
+    found = tfcells.Decoder(model).beam_search(prompt, 3, beams=8, context=context)
+    read = np.concatenate([np.repeat(prompt, 8, 0), found.tokens.reshape(-1, 3)], 1)
+    repeated = [np.repeat(x, 8, 0) for x in context]
+    steps = log_softmax(np.asarray(model([read[:, :-1], *repeated] if more else read[:, :-1])))
+    wanted = np.take_along_axis(steps, read[:, 1:, None], -1).sum((1, 2)).reshape(BATCH, 8)
+    np.testing.assert_allclose(found.scores, wanted, rtol=1e-4)
+    assert all(len({tuple(beam) for beam in row}) == 8 for row in found.tokens)
+    assert (np.diff(found.scores) <= 0).all()
 
 
 def narrow(model, context, row, length, beams, penalty, end=END):
@@ -143,7 +179,7 @@ def test_a_length_penalty_favors_long_sequences():
 
 
 @EVERY
-def test_greedy_is_a_beam_of_one(name):
+def test_greedy_is_a_beam_of_one(name, uncompiled):
     model, context = model_of(name, words=5, scale=0.8)
     decoder = tfcells.Decoder(model, end_token=END)
     found = decoder.greedy(PROMPT, 6, context=context)
@@ -260,7 +296,7 @@ def test_rows_know_nothing_of_one_another(name):
 
 
 @EVERY
-def test_states_go_on(name):
+def test_states_go_on(name, uncompiled):
     """Of each beam: what follows is what the whole model gives after the prompt and the beam."""
     model, context = model_of(name, words=5, scale=0.8)
     decoder = tfcells.Decoder(model)

@@ -49,7 +49,7 @@ def test_a_wide_beam_finds_the_likeliest_answer():
 
 
 @pytest.mark.parametrize("cell", ["LSTMCell", "BRCCell"])
-@pytest.mark.parametrize("wrapper", [{}, {"wrapper": "Zoneout", "wrapper_arguments": {"rate": 0.1}}], ids=str)
+@pytest.mark.parametrize("wrapper", [{}, {"wrapper": "Zoneout", "wrapper.rate": 0.1}], ids=["bare", "wrapped"])
 def test_the_alignment_is_that_of_the_attention(cell, wrapper):
     """A BRC's gates have the same letter."""
     task = recipe("copy", cell=cell, units=4, embedding_units=3, **wrapper)
