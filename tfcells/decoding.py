@@ -94,11 +94,11 @@ class Decoder:
             known = whole(end_token) and 0 <= end_token < self.vocabulary
             require("end_token", end_token, f"None or a whole number from 0 to {self.vocabulary - 1}", known)
         self.end_token = end_token
-        self.searches: dict[Choice, Search] = {}
+        self.searches: dict[tuple[Choice, bool], Search] = {}
         self.checked = False
 
     def greedy(self, prompt: Any, length: int, context: Any = (), initial_state: Any = None) -> Decoded:
-        """The likeliest token at each step; of equally likely ones the first."""
+        """The likeliest token at each step."""
         return self.run(Likeliest(), prompt, length, context, initial_state, {})
 
     def sample(
@@ -178,9 +178,10 @@ class Decoder:
             **options,
         }
         self.check_outputs(given)
-        if choice not in self.searches:
-            self.searches[choice] = Search(self, choice)
-        found = self.searches[choice].predict_on_batch(given)
+        reads = max(ends) > 0 or (choice, True) in self.searches  # the search that reads can do without
+        if (choice, reads) not in self.searches:
+            self.searches[choice, reads] = Search(self, choice, reads)
+        found = self.searches[choice, reads].predict_on_batch(given)
         if np.isnan(found["scores"]).any():
             raise ValueError("model must have finite outputs, or -inf for what never comes, got others")
         return Decoded(found["tokens"][:, :length], found["lengths"], found["scores"], found["states"])
@@ -228,13 +229,14 @@ class Decoder:
 class Search(keras.Model):
     """Reads prompts and writes what follows, until all sequences have ended or are as long as they may be.
 
-    A `keras.Model`, so that Keras compiles the loop in whichever way its backend does.
+    A `keras.Model`, so that Keras compiles the loop in whichever way its backend does. reads: whether there may be
+    prompts of more than one token; without them half as much is to be compiled.
     """
 
-    def __init__(self, decoder: Decoder, choice: "Choice") -> None:
+    def __init__(self, decoder: Decoder, choice: "Choice", reads: bool) -> None:
         super().__init__(autocast=False)
         self.step = decoder.step  # whose variables are this model's
-        self.decoder, self.choice = decoder, choice
+        self.decoder, self.choice, self.reads = decoder, choice, reads
         self.built = True
         if keras.backend.backend() == "tensorflow":
             self.jit_compile = False  # XLA would compile anew for every batch size and length
@@ -246,8 +248,9 @@ class Search(keras.Model):
             _, new = self.decoder.advance(ops.take(prompt, t, axis=1), context, states)
             return t + 1, like(list(masks.choose((t < ends)[:, None], new, states)), states)
 
-        start, longest = ops.zeros((), "int32"), ops.max(ends)
-        _, states = ops.while_loop(lambda t, _: t < longest, read, (start, list(given["states"])))
+        start, states = ops.zeros((), "int32"), list(given["states"])
+        if self.reads:
+            _, states = ops.while_loop(lambda t, _: t < ops.max(ends), read, (start, states))
         last = ops.take_along_axis(prompt, ends[:, None], axis=1)[:, 0]
         rows = last, states, given["tokens"], context
         last, states, tokens, context = keras.tree.map_structure(self.choice.spread, rows)
@@ -302,7 +305,11 @@ class Search(keras.Model):
 
 def like(new: Any, old: Any) -> Any:
     """The new values, of which as much of the shapes is known as of the old ones: TensorFlow's loops insist on it."""
-    return keras.tree.map_structure(lambda a, b: ops.reshape(a, ops.shape(b)), new, old)
+
+    def reshaped(a: Tensor, b: Tensor) -> Tensor:
+        return a if tuple(a.shape) == tuple(b.shape) else ops.reshape(a, ops.shape(b))
+
+    return keras.tree.map_structure(reshaped, new, old)
 
 
 @dataclass(frozen=True)
@@ -339,8 +346,9 @@ class Likeliest(Choice):
     def __call__(
         self, logits: Tensor, score: Tensor, lengths: Tensor, t: Tensor, given: dict[str, Any]
     ) -> tuple[Tensor | None, Tensor, Tensor]:
-        gained = ops.max(logits, axis=-1) - ops.logsumexp(logits, axis=-1)
-        return None, ops.cast(ops.argmax(logits, axis=-1), "int32"), score + gained
+        highest, token = ops.top_k(logits, 1)  # on a processor in half the time of argmax and max
+        gained = highest[:, 0] - ops.logsumexp(logits, axis=-1)
+        return None, ops.cast(token[:, 0], "int32"), score + gained
 
 
 @dataclass(frozen=True)
