@@ -178,7 +178,7 @@ class Decoder:
             **options,
         }
         self.check_outputs(given)
-        reads = max(ends) > 0 or (choice, True) in self.searches  # the search that reads can do without
+        reads = bool(max(ends) > 0) or (choice, True) in self.searches  # one that can read need not
         if (choice, reads) not in self.searches:
             self.searches[choice, reads] = Search(self, choice, reads)
         found = self.searches[choice, reads].predict_on_batch(given)
