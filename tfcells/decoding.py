@@ -58,9 +58,9 @@ class Decoder:
       array, (batch, ...), or a list of them.
     - initial_state: before the prompt, in the order of `step_model(model).get_initial_state`; by default that.
 
-    They return a `Decoded`. A method compiles its loop at the first call. On TensorFlow it then takes all lengths and
-    batch sizes. JAX compiles it for each batch size, and for each power of two, from 16 on, to which lengths are filled
-    up. Bad arguments raise a ValueError, and so do outputs that are not finite.
+    They return a `Decoded`. A method compiles its loop at the first call. On TensorFlow six programs at the most take
+    all prompts, lengths and batch sizes. JAX compiles one for each batch size, and for each power of two, from 16 on,
+    to which lengths are filled up. Bad arguments raise a ValueError, and so do outputs that are not finite.
 
     >>> layers = [keras.layers.Embedding(9, 4), tfcells.RNN(tfcells.GRUCell(8), return_sequences=True)]
     >>> model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers, keras.layers.Dense(9)])
