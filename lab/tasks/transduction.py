@@ -75,13 +75,16 @@ class Transducer(SequenceTask):
 
         import tfcells
 
-        _, *read = model.get_layer("decoder").input
-        decoder = tfcells.Decoder(keras.Model([model.inputs[1], *read], model.output), end_token=self.symbols + 1)
+        encoder, embed, decode, output = map(model.get_layer, ("encoder", "embedding", "decoder", "output"))
+        so_far = keras.Input((None,), dtype="int32")
+        memory, mask = (keras.Input(read.shape[1:], dtype=read.dtype) for read in encoder.output)
+        y, *_ = decode(embed(so_far), memory=memory, memory_mask=mask)
+        decoder = tfcells.Decoder(keras.Model([so_far, memory, mask], output(y)), end_token=self.symbols + 1)
         found = []
         for first in range(0, len(x), self.evaluation_batch_size):
             part = x[first : first + self.evaluation_batch_size]
             begin = np.full((len(part), 1), NOTHING)
-            context = model.get_layer("encoder")(part)
+            context = encoder(part)
             tokens, lengths, *_ = decoder.beam_search(begin, steps, beams=self.beam, context=context)
             found.append(np.where(np.arange(steps) < lengths[:, :1], tokens[:, 0], NOTHING))
         return np.concatenate(found)

@@ -322,7 +322,8 @@ def test_no_length_is_traced_anew():
     assert len(decoder.searches) == 2 * 2  # either method, of prompts of one token and of others
 
 
-def test_weights_may_change():
+def test_weights_may_change(tmp_path):
+    """And the model can be saved."""
     model, _ = model_of("lstm", words=9)
     decoder = tfcells.Decoder(model)
     before = decoder.greedy(PROMPT, 5)
@@ -331,6 +332,9 @@ def test_weights_may_change():
     wanted = tfcells.Decoder(model).greedy(PROMPT, 5)
     np.testing.assert_array_equal(after.scores, wanted.scores)
     assert (before.scores != after.scores).all()
+    model.save(tmp_path / "model.keras")
+    loaded = tfcells.Decoder(keras.saving.load_model(tmp_path / "model.keras")).greedy(PROMPT, 5)
+    np.testing.assert_array_equal(loaded.scores, after.scores)
 
 
 # Models.

@@ -25,7 +25,8 @@ def test_answers_of_the_transductions(kind, answer):
         assert list(target[:length]) == list(transduction.GOALS[kind](source[:length]))
 
 
-def test_a_wide_beam_finds_the_likeliest_answer():
+def test_a_wide_beam_finds_the_likeliest_answer(tmp_path):
+    """And leaves the model as it was: it can be saved."""
     task = recipe("copy", units=4, symbols=2, shortest=1, longest=2, beam=64, embedding_units=3)
     model = task.network((2,), (3,))
     rng = np.random.default_rng(4)
@@ -34,6 +35,7 @@ def test_a_wide_beam_finds_the_likeliest_answer():
     x = np.array([[1, 2], [2, 0]], "int32")
     found = task.answers(model, x, 3)
     alignment = task.alignment(model, x, found)
+    model.save(tmp_path / "model.keras")
     assert alignment.shape == (2, 3, 2) and not alignment[1, :, 1].any()
     np.testing.assert_allclose(alignment.sum(-1), 1, rtol=1e-5)
     for row, answer in zip(x, found):
