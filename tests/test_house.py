@@ -420,7 +420,7 @@ def run_blocks(page, names):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "docs/states.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/states.md", "docs/decoding.md"])
 def test_pages_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_blocks(page, {})

@@ -15,6 +15,7 @@ from tfcells import cells
 from tfcells.cells import *
 from tfcells.contract import Call, Cell, GatedCell, InputCell, Kernel, KernelCell, View, Weights, Wrapper
 from tfcells.convert import from_addons, from_keras, from_torch, load_keras_weights, to_keras, to_torch
+from tfcells.decoding import Decoded, Decoder
 from tfcells.layers import RNN, Bias, Dense, Restart, WordDropout
 from tfcells.portable import portable
 from tfcells.regularizers import ActivationRegularizer, TemporalActivationRegularizer
@@ -29,6 +30,8 @@ __all__ = [
     "Bias",
     "Call",
     "Cell",
+    "Decoded",
+    "Decoder",
     "Dense",
     "GatedCell",
     "InputCell",

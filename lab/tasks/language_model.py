@@ -342,7 +342,10 @@ class LanguageModel(Recipe[Corpus]):
         prompt: Sequence[int] = (),
     ) -> str:
         """A prompt and so many words of generated text, a sentence a line."""
-        tokens = generate(model, data, self.initial_state(model, 1), seed, temperature, prompt)
+        import tfcells
+
+        decoder = tfcells.Decoder(self.portable(model, data))
+        tokens = generate(decoder, data, seed, temperature, prompt)
         return written(tokens, words, data, prompt, "" if self.level == "char" else " ")
 
     def in_numpy(self, data: Corpus, dtype: str) -> tuple[Any, Any]:

@@ -26,6 +26,7 @@ import lab.checkpoints
 import lab.learner
 import lab.run
 import lab.training
+import tfcells
 from benchmarks import kills
 from lab.fields import InputError
 from lab.run import Run, load, save
@@ -181,14 +182,14 @@ def test_a_prompt_is_read(randomise):
     model = randomise(recipe.build(corpus))
     for weight in model.trainable_variables:
         weight.assign(6 * weight)
-    followers = set()
+    decoder, followers = tfcells.Decoder(recipe.portable(model, corpus)), set()
     for text in ("a", "b", "b c", "d", "e", "f\na"):
         prompt = corpus.encode(text)
         inputs = np.array([[corpus.eos, *prompt]])
         state = [np.array(s) for s in recipe.initial_state(model, 1)]
         logits = np.array(model([inputs, *state])[0])[0, -1]
         expected = corpus.vocabulary[logits.argmax()]
-        assert next(generate(model, corpus, state, 1, 1e-6, prompt)) == expected
+        assert next(generate(decoder, corpus, 1, 1e-6, prompt)) == expected
         followers.add(expected)
     assert len(followers) > 1
 

@@ -9,8 +9,8 @@ import pytest
 import tfcells
 
 PUBLIC = """
-ActivationRegularizer Attention Bias CELLS Call Cell Clip ClockworkRNNCell Dense ElmanCell FastWeightsCell
-GRUCell GatedCell HighwayStateGateRHNCell HyperLSTMCell InputCell Kernel KernelCell LSTMCell
+ActivationRegularizer Attention Bias CELLS Call Cell Clip ClockworkRNNCell Decoded Decoder Dense ElmanCell
+FastWeightsCell GRUCell GatedCell HighwayStateGateRHNCell HyperLSTMCell InputCell Kernel KernelCell LSTMCell
 LayerNormElmanCell LayerNormGRUCell LayerNormLSTMCell MGUCell MinGRUCell Mogrifier MogrifierLSTMCell
 Multiplicative MultiplicativeLSTMCell PeepholeLSTMCell RHNCell RNN RecurrentDropout Residual Restart
 TemporalActivationRegularizer TrainableInitialState VariationalDropout View WRAPPERS WeightDrop Weights

@@ -90,11 +90,17 @@ def tokens():
     )
 
 
-@pytest.mark.parametrize("make", [stack, shared, tokens])
+def tied():
+    """Its last layer is its first, the other way round."""
+    x, embedding = keras.Input((None,), dtype="int32"), layers.ReversibleEmbedding(9, 4)
+    return keras.Model(x, embedding(tfcells.RNN(tfcells.GRUCell(4), **LOOP)(embedding(x)), reverse=True))
+
+
+@pytest.mark.parametrize("make", [stack, shared, tokens, tied])
 def test_whole_models(make, randomise):
     model = randomise(make())
     x = X * MASK[..., None]
-    x = (9 * x[..., 0]).astype("int32") if make is tokens else x
+    x = (9 * x[..., 0]).astype("int32") if make in (tokens, tied) else x
     found = along(model, [x])
     for wanted, steps in zip(keras.tree.flatten(model(x)), found, strict=True):
         wanted = np.asarray(wanted)
