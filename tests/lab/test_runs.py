@@ -319,8 +319,15 @@ def test_two_processes_cannot_train_one_run(place):
     assert call("lstm --resume --out done")[0] == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("where", ["Learner.start", "Learner.train", "Learner.evaluate", "Learner.parameters"])
+@pytest.mark.parametrize(
+    "where, number",
+    [
+        ("Learner.start", signal.SIGINT),
+        ("Learner.train", signal.SIGTERM),
+        ("Learner.evaluate", signal.SIGHUP),
+        ("Learner.parameters", signal.SIGINT),
+    ],
+)
 def test_signal_stops_a_run_that_can_go_on(place, monkeypatch, where, number):
     """While the network is built, in a step, in validation; while the last files are written, it waits."""
     name, method = where.split(".")[1], operator.attrgetter(where)(lab.learner)
