@@ -594,7 +594,7 @@ def test_killed_at_any_renaming_of_arrays(place, monkeypatch):
         epoch(self, *rest)
 
     monkeypatch.setattr(lab.training.Training, "epoch", with_loss)
-    line = f"{RUN} --epochs {len(losses)} --save_seconds 0"
+    line = f"{RUN} --epochs {len(losses)} --steps_per_epoch 1 --save_seconds 0"
     assert call(f"{line} --out whole")[0] == 0
     assert load(place / "whole" / "best.npz")[1]["epoch"] == 3
     left, number = 0, 0

@@ -5,6 +5,7 @@ import functools
 import inspect
 import itertools
 import json
+import math
 
 import keras
 import numpy as np
@@ -90,7 +91,7 @@ def hiding(x, mask, value):
 
 def cosines(arrays):
     """Fixed weights of a loss that no symmetry of the cells respects."""
-    return [np.cos(1 + np.arange(np.size(a))).reshape(np.shape(a)) for a in arrays]
+    return [np.cos(1 + np.arange(math.prod(a.shape))).reshape(a.shape) for a in arrays]
 
 
 def differentiated(tape, loss, sources, count):
@@ -100,18 +101,30 @@ def differentiated(tape, loss, sources, count):
     return [found[0], *unread, *found[count:]]
 
 
-def gradients(case, options, dtype="float64", mask=None):
-    """The gradients of inputs, states and weights for a loss of all outputs and final states. A mask hides NaN."""
-    x, state, weights = data(case)
-    x = x if mask is None else hiding(x, mask, np.nan)
-    sources = [tf.constant(a, dtype) for a in (x, *state, *weights.values())]
-    layer = layer_of(case, dtype, **options)
-    with tf.GradientTape() as tape:
-        tape.watch(sources)
-        count = 1 + len(state)
-        found = pure(layer, sources[0], sources[1:count], sources[count:], mask=mask, **case.given)
-        loss = sum(tf.reduce_sum(a * b.astype(dtype)) for a, b in zip(found, cosines(found), strict=True))
-    return [g.numpy() for g in differentiated(tape, loss, sources, count)]
+@functools.cache
+def trained(case, options):
+    """A function of inputs, states, weights and a mask: all outputs, and the gradients for a loss of them.
+
+    With the engine it is one program of XLA.
+    """
+    layer, count = layer_of(case, **dict(options)), 1 + len(data(case)[1])
+
+    def function(sources, mask):
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            found = pure(layer, sources[0], sources[1:count], sources[count:], mask=mask, **case.given)
+            loss = sum(tf.reduce_sum(a * b) for a, b in zip(found, cosines(found), strict=True))
+        return found, differentiated(tape, loss, sources, count)
+
+    return tf.function(function, jit_compile=True) if layer.compiles else function
+
+
+def train(case, options, mask, x=None):
+    """What that gives for the case's data, as arrays. The mask hides NaN."""
+    own, state, weights = data(case)
+    x = hiding(own if x is None else x, mask, np.nan)
+    sources = [tf.constant(a) for a in (x, *state, *weights.values())]
+    return [[np.asarray(a) for a in part] for part in trained(case, (*options.items(),))(sources, tf.constant(mask))]
 
 
 def test_every_cell_has_a_row():
@@ -289,21 +302,17 @@ def check_gradients(case, mask):
         found = case.roll(x, rest[: count - 1], named, mask)
         return sum((a * b).sum() for a, b in zip(found, cosines(found), strict=True))
 
-    found = gradients(case, ENGINE, mask=mask)
+    found = train(case, ENGINE, mask)[1]
     are_finite_differences(found, loss, [x, *state, *weights.values()])
-    agree(found, gradients(case, LOOP, mask=mask), 1e-12)
-
-
-def agree(found, wanted, tolerance):
-    for a, b in zip(found, wanted, strict=True):
-        assert np.linalg.norm(a - b) <= tolerance * np.linalg.norm(b)
+    for a, b in zip(found, train(case, LOOP, mask)[1], strict=True):
+        assert np.linalg.norm(a - b) <= 1e-12 * np.linalg.norm(b)
 
 
 # Masks.
 def check_masks(case, options):
     x, initial, weights = data(case)
     initial = case.start(BATCH, weights) if case.start else initial
-    outputs, *state = run(case, options, mask=MASK)
+    outputs, *state = train(case, options, MASK)[0]
     wanted, *final = case.roll(x, initial, weights, MASK)
     near(state, final)
     near([outputs], [wanted])
@@ -315,11 +324,10 @@ def check_masks(case, options):
         np.testing.assert_array_equal(before[~MASK.any(1)], after[~MASK.any(1)])
     if timed(case.oracle):
         return
-    # Masked steps do exactly nothing: moved to the end, full of NaN, they change no bit.
+    # Masked steps do exactly nothing: moved to the end, they change no bit.
     order, rows = np.argsort(~MASK, axis=1, kind="stable"), np.arange(BATCH)[:, None]
-    x, mask = hiding(x, MASK, np.nan)[rows, order], MASK[rows, order]
-    layer = layer_of(case, **options)
-    same = [*map(np.asarray, pure(layer, x, initial, weights.values(), mask=mask, **case.given))]
+    x, mask = x[rows, order], MASK[rows, order]
+    same = train(case, options, mask, x)[0]
     for a, b in zip([same[0][mask], *same[1:]], [outputs[MASK], *state], strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -332,7 +340,7 @@ def test_masks(case):
 @pytest.mark.slow
 @EVERY
 def test_engine(case):
-    """In double precision. Single precision, in a function of XLA: tests/tfcells/wrappers/test_regularized_cells.py."""
+    """In a function of XLA; by itself, in single precision, in tests/tfcells/wrappers/test_regularized_cells.py."""
     check_masks(case, ENGINE)
     check_gradients(case, MASK)
 
