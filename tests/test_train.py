@@ -173,6 +173,34 @@ def test_stopped_and_killed_run_ends_like_the_unbroken_one(place, unbroken):
                 np.testing.assert_array_equal(one[key], other[key])
 
 
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("rhn --units 9 --depth 2", "units=9 (was 8)"),
+        ("rhn --units 9 --seed 2", "not with seed=2 (was 1), units=9 (was 8)"),
+        ("rhn --seed 2", "seed=2 (was 1)"),
+        ("lstm", "target='lstm' (was 'rhn')"),
+        ("rhn --corpus other", "another corpus"),
+    ],
+)
+def test_another_run_is_not_gone_on_with(here, unbroken, line, message):
+    (here / "other").mkdir(exist_ok=True)
+    for split in ("train", "valid", "test"):
+        text = (here / "text" / f"{split}.txt").read_text()
+        (here / "other" / f"{split}.txt").write_text(text + "a0\n")
+    code, out, err = call(f"{line} --resume --out unbroken")
+    assert code == 2 and not out
+    assert message in err and "Traceback" not in err
+
+
+def test_a_finished_run_is_left_alone(here, unbroken):
+    files = {path: path.stat().st_mtime_ns for path in (here / "unbroken").glob("*.*")}
+    code, out, err = call(f"{RHN} --resume --out unbroken")
+    assert code == 0 and "unbroken was finished already" in err
+    assert json.loads(out) == json.loads((here / "unbroken" / "result.json").read_text())
+    assert {path: path.stat().st_mtime_ns for path in (here / "unbroken").glob("*.*")} == files
+
+
 def read_until(process, beginning):
     """Read what a process prints up to a line that begins so."""
     for line in process.stdout:
@@ -268,34 +296,6 @@ def test_bad_input_is_refused_and_nothing_written(place, tmp_path, monkeypatch, 
 def test_a_process_ends_with_the_same_code_and_words(here):
     line = "lstm --unit 5"
     assert finish(start(here, line)) == call(line)
-
-
-@pytest.mark.parametrize(
-    "line, message",
-    [
-        ("rhn --units 9 --depth 2", "units=9 (was 8)"),
-        ("rhn --units 9 --seed 2", "not with seed=2 (was 1), units=9 (was 8)"),
-        ("rhn --seed 2", "seed=2 (was 1)"),
-        ("lstm", "target='lstm' (was 'rhn')"),
-        ("rhn --corpus other", "another corpus"),
-    ],
-)
-def test_another_run_is_not_gone_on_with(here, unbroken, line, message):
-    (here / "other").mkdir(exist_ok=True)
-    for split in ("train", "valid", "test"):
-        text = (here / "text" / f"{split}.txt").read_text()
-        (here / "other" / f"{split}.txt").write_text(text + "a0\n")
-    code, out, err = call(f"{line} --resume --out unbroken")
-    assert code == 2 and not out
-    assert message in err and "Traceback" not in err
-
-
-def test_a_finished_run_is_left_alone(here, unbroken):
-    files = {path: path.stat().st_mtime_ns for path in (here / "unbroken").glob("*.*")}
-    code, out, err = call(f"{RHN} --resume --out unbroken")
-    assert code == 0 and "unbroken was finished already" in err
-    assert json.loads(out) == json.loads((here / "unbroken" / "result.json").read_text())
-    assert {path: path.stat().st_mtime_ns for path in (here / "unbroken").glob("*.*")} == files
 
 
 def test_help_of_a_target():
