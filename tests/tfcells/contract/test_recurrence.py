@@ -58,6 +58,7 @@ def in_turn(kind, decay, added, state):
     return ops.stack(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", ["linear", "complex", "maximum"])
 def test_a_recurrence(kind, way):
