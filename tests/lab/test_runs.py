@@ -381,8 +381,15 @@ def test_two_processes_cannot_train_one_run(place):
     assert call("lstm --resume --out done")[0] == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("where", ["Learner.start", "Learner.train", "Learner.evaluate", "Learner.parameters"])
+@pytest.mark.parametrize(
+    "where, number",
+    [
+        ("Learner.start", signal.SIGINT),
+        ("Learner.train", signal.SIGTERM),
+        ("Learner.evaluate", signal.SIGHUP),
+        ("Learner.parameters", signal.SIGINT),
+    ],
+)
 def test_signal_stops_a_run_that_can_go_on(place, monkeypatch, where, number):
     """While the network is built, in a step, in validation; while the last files are written, it waits."""
     name, method = where.split(".")[1], operator.attrgetter(where)(lab.learner)
@@ -649,7 +656,7 @@ def test_killed_at_any_renaming_of_arrays(place, monkeypatch):
         epoch(self, *rest)
 
     monkeypatch.setattr(lab.training.Training, "epoch", with_loss)
-    line = f"{RUN} --epochs {len(losses)} --save_seconds 0"
+    line = f"{RUN} --epochs {len(losses)} --steps_per_epoch 1 --save_seconds 0"
     assert call(f"{line} --out whole")[0] == 0
     assert load(place / "whole" / "best.npz")[1]["epoch"] == 3
     left, number = 0, 0
