@@ -31,6 +31,7 @@ NAMES = {
     "batch_sizes": ("programs and time for batches of all sizes", imported("batch_sizes")),
     "scan": ("a linear cell, all steps at once or one by one", imported("scan")),
     "generate": ("text word by word", imported("generate")),
+    "serving": ("an exported layer: a request's latency", imported("serving")),
     "engines": ("the engines side by side: agreement and speed", engines.main),
     "profile": ("where a training step's time goes", imported("profile")),
     "half": ("mixed_bfloat16 beside float32: loss and speed", half.main),

@@ -436,10 +436,13 @@ def test_the_page_of_weights_runs(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_page_of_exports_runs(tmp_path, monkeypatch):
-    pytest.importorskip("tf2onnx")
+@pytest.mark.export
+@pytest.mark.parametrize("page", ["docs/export.md", "docs/serving.md"])
+def test_pages_of_other_runtimes_run(page, tmp_path, monkeypatch):
+    for name in ("onnxruntime", "tf2onnx", "ai_edge_litert"):
+        pytest.importorskip(name)
     monkeypatch.chdir(tmp_path)
-    run_blocks("docs/export.md", {})
+    run_blocks(page, {})
 
 
 IMPORTS = """

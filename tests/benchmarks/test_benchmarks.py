@@ -40,6 +40,7 @@ LINES = [
     ["batch_sizes", "--largest", "5"],
     ["scaling", "--only", "modes", "--points", "2", "3", "4"],
     ["layers", "--rows", "2", "3", "--steps", "3"],
+    ["serving", "--steps", "3"],
 ]
 
 
@@ -51,14 +52,14 @@ def test_a_benchmark_writes_its_report(line, tmp_path, monkeypatch, capsys):
     text = (tmp_path / f"{name}.md").read_text(encoding="utf-8")
     assert code == int(rounds.BROKEN in text)
     assert text in capsys.readouterr().out
-    if line[0] not in ("scan", "batch_sizes"):
+    if line[0] not in ("scan", "batch_sizes", "serving"):
         assert peers.torch or peers.MISSING in text
-    if line[0] not in ("scan", "batch_sizes", "layers"):
+    if line[0] not in ("scan", "batch_sizes", "layers", "serving"):
         assert "of the limit" in text
     assert (tmp_path / f"{name}.png").stat().st_size > 1000
     result = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
     assert result["machine"]["cores"] > 0
-    if line[0] != "generate":
+    if line[0] not in ("generate", "serving"):
         assert "| never below |" in text
     if not {"lengths", "first_call", "modes", "batch_sizes"} & set(line):
         assert '"differences"' in json.dumps(result)

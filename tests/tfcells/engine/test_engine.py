@@ -282,7 +282,7 @@ def test_dense_is_that_of_keras(by_xla, randomise, options, shape):
     def gradients(layer, x):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            y = layer(x)
+            y = layer(x, training=True)
         return [y, *tape.gradient(y, [x, *(w.value for w in layer.trainable_weights)], tf.cos(y))]
 
     wanted = gradients(keras_own, x)
