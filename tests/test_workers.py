@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -199,3 +200,24 @@ def losses(count):
 @pytest.mark.parametrize("count", [2, 4])
 def test_every_loss_is_that_of_one_process(alone, count):
     np.testing.assert_allclose(losses(count), alone, rtol=1e-10)
+
+
+def test_the_example_for_jax(tmp_path):
+    """Both processes report the losses of all rows, which one process finds, too."""
+    pytest.importorskip("jax")
+    code = (ROOT / "docs" / "workers.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    (address,) = json.loads(configs(1)[0])["cluster"]["worker"]
+    alone = re.sub(r"^keras\.distribution\.(initialize|set_distribution)\(.*\n", "", code, flags=re.MULTILINE)
+    lines = [(code, "0", "2"), (code, "1", "2"), (alone, "0", "1")]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", source, index, count, address],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            text=True,
+            stdout=subprocess.PIPE,
+        )
+        for source, index, count in lines
+    ]
+    one, other, wanted = (json.loads(each.communicate(timeout=300)[0].splitlines()[-1]) for each in started)
+    assert one == other
+    np.testing.assert_allclose(one, wanted, rtol=1e-5)
