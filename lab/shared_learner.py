@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+import tfcells
 from lab.fields import InputError
 from lab.learner import Learner
 from lab.recipe import Recipe
 from lab.task import Tensor
 from lab.workers import Workers
-from tfcells import masks
 
 TOLERANCE = {"float32": 1e-4, "mixed_bfloat16": 0.05, "float64": 1e-9}  # by precision, of a loss
 
@@ -69,7 +69,7 @@ class SharedLearner(Learner):
         for number, shard in enumerate(shards):
             if rows := common(shard, self.own):
                 self.move_seeds(before, number)
-                with masks.part_of_batch(rows.start - shard.start, len(shard)):
+                with tfcells.part_of_batch(rows.start - shard.start, len(shard)):
                     yield [value[rows.start : rows.stop] for value in (x, y, *state)]
         self.move_seeds(before, len(shards))
 
@@ -86,7 +86,7 @@ class SharedLearner(Learner):
         def losses(rows: range, shard: range) -> np.ndarray:
             """The losses of these rows, and last their part of the objective."""
             self.put_back(changing, before)
-            with masks.part_of_batch(rows.start - shard.start, len(shard)):
+            with tfcells.part_of_batch(rows.start - shard.start, len(shard)):
                 part_x, part_y, *state = (value[rows.start : rows.stop] for value in (x, y, *self.state))
                 found, _ = self.recipe.losses(self.model, part_x, part_y, state, training=True)
             objective = self.recipe.objective(found, sum(self.model.losses))

@@ -16,7 +16,16 @@ PART: contextvars.ContextVar[tuple[int, int] | None] = contextvars.ContextVar("p
 
 @contextlib.contextmanager
 def part_of_batch(start: int, size: int) -> Iterator[None]:
-    """Within it, a batch is the rows from `start` on of one of so many: its masks are these rows of that batch's."""
+    """Within it, a batch is the rows from `start` on of one of `size` rows, whose masks are drawn, as far as they go.
+
+    Two processes that share a batch then drop what one process drops, if their seeds are the same.
+
+    >>> layer = tfcells.WordDropout(9, 0.5, seed=1)
+    >>> with tfcells.part_of_batch(2, 4):
+    ...     y = layer([keras.ops.zeros((2, 5), "int32"), keras.ops.ones((2, 5, 3))], training=True)
+    >>> keras.ops.shape(y)
+    (2, 5, 3)
+    """
     token = PART.set((start, size))
     try:
         yield
@@ -24,10 +33,16 @@ def part_of_batch(start: int, size: int) -> Iterator[None]:
         PART.reset(token)
 
 
-def whole(shape: tuple, axis: int | None = 0) -> tuple[tuple, Any]:
-    """The shape in which to draw for a batch of this shape, and what of it, an index, is the batch's own.
+def whole_batch(shape: tuple, axis: int | None = 0) -> tuple[tuple, Any]:
+    """The shape in which to draw noise for a batch, and the index of what is its own: for layers that draw.
 
     axis: that of the batch's rows, None where they share what is drawn.
+
+    >>> tfcells.whole_batch((2, 5))
+    ((2, 5), Ellipsis)
+    >>> with tfcells.part_of_batch(2, 4):
+    ...     tfcells.whole_batch((2, 5))
+    ((4, 5), (slice(2, 4, None),))
     """
     part = PART.get()
     if part is None or axis is None:
@@ -54,7 +69,7 @@ def keep_mask(shape: tuple, rate: float, seed: keras.random.SeedGenerator, axis:
 
     Drawn as whole numbers, since XLA makes other floats of the same random bits.
     """
-    shape, own = whole(shape, axis)
+    shape, own = whole_batch(shape, axis)
     drawn = keras.random.randint(shape, 0, RESOLUTION, dtype="int32", seed=seed)
     return drawn[own] >= round(rate * RESOLUTION)
 

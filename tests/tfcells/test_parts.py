@@ -7,7 +7,6 @@ import pytest
 import tfcells
 from lab.tasks.dropout import Dropout
 from tests.cases import WRAPPED
-from tfcells import masks
 
 ROWS, STEPS = 5, 4
 PARTS = [range(2), range(2, 5)]
@@ -38,7 +37,7 @@ def check(layer, call):
     for rows in (range(ROWS), *PARTS):
         for seed, value in zip(seeds, before, strict=True):
             seed.assign(value)
-        with masks.part_of_batch(rows.start, ROWS):
+        with tfcells.part_of_batch(rows.start, ROWS):
             found = keras.tree.flatten(call(layer, slice(rows.start, rows.stop)))
         arrays.append([np.asarray(array) for array in found])
         after = [seed.numpy() for seed in seeds]
@@ -70,12 +69,12 @@ def test_dropout_is_keras_own_where_the_batch_is_whole():
     one, other = Dropout(0.3, seed=5), keras.layers.Dropout(0.3, seed=5)
     np.testing.assert_array_equal(one(X, training=True), other(X, training=True))
     np.testing.assert_array_equal(one(X), X)
-    with masks.part_of_batch(0, ROWS):
+    with tfcells.part_of_batch(0, ROWS):
         np.testing.assert_array_equal(one(X, training=True), other(X, training=True))
         np.testing.assert_array_equal(one(X), X)
 
 
 def test_more_rows_than_there_are():
     layer = tfcells.RNN(tfcells.Zoneout(tfcells.LSTMCell(4), 0.5), jit_compile=False)
-    with masks.part_of_batch(2, ROWS), pytest.raises(ValueError, match="5 rows from row 2 on can't be a part of"):
+    with tfcells.part_of_batch(2, ROWS), pytest.raises(ValueError, match="5 rows from row 2 on can't be a part of"):
         layer(X, training=True)
