@@ -35,6 +35,7 @@ NAMES = {
     "engines": ("the engines side by side: agreement and speed", engines.main),
     "profile": ("where a training step's time goes", imported("profile")),
     "half": ("mixed_bfloat16 beside float32: loss and speed", half.main),
+    "workers": ("one process beside several: losses and speed", imported("workers")),
     "published": ("an LSTM's curve beside published ones", published.main),
     "kills": ("runs killed at random moments and resumed", kills.main),
     **{

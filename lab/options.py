@@ -14,6 +14,7 @@ from lab.cells import REQUIRED, TABLE
 from lab.cells import arguments as arguments_of
 from lab.fields import (
     Count,
+    Few,
     Hint,
     InputError,
     NonNegative,
@@ -99,6 +100,8 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     for name in ("engine", "precision"):
         add(f"--{name}", help=f"{describe(SETTINGS[name])}; {DEFAULTS[name]} by default")
     hint = "show targets, cells and wrappers, and stop"
+    add("--workers", help="processes that share each batch, or the machines of TF_CONFIG; 1 by default")
+    add("--wait", default="120", help="seconds that the workers wait for one another; 120 by default")
     add("--list", action="store_const", dest="command", const="list", help=hint)
     text = "those of all targets: see TARGET --help for its own"
     group = parser.add_argument_group("fields of the recipe", text)
@@ -114,6 +117,8 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     if rest:
         refuse(rest, options, names, targets)
     convert(options, "save_seconds", NonNegative)
+    convert(options, "workers", Few)
+    convert(options, "wait", Positive)
     for name in ("seed", "engine", "precision"):
         convert(options, name, SETTINGS[name])
     overrides = overridden(options, names)

@@ -164,9 +164,11 @@ class LanguageModel(Recipe[Corpus]):
         import keras
 
         import tfcells
+        from lab.tasks.dropout import Dropout
 
         def drop(x: Tensor) -> Tensor:
-            return keras.layers.Dropout(self.dropout)(x) if self.dropout else x
+            layer = Dropout if with_state else keras.layers.Dropout  # a model that is saved has Keras's
+            return layer(self.dropout)(x) if self.dropout else x
 
         tokens = keras.Input((None,), dtype="int32", name="tokens")
         embedding = self.embedding(vocabulary_size)

@@ -6,6 +6,13 @@ from typing import Any
 from lab.task import Tensor
 
 
+def wide(x: Tensor) -> Tensor:
+    """x in float32, or in its own type if that is wider: what losses are made of."""
+    import tensorflow as tf
+
+    return tf.cast(x, "float32") if x.dtype.size < 4 else x
+
+
 def recurrent(
     x: Tensor, cells: Iterable[Any], drop: Callable[[Tensor], Tensor] = lambda x: x, summed: bool = False
 ) -> Tensor:

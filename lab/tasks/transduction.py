@@ -9,6 +9,7 @@ import numpy as np
 from lab.cells import make_cell
 from lab.fields import Count, InputError
 from lab.task import Model, Tensor
+from lab.tasks.layers import wide
 from lab.tasks.sequences import Arrays, Examples, Figure, Rng, SequenceTask
 
 NOTHING = 0  # padding, and what the decoder reads first; the end of a target is symbols + 1
@@ -64,7 +65,7 @@ class Transducer(SequenceTask):
         import tensorflow as tf
 
         so_far = tf.pad(y[:, :-1], [[0, 0], [1, 0]])
-        logits = tf.cast(model([x, so_far], training=training), "float32")
+        logits = wide(model([x, so_far], training=training))
         each = tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
         known = tf.cast(y != NOTHING, each.dtype)
         return tf.reduce_sum(each * known, 1) / tf.reduce_sum(known, 1), state

@@ -21,6 +21,7 @@ from benchmarks import (
     rounds,
     sides,
     trainings,
+    workers,
 )
 from tests import tiny
 
@@ -138,6 +139,19 @@ def test_half_precision_is_measured(tmp_path, monkeypatch, request):
     assert len(single) == len(rounded) == 25 and single != rounded
     monkeypatch.setattr(half, "LIMIT", 0.0)
     assert benchmarks.main(["half", "--line", line]) == 1
+
+
+def test_workers_side_by_side(tmp_path, monkeypatch):
+    """tests/test_workers.py has the processes."""
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    found = [{"losses": [2.0, 1.0], "words_per_second": 100.0}], [{"losses": [2.0, 1.5], "words_per_second": 150.0}]
+    monkeypatch.setattr(workers, "steps", lambda count, arguments, precision, number: found[count - 1])
+    tiny.write_corpus(tmp_path / "text")
+    line = f"lstm --corpus {tmp_path / 'text'} --units 4 --batch_size 2 --steps 2"
+    assert benchmarks.main(["workers", "--line", line]) == 1
+    assert "| 2 | 150 | 1.50 |" in (tmp_path / "workers.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(workers, "LIMIT", 0.5)
+    assert benchmarks.main(["workers", "--line", line]) == 0
 
 
 def test_a_wrong_gradient_is_refused():

@@ -15,7 +15,7 @@ LayerNormElmanCell LayerNormGRUCell LayerNormLSTMCell MGUCell MinGRUCell Mogrifi
 Multiplicative MultiplicativeLSTMCell PeepholeLSTMCell RHNCell RNN RecurrentDropout Residual Restart
 TemporalActivationRegularizer TrainableInitialState VariationalDropout View WRAPPERS WeightDrop Weights
 WordDropout Wrapper Zoneout __version__ cells from_addons from_keras from_torch get_states
-load_keras_weights portable reset_states set_states step_model to_keras to_torch trace
+load_keras_weights part_of_batch portable reset_states set_states step_model to_keras to_torch trace whole_batch
 """.split()
 
 
