@@ -31,9 +31,11 @@ NAMES = {
     "batch_sizes": ("programs and time for batches of all sizes", imported("batch_sizes")),
     "scan": ("a linear cell, all steps at once or one by one", imported("scan")),
     "generate": ("text word by word", imported("generate")),
+    "serving": ("an exported layer: a request's latency", imported("serving")),
     "engines": ("the engines side by side: agreement and speed", engines.main),
     "profile": ("where a training step's time goes", imported("profile")),
     "half": ("mixed_bfloat16 beside float32: loss and speed", half.main),
+    "workers": ("one process beside several: losses and speed", imported("workers")),
     "published": ("an LSTM's curve beside published ones", published.main),
     "kills": ("runs killed at random moments and resumed", kills.main),
     **{

@@ -19,6 +19,7 @@ from benchmarks.sides import (
     KerasSide,
     TorchSide,
     copied,
+    for_outputs,
     keras_layer,
     numbers,
     tfcells_layer,
@@ -84,9 +85,9 @@ def main(arguments: list[str]) -> int:
 def measure(make, size: tuple, options, failed: list) -> tuple[dict, dict]:
     """Times by contender, and what else is to be known; `failed` gets what would not run."""
     units, batch, steps = size
-    x, d = numbers(batch, steps, units), numbers(batch, steps, units)[::-1].copy()
     cell = make(units)
     layer = tfcells_layer([cell], units)
+    x, d = numbers(batch, steps, units), for_outputs(layer, batch, steps)
     copy = keras_layer(layer)
     sides = {"tfcells": KerasSide(layer, x, d), PLAIN: KerasSide(copy, x, d)}
     sides[XLA] = KerasSide(copy, x, d, xla=True)

@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks import report
 from lab.options import parse, settle
+from lab.workers import ALONE, Workers
 from recipes import TARGETS
 
 ENGINES = "numpy", "eager", "graph", "xla"
@@ -70,11 +71,11 @@ def given(name: str, description: str, line: str, arguments: list[str]):
     return options.line, recipe, settings, data
 
 
-def train(recipe, data, settings: dict, steps: int) -> tuple[np.ndarray, float]:
+def train(recipe, data, settings: dict, steps: int, workers: Workers = ALONE) -> tuple[np.ndarray, float]:
     """The mean loss of each of the first steps, and the words per second."""
     from lab.learner import make_learner
 
-    learner = make_learner(recipe, data, settings)
+    learner = make_learner(recipe, data, settings, workers)
     batches = recipe.batches(data)
     losses, seconds = [], []
     for step, (x, y) in enumerate(batches.take(steps)):

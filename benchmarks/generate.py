@@ -1,16 +1,18 @@
 """Text word by word: the latency of one token, and tokens/s at batch 1 and 64.
 
-The language models of the target `lstm`. Ours is the model of train.py, stepped as its `generate`
-steps it: a graph from token and state to logits and state. Keras's is stateful, in a graph, too;
-PyTorch's is a module in inference mode. For tokens/s the most likely word is chosen and fed back.
+The language models of the target `lstm`. Ours is the model that train.py saves; its step is a graph from token and
+state to logits and state. Keras's is stateful, in a graph, too; PyTorch's is a module in inference mode. For tokens/s
+the most likely word is chosen and fed back: by `tfcells.Decoder`, as in `train.py generate`, for the others by NumPy.
 """
 
 import dataclasses
+import time
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+import tfcells
 from benchmarks import charts, rounds
 from benchmarks.limits import Limit, Product, products_of
 from benchmarks.peers import keras_model, notes, torch
@@ -42,7 +44,7 @@ def main(arguments: list[str]) -> int:
     remarks = [
         *notes(),
         f"One token at a time, {options.words:,} words; state carried on. `step`: token and state "
-        "to logits and state. `chosen`: with the choice of the next token, by NumPy.",
+        "to logits and state. `chosen`: with the choice of the next token, ours by `tfcells.Decoder`, else by NumPy.",
         "The limit has the products alone; at batch 1 it is the time to read the weights.",
         f"Logits of {TOKENS} tokens were compared first. There is no gradient.",
     ]
@@ -51,21 +53,37 @@ def main(arguments: list[str]) -> int:
 
 
 class Ours:
-    """The model of train.py, stepped as there."""
+    """The model of whole sequences, stepped."""
 
     def __init__(self, recipe, words: int, batch: int):
-        self.recipe, self.batch = recipe, batch
-        self.model = recipe.network(words)
-        self.run = tf.function(lambda token, state: self.model([token, *state]))
+        self.batch = batch
+        self.model = recipe.network(words, with_state=False)
+        self.decoder = tfcells.Decoder(self.model)
+        self.run = tf.function(lambda token, state: self.decoder.step([token, *state]))
         self.reset()
 
     def reset(self):
-        self.state = self.recipe.initial_state(self.model, self.batch)
+        self.state = self.decoder.step.get_initial_state(self.batch)
 
     def step(self, tokens: np.ndarray) -> np.ndarray:
         """Logits, (batch, words), of the tokens, (batch,)."""
         logits, *self.state = self.run(tf.constant(tokens[:, None]), self.state)
         return np.asarray(logits)[:, 0]
+
+
+class Writing:
+    """The decoder's most likely words, as many as fill that time."""
+
+    def __init__(self, decoder: tfcells.Decoder, first: np.ndarray, seconds: float):
+        self.decoder, self.first, self.seconds, self.words = decoder, first, seconds, TOKENS
+
+    def measure(self) -> float:
+        """Seconds a token."""
+        started = time.perf_counter()
+        self.decoder.greedy(self.first[:, None], self.words)
+        found = (time.perf_counter() - started) / self.words
+        self.words = max(TOKENS, round(self.seconds / found))
+        return found
 
 
 class Keras:
@@ -116,7 +134,8 @@ def measure(recipe, words: int, batch: int, options) -> tuple[dict, dict]:
     limit = Limit(products(recipe, words, ours.model, batch))
     steps = {name: lambda c=contender: c.step(tokens[0]) for name, contender in made.items()}
     times = rounds.alternate(steps | {"limit": limit}, options)
-    chosen = {name: choosing(contender, tokens[0]) for name, contender in made.items()}
+    chosen = {name: choosing(contender, tokens[0]) for name, contender in made.items() if contender is not ours}
+    chosen = {"tfcells": Writing(ours.decoder, tokens[0], options.seconds)} | chosen
     more = rounds.alternate(chosen | {"limit": limit}, options)
     return {"step": times, "chosen": more}, {"differences": differences, "rates": limit.rates()}
 

@@ -22,7 +22,7 @@ from benchmarks.processes import (
     memory,
     peak_memory,
 )
-from benchmarks.sides import CELLS, DEEP, KerasSide, keras_layer, keras_lstm, numbers, tfcells_layer
+from benchmarks.sides import CELLS, DEEP, KerasSide, for_outputs, keras_layer, keras_lstm, numbers, tfcells_layer
 
 STEPS = [20, 35, 100, 300, 1000]
 KERAS, KERAS_TWO = "Keras's LSTM", "two of Keras's LSTMs"
@@ -73,7 +73,7 @@ def first_call(name: str, size: dict) -> tuple[float, float, float]:
     """
     units, batch, steps = size["units"], size["batch"], size["steps"]
     layer = tfcells_layer([CELLS[name](units)], units)
-    subject = KerasSide(layer, numbers(batch, steps, units), numbers(batch, steps, units))
+    subject = KerasSide(layer, numbers(batch, steps, units), for_outputs(layer, batch, steps))
     seconds, user = [], [os.times().user]
     for _ in range(3):
         seconds.append(rounds.measure(subject.total))

@@ -68,7 +68,11 @@ def main(arguments: list[str]) -> int:
         "Outputs and all gradients were compared at every point first.",
     ]
     figure = charts.lines(panels, columns=2)
-    return rounds.publish("scaling", options, result, tables, remarks, figure)
+    name = "scaling"
+    if options.only:  # a part that is whole has a report of its own
+        name += f"_{options.only}"
+        options.whole = parser.parse_args(["--only", options.only]) == parser.parse_args(arguments)
+    return rounds.publish(name, options, result, tables, remarks, figure)
 
 
 def side(contender: str, units: int, batch: int, steps: int, depth: int | None = None):

@@ -84,6 +84,11 @@ def numbers(*shape) -> np.ndarray:
     return np.random.default_rng(0).normal(size=shape).astype("float32")
 
 
+def for_outputs(layer, batch: int, steps: int) -> np.ndarray:
+    """A gradient of the outputs of a `tfcells.RNN`, which may be wider than its cell has units."""
+    return numbers(batch, steps, layer.cell.output_size)[::-1].copy()
+
+
 def tfcells_layer(cells: list, features: int, **options):
     """The cells in `tfcells.RNN`, built; all vectors among their weights made random."""
     cell = cells[0] if len(cells) == 1 else cells

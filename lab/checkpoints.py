@@ -35,9 +35,9 @@ def keep(run: Run, learner: "AnyLearner", progress: Progress) -> None:
     save(run.checkpoint, arrays | times, {"about": run.about(), "progress": facts})
 
 
-def keep_best(run: Run, learner: "AnyLearner", progress: Progress) -> None:
-    """Write the learner's weights as the best on validation, after a checkpoint has them, too."""
-    save(run.best, learner.weight_arrays(), {"epoch": progress.best_epoch, "about": run.about()})
+def keep_best(run: Run, weights: Arrays, progress: Progress) -> None:
+    """Write weights as the best on validation, after a checkpoint has them, too."""
+    save(run.best, weights, {"epoch": progress.best_epoch, "about": run.about()})
 
 
 def restore(recipe: Recipe[Any], data: Any, run: Run, learner: "AnyLearner") -> Progress:
@@ -64,7 +64,8 @@ def restore(recipe: Recipe[Any], data: Any, run: Run, learner: "AnyLearner") -> 
         except InputError:
             if progress.best_epoch != progress.epoch or progress.step:
                 raise
-            keep_best(run, learner, progress)
+            with learner.averaged():
+                keep_best(run, learner.weight_arrays(), progress)
     return progress
 
 

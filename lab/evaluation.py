@@ -2,17 +2,21 @@
 
 import argparse
 import math
+import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from lab.checkpoints import Best, NotFinite, find_best
 from lab.configuration import configure
 from lab.fields import InputError
 from lab.memory import check_fits, enough_memory
+from lab.methods import Methods, grid_of
 from lab.options import Settings, located, recall
 from lab.progress import bar
 from lab.recipe import Recipe, Targets
-from lab.run import Run
+from lab.run import Run, checksum, digest, load, save, write_json
 from lab.task import Batches
 
 if TYPE_CHECKING:
@@ -48,6 +52,8 @@ def evaluate(options: argparse.Namespace, targets: Targets) -> dict[str, Any]:
     configure()  # Keras and TensorFlow are imported from here on, where the input is known to be good
     with enough_memory(recipe):
         learner = learned(recipe, settings, known, best, *splits(recipe, data))
+        if options.methods or options.tune:
+            return read(run, recipe, learner, data, options)
         valid, test = (mean_loss(learner, data, split) for split in ("valid", "test"))
         if not math.isfinite(recipe.score(valid) + recipe.score(test)):
             raise NotFinite(f"{recipe.score_name} {recipe.score(valid)}, on test {recipe.score(test)}")
@@ -55,6 +61,50 @@ def evaluate(options: argparse.Namespace, targets: Targets) -> dict[str, Any]:
         scores = {name: value for name, value in scores.items() if not name.startswith("train_")}
         scores |= recipe.measures(learner.model, data, "test")
     return {"run": str(run.folder), "corpus": data.name, "epoch": best.epoch, **scores}
+
+
+def read(
+    run: Run, recipe: Recipe[Any], learner: "AnyLearner", data: Any, options: argparse.Namespace
+) -> dict[str, Any]:
+    """The scores of a language model with the methods that the options name; on its own corpus kept with the run."""
+    memory = Memory(
+        run.folder / "evaluation",
+        {"weights": checksum(learner.weight_arrays()).tobytes().hex(), "data": recipe.fingerprint(data)},
+    )
+    scorer = recipe.scorer(learner.model, data, memory)
+    methods = Methods(**options.methods)
+    if options.tune:
+        methods = scorer.tuned(methods, Methods.__dataclass_fields__.keys() - options.methods.keys())
+    losses = {split: scorer.losses(split, methods, grid_of(methods)).item() for split in ("valid", "test")}
+    scores = {name: v for name, v in recipe.results(0.0, **losses).items() if not name.startswith("train_")}
+    found = {"methods": methods.names, "settings": methods.settings(), **scores}
+    if options.corpus is None:
+        write_json(run.folder / "evaluation.json", found)
+    return {"run": str(run.folder), "corpus": data.name, **found}
+
+
+class Memory:
+    """What took long to compute, in a folder, so that what was stopped goes on where it was.
+
+    facts: what it depends on.
+    """
+
+    def __init__(self, folder: pathlib.Path, facts: dict[str, str]) -> None:
+        self.folder, self.facts = folder, facts
+
+    def __call__(self, name: str, make: Callable[[], list[np.ndarray]]) -> list[np.ndarray]:
+        facts = self.facts | {"name": name}
+        path = self.folder / f"{digest(facts)[:16]}.npz"
+        try:
+            arrays, known = load(path)
+            if known == facts:
+                return [arrays[str(n)] for n in range(len(arrays))]
+        except (FileNotFoundError, InputError):
+            pass  # not made yet, or damaged
+        made = make()
+        self.folder.mkdir(exist_ok=True)
+        save(path, {str(n): array for n, array in enumerate(made)}, facts)
+        return made
 
 
 def generate(options: argparse.Namespace, targets: Targets) -> str:

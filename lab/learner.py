@@ -1,5 +1,6 @@
 """A recipe's network and optimizer at work."""
 
+import contextlib
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from lab.numpy_learner import NumPyLearner
 from lab.recipe import Recipe
 from lab.run import Arrays
 from lab.task import Batches, Tensor
+from lab.workers import ALONE, Workers
 
 OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
 
@@ -23,11 +25,15 @@ def decays(weight: keras.Variable) -> bool:
     return len(weight.shape) > 1 and "bias" not in weight.name
 
 
-def make_learner(recipe: Recipe[Any], data: Any, settings: Any) -> "AnyLearner":
-    """The learner of the settings' engine, with their seed and precision."""
+def make_learner(recipe: Recipe[Any], data: Any, settings: Any, workers: Workers = ALONE) -> "AnyLearner":
+    """The learner of the settings' engine, with their seed and precision; of several workers that of one."""
     seed, engine, precision = (settings[name] for name in ("seed", "engine", "precision"))
     if engine == "numpy":
         return NumPyLearner(recipe, data, seed, precision)
+    if workers.count > 1:
+        from lab.shared_learner import SharedLearner
+
+        return SharedLearner(recipe, data, seed, engine, precision, workers)
     return Learner(recipe, data, seed, engine, precision)
 
 
@@ -46,16 +52,22 @@ class Learner:
         self.model = recipe.build(data)
         self.weights = self.model.trainable_variables
         self.idle: list[str] = []  # the weights without a gradient
-        self.optimizer = OPTIMIZERS[recipe.optimizer](recipe.learning_rate, weight_decay=recipe.weight_decay or None)
+        average = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
+        self.optimizer = OPTIMIZERS[recipe.optimizer](
+            recipe.learning_rate, weight_decay=recipe.weight_decay or None, **average
+        )
         if not recipe.decay_all:
             self.optimizer.exclude_from_weight_decay(var_list=[w for w in self.weights if not decays(w)])
         self.optimizer.build(self.weights)
         self.start()
         if engine != "eager":
-            compiled = tf.function(jit_compile=engine == "xla")
-            self.training_step = compiled(self.training_step)  # type: ignore[method-assign]
-            self.evaluation_step = compiled(self.evaluation_step)  # type: ignore[method-assign]
+            self.compile(tf.function(jit_compile=engine == "xla"))
             self.update = tf.function(self.update, jit_compile=tf.test.is_built_with_xla())  # type: ignore[method-assign]
+
+    def compile(self, compiled: Any) -> None:
+        """Compile what runs at each step."""
+        self.training_step = compiled(self.training_step)  # type: ignore[method-assign]
+        self.evaluation_step = compiled(self.evaluation_step)  # type: ignore[method-assign]
 
     def start(self) -> None:
         """Forget the text read so far."""
@@ -74,11 +86,21 @@ class Learner:
         return float(loss), float(norm)
 
     def training_step(self, x: Tensor, y: Tensor, state: list[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """One step, on shards that are independent of one another so that they can run at once."""
+        """One step of the optimizer on a batch."""
+        loss, gradients, state = self.gradients(x, y, state)
+        norm = tf.linalg.global_norm(gradients)
+        self.update(gradients, norm)
+        return loss, norm, state
+
+    def gradients(self, x: Tensor, y: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """The sum of the losses, the gradients, and the state at the end.
+
+        The shards are independent of one another so that they can run at once.
+        """
         losses, states = [], []
         with tf.GradientTape() as tape:
             objective = 0.0
-            for shard in self.shards(x, y, *state):
+            for shard in self.training_shards(x, y, state):
                 part_x, part_y, *start = shard
                 loss, end = self.recipe.losses(self.model, part_x, part_y, start, training=True)
                 share = len(part_x) / len(x)
@@ -89,9 +111,11 @@ class Learner:
         pairs = list(zip(self.weights, gradients, strict=True))
         self.idle = [weight.path for weight, gradient in pairs if gradient is None]
         gradients = [self.summed(tf.zeros_like(w) if g is None else g) for w, g in pairs]
-        norm = tf.linalg.global_norm(gradients)
-        self.update(gradients, norm)
-        return tf.add_n(losses), norm, joined(states)
+        return tf.add_n(losses), gradients, joined(states)
+
+    def training_shards(self, x: Tensor, y: Tensor, state: list[Tensor]) -> Iterator[Any]:
+        """The shards of a batch in turn."""
+        return self.shards(x, y, *state)
 
     def summed(self, gradient: Tensor) -> Tensor:
         """A gradient with the norm that it should have.
@@ -118,6 +142,20 @@ class Learner:
         if self.recipe.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, self.recipe.clip_norm, norm)
         self.optimizer.apply(gradients, self.weights)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within it the weights are their moving averages, if the recipe wants any."""
+        if not self.recipe.ema:
+            yield
+            return
+        trained = [tf.convert_to_tensor(weight) for weight in self.weights]
+        self.optimizer.finalize_variable_values(self.weights)
+        try:
+            yield
+        finally:
+            for weight, value in zip(self.weights, trained, strict=True):
+                weight.assign(value)
 
     def evaluate(self, batches: Batches) -> Iterator[tuple[float, int]]:
         """Loss and number of predictions of each window of a text, in order."""

@@ -1,5 +1,6 @@
 """A recipe's network in NumPy alone, at work."""
 
+import contextlib
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -75,6 +76,10 @@ class NumPyLearner:
             self.optimizer.rate = rate
             self.optimizer.update(gradients)
             return float(losses.sum()), norm
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Nothing: it takes no averages."""
+        return contextlib.nullcontext()
 
     def evaluate(self, batches: Batches) -> Iterator[tuple[float, int]]:
         """Loss and number of predictions of each window of a text, in order."""

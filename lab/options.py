@@ -7,13 +7,14 @@ import pathlib
 import re
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypedDict, get_type_hints
 
 from lab.cells import REQUIRED, TABLE
 from lab.cells import arguments as arguments_of
 from lab.fields import (
     Count,
+    Few,
     Hint,
     InputError,
     NonNegative,
@@ -25,6 +26,7 @@ from lab.fields import (
     read,
     written,
 )
+from lab.methods import Methods
 from lab.recipe import KINDS, RENAMED, Recipe, Targets, differences, fields
 from lab.run import Run, taken
 
@@ -98,6 +100,8 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     for name in ("engine", "precision"):
         add(f"--{name}", help=f"{describe(SETTINGS[name])}; {DEFAULTS[name]} by default")
     hint = "show targets, cells and wrappers, and stop"
+    add("--workers", help="processes that share each batch, or the machines of TF_CONFIG; 1 by default")
+    add("--wait", default="120", help="seconds that the workers wait for one another; 120 by default")
     add("--list", action="store_const", dest="command", const="list", help=hint)
     text = "those of all targets: see TARGET --help for its own"
     group = parser.add_argument_group("fields of the recipe", text)
@@ -113,6 +117,8 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     if rest:
         refuse(rest, options, names, targets)
     convert(options, "save_seconds", NonNegative)
+    convert(options, "workers", Few)
+    convert(options, "wait", Positive)
     for name in ("seed", "engine", "precision"):
         convert(options, name, SETTINGS[name])
     overrides = overridden(options, names)
@@ -218,7 +224,7 @@ def parse_use(command: str, *arguments: str) -> argparse.Namespace:
     if command == "evaluate":
         add("--corpus", help=f"{CORPUS}; the run's own by default")
         add("--data_dir", "--data-dir", type=absolute, help=DATA_DIR)
-        return named(parser.parse_args(arguments))
+        return with_methods(parser, arguments)
     add("--words", default="100", help="how many to generate; 100 by default")
     add(
         "--temperature",
@@ -230,6 +236,34 @@ def parse_use(command: str, *arguments: str) -> argparse.Namespace:
     options = named(parser.parse_args(arguments))
     for name, hint in {"words": Count, "temperature": Positive, "seed": Seed}.items():
         convert(options, name, hint)
+    return options
+
+
+def with_methods(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of evaluate: of a language model also how it reads."""
+    group = parser.add_argument_group(
+        "how a language model reads", inspect.cleandoc(Methods.__doc__ or "").replace("``", "")
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    hints = get_type_hints(Methods, include_extras=True)
+    defaults = Methods()
+    for name, hint in hints.items():
+        flags, default = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]), getattr(defaults, name)
+        if hint is bool:
+            group.add_argument(*flags, action="store_true", default=None, help="use it")
+        else:
+            text = f"{describe(hint)}; {written(default)} by default".replace("%", "%%")
+            group.add_argument(*flags, metavar="VALUE", help=text)
+    group.add_argument("--tune", action="store_true", help="choose the settings that are not given on validation")
+    options = named(parser.parse_args(arguments))
+    for name, hint in hints.items():
+        if hint is not bool:
+            convert(options, name, hint)
+    options.methods = {name: value for name in hints if (value := getattr(options, name)) is not None}
+    for name in options.methods:
+        method = name.partition("_")[0]
+        if method != name and method in hints and not options.methods.get(method):
+            raise InputError(f"--{name}: must not be given without --{method}")
     return options
 
 

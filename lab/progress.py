@@ -64,11 +64,12 @@ def finite(values: Iterable[Any]) -> bool:
     return all(type(value) in (int, float) and 0 <= value < math.inf for value in values)
 
 
-def bar(name: str, unit: str, total: int, done: int = 0) -> tqdm:
+def bar(name: str, unit: str, total: int, done: int = 0, shown: bool = True) -> tqdm:
     """A progress bar; now and then a line where standard error is a file."""
     terminal = ERR.isatty()
     return tqdm(
         file=ERR,
+        disable=not shown,
         dynamic_ncols=terminal,
         desc=name,
         unit=f" {unit}",

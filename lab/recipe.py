@@ -18,6 +18,7 @@ from lab.fields import (
     InputError,
     NonNegative,
     Positive,
+    Rate,
     Whole,
     checked,
     nearest,
@@ -51,8 +52,10 @@ class Recipe(Task[D]):
     falls to zero at the end of the last, along a line or half a cosine, if ``anneal`` says so.
     The gradient of the objective is clipped at ``clip_norm``, by its norm over all weights.
     Every step subtracts rate * weight_decay * w from each weight w, but from biases, gains and shifts
-    only with ``decay_all``. With ``patience``, training ends after so many epochs in a row without a
-    new best on validation; the learning rate falls as if it went on to the last of ``epochs``.
+    only with ``decay_all``. With ``ema`` above 0, what is validated, tested and kept is a moving
+    average of the weights, ema * average + (1 - ema) * w after each step. With ``patience``, training
+    ends after so many epochs in a row without a new best on validation; the learning rate falls as if
+    it went on to the last of ``epochs``.
 
     A batch is split into ``shards`` that are worked on at once: two cores are busier with half a batch
     each than with one together. Only rounding and random numbers depend on it.
@@ -77,6 +80,7 @@ class Recipe(Task[D]):
     clip_norm: Positive | None = None
     weight_decay: NonNegative = 0.0
     decay_all: bool = False
+    ema: Rate = 0.0
     shards: Count = 2
 
     def __post_init__(self) -> None:
@@ -217,6 +221,12 @@ class Recipe(Task[D]):
 
     def measures(self, model: Model, data: D, split: str) -> dict[str, float]:
         return {}
+
+    def scorer(self, model: Model, data: D, remember: Any) -> Any:
+        """What reads texts by methods that score better, of a language model."""
+        raise InputError(
+            "--dynamic, --cache, --temperature, --mc_dropout, --tune: must be given for a language model only"
+        )
 
     def reached(self, facts: dict[str, Any]) -> bool:
         return False

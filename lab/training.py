@@ -6,6 +6,7 @@ import functools
 import json
 import math
 import platform
+import signal
 import statistics
 import time
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from lab.recipe import Recipe, differences
 from lab.run import Run, digest, replacing, write_json
 from lab.signals import Interrupted, Signals
 from lab.streams import complain, say
+from lab.workers import ALONE, Workers, check_workers, joined
 
 if TYPE_CHECKING:
     from lab.learner import AnyLearner
@@ -47,7 +49,12 @@ def train(
     """
     if settings["engine"] == "numpy":
         check_numpy(recipe, settings["precision"])
-    with Signals() as signals, enough_memory(recipe):
+    cluster = check_workers(recipe, settings, options.workers)
+    with (
+        joined(options.workers or 1, cluster, options.wait, arguments) as workers,
+        Signals() as signals,
+        enough_memory(recipe),
+    ):
         data = recipe.load(settings["corpus"], settings["data_dir"])
         if run:
             check_data(run, recipe, data, "--resume: ")
@@ -59,9 +66,13 @@ def train(
                 check_unchanged(run, differences(fit, recipe))
             recipe = fit
         check_fits(recipe, data, recipe.batches(data), *splits(recipe, data))
+        if workers.count > 1:
+            workers.agree(facts(recipe, settings, data))
         from lab.learner import make_learner
 
-        learner = make_learner(recipe, data, settings)
+        learner = make_learner(recipe, data, settings, workers)
+        if workers.rank:
+            return follow(Training(recipe, data, settings, learner, None, Progress(), signals, workers))
         if not run:
             if settings["corpus"] == "auto":
                 settings["corpus"] = data.name  # from now on
@@ -69,17 +80,12 @@ def train(
         command = continuation(arguments, run.folder)
         with run.locked():
             progress = restore(recipe, data, run, learner)
-            training = Training(recipe, data, settings, learner, run, progress, signals)
-            if progress.done(recipe) and (run.folder / "result.json").exists():
-                say(strict(run, "result.json"))
-                complain(f"train.py: {run.folder} was finished already")
-                return 0
+            training = Training(recipe, data, settings, learner, run, progress, signals, workers)
+            if workers.heartbeat:
+                workers.heartbeat.say = lambda text: run.say(f"{text}; to go on: {command}")
             try:
-                signals.check()
                 with enough_memory(recipe):
-                    while not progress.done(recipe):
-                        training.epoch(options.save_seconds)
-                    result = training.finish()
+                    result = training.go_on(options.save_seconds)
             except Interrupted:
                 run.say(f"stopped; to go on: {command}")
                 return 128 + (signals.received or 0)
@@ -93,6 +99,39 @@ def train(
                 raise InputError(f"{error}; the last checkpoint is whole; to go on: {command}") from error
     say(json.dumps(result, allow_nan=False))
     return 0
+
+
+def follow(training: "Training") -> int:
+    """Train beside the first worker, which writes the run; the exit code."""
+    try:
+        training.go_on(math.inf)
+    except Interrupted:
+        return 128 + (training.signals.received or signal.SIGTERM)
+    except NotFinite:
+        return 3
+    return 0
+
+
+def facts(recipe: Recipe[Any], settings: Settings, data: Any) -> dict[str, Any]:
+    """What must be the same for all workers, by names for the user."""
+    names = "target", "seed", "engine", "precision"
+    found = {name: value for name, value in settings.items() if name in names}
+    return found | {"recipe": recipe.values(), "corpus": [data.name, recipe.fingerprint(data)], "version": versions()}
+
+
+def versions() -> dict[str, str]:
+    import keras
+    import tensorflow as tf
+
+    import tfcells
+
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "tfcells": tfcells.__version__,
+    }
 
 
 def begin(recipe: Recipe[Any], settings: Settings, data: Any, learner: "AnyLearner", out: Any) -> Run:
@@ -112,15 +151,50 @@ def begin(recipe: Recipe[Any], settings: Settings, data: Any, learner: "AnyLearn
 
 @dataclasses.dataclass
 class Training:
-    """A run at work: all that goes through training together."""
+    """A run at work: all that goes through training together.
+
+    run: None if another worker writes it.
+    """
 
     recipe: Recipe[Any]
     data: Any
     settings: Settings
     learner: "AnyLearner"
-    run: Run
+    run: Run | None
     progress: Progress
     signals: Signals
+    workers: Workers = ALONE
+
+    @property
+    def shared(self) -> Any:
+        """The learner, if it is one of several."""
+        return self.learner if self.workers.count > 1 else None
+
+    def go_on(self, save_seconds: float) -> dict[str, Any]:
+        """Train to the end, all workers from where the first is; the results."""
+        if self.shared:
+            self.shared.follow()
+            self.progress = Progress(**self.workers.first(lambda: dataclasses.asdict(self.progress)))
+        done = self.progress.done(self.recipe)
+        self.check()
+        while not self.progress.done(self.recipe):
+            self.epoch(save_seconds)
+        return self.workers.first(lambda: self.finish(done))
+
+    def check(self, *flags: bool) -> list[bool]:
+        """Stop if a worker was asked to; else which of the flags a worker has."""
+        stopped, *found = self.workers.any(self.signals.received is not None, *flags)
+        if stopped:
+            self.signals.received = self.signals.received or signal.SIGTERM
+        self.signals.check()
+        return found
+
+    def keep(self) -> None:
+        """Write a checkpoint. Each worker has a part of it."""
+        if self.shared:
+            self.shared.gather()
+        if self.run:
+            keep(self.run, self.learner, self.progress)
 
     def epoch(self, save_seconds: float) -> None:
         """Do what is left of an epoch: train, validate, keep the best weights and a checkpoint."""
@@ -133,16 +207,15 @@ class Training:
             learner.start()
         try:
             self.steps(name, batches, save_seconds)
-            valid_loss = mean_loss(learner, self.data, "valid", self.signals.check)
+            valid_loss, measures = self.workers.first(self.validate)
         except Interrupted:
-            keep(run, learner, progress)
+            self.keep()
             raise
 
         train_loss = progress.loss / size / steps
         train_score, valid_score = recipe.score(train_loss), recipe.score(valid_loss)
         if not math.isfinite(train_score + valid_score):
             raise NotFinite(f"{name}: {recipe.score_name} {train_score}, on validation {valid_score}")
-        measures = recipe.measures(learner.model, self.data, "valid")
         better = progress.best_loss is None or valid_loss < progress.best_loss
         if better or recipe.reached(measures):
             progress.best_loss, progress.best_epoch = valid_loss, number
@@ -156,9 +229,12 @@ class Training:
         }
         progress.history.append({"epoch": number, "train_loss": train_loss, **facts})
         progress.epoch, progress.step, progress.loss = number, 0, 0.0
-        keep(run, learner, progress)
+        self.keep()
+        if not run:
+            return
         if progress.best_epoch == number:
-            keep_best(run, learner, progress)
+            with learner.averaged():
+                keep_best(run, learner.weight_arrays(), progress)
         run.record(number, facts)
         run.say(
             f"{name}: train {train_score:{DIGITS}}, valid {valid_score:{DIGITS}}{self.unknown('valid')}, "
@@ -166,6 +242,13 @@ class Training:
             + f"rate {facts['learning_rate']:.4g}, {facts[recipe.speed_name]:,.0f} {recipe.unit}/s, "
             f"{facts['seconds']:,.0f} s"
         )
+
+    def validate(self) -> tuple[float, dict[str, float]]:
+        """The loss on validation, and other measures."""
+        with self.learner.averaged():
+            loss = mean_loss(self.learner, self.data, "valid", self.signals.check)
+            finite = math.isfinite(self.recipe.score(loss))
+            return loss, self.recipe.measures(self.learner.model, self.data, "valid") if finite else {}
 
     def unknown(self, split: str) -> str:
         """The share of unknown tokens, where there are any: without it a perplexity says little."""
@@ -181,7 +264,7 @@ class Training:
             time.monotonic(),
         )
         steps, size = len(batches), recipe.predictions(batches)
-        with bar(name, recipe.unit, steps * size, progress.step * size) as shown:
+        with bar(name, recipe.unit, steps * size, progress.step * size, not self.workers.rank) as shown:
             for x, y in batches.skip(progress.step):
                 started = time.perf_counter()
                 loss, norm = learner.train(x, y, recipe.rate(progress.epoch, progress.step, steps))
@@ -195,21 +278,20 @@ class Training:
                 mean = progress.loss / size / progress.step
                 shown.set_postfix({recipe.score_name: f"{recipe.score(mean):.2f}"}, refresh=False)
                 shown.update(size)
-                self.signals.check()
-                if time.monotonic() > saved + save_seconds:
-                    keep(self.run, learner, progress)
+                (due,) = self.check(time.monotonic() > saved + save_seconds)
+                if due:
+                    self.keep()
                     saved = time.monotonic()
 
-    def finish(self) -> dict[str, Any]:
-        """Test the best weights, and write all results."""
-        import keras
-        import tensorflow as tf
-
-        import tfcells
-
+    def finish(self, done: bool) -> dict[str, Any]:
+        """Test the best weights, and write all results. done: whether that may have been done before."""
         recipe, learner, progress, run = self.recipe, self.learner, self.progress, self.run
+        assert run is not None
+        if done and (run.folder / "result.json").exists():
+            complain(f"train.py: {run.folder} was finished already")
+            return json.loads(strict(run, "result.json"))
         settings, data = self.settings, self.data
-        if progress.best_epoch != progress.epoch:
+        if progress.best_epoch != progress.epoch or recipe.ema:
             learner.restore_weights(best_weights(run, learner, progress))
         test_loss = mean_loss(learner, data, "test", self.signals.check)
         if not math.isfinite(recipe.score(test_loss)):
@@ -229,17 +311,12 @@ class Training:
             recipe.speed_name: size / statistics.median(times),
             "seconds": time.monotonic() - progress.began,
             "seed": settings["seed"],
-            "versions": {
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-                "tensorflow": tf.__version__,
-                "keras": keras.__version__,
-                "tfcells": tfcells.__version__,
-            },
+            "versions": versions(),
             "metrics": {
                 "best_epoch": progress.best_epoch,
                 "engine": settings["engine"],
                 "precision": settings["precision"],
+                **({"workers": self.workers.count} if self.workers.count > 1 else {}),
                 **recipe.measures(learner.model, data, "test"),
             },
         }

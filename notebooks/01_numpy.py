@@ -34,7 +34,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 FULL = os.environ.get("TFCELLS_NOTEBOOKS", "full") == "full"
-STEPS = 600 if FULL else 60
+STEPS = 600 if FULL else 25
 
 # %% [markdown]
 # ## The text

@@ -1,4 +1,4 @@
-"""All tests, part by part: what XLA compiles for them stays in a process's memory for good, 20 GB in all.
+"""All tests, part by part: what XLA compiles for them stays in a process's memory for good.
 
 python -m tests [options of pytest]
 """
@@ -8,8 +8,7 @@ import subprocess
 import sys
 
 PARTS = [
-    ["tests/tfcells/cells"],
-    ["tests/tfcells/wrappers"],
+    ["tests/tfcells/cells", "tests/tfcells/wrappers"],
     ["tests/tfcells", "--ignore=tests/tfcells/cells", "--ignore=tests/tfcells/wrappers"],
     ["tests", "--ignore=tests/tfcells"],
 ]

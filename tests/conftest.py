@@ -1,6 +1,10 @@
 """What the tests share: a quiet backend that compiles quickly, fixed seeds, random weights, known masks."""
 
+import contextlib
+import functools
+import gc
 import os
+from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -12,12 +16,14 @@ from keras import ops
 
 from tests.cases import wrappers
 
-GPU = False
+GPU, SEEDS = False, contextlib.nullcontext
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
     GPU = bool(tf.config.list_physical_devices("GPU"))
     tf.config.experimental.enable_tensor_float_32_execution(False)  # a GPU's short float32
+    tf.random.set_seed(0)
+    SEEDS = functools.partial(mock.patch.object, tf.random, "set_seed")
 
 
 def pytest_runtest_setup(item):
@@ -25,10 +31,20 @@ def pytest_runtest_setup(item):
         pytest.skip("how products are multiplied on a CPU")
 
 
+def pytest_collection_finish():
+    """What was imported and collected lives as long as the tests: nobody need look through it again."""
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def seeded():
-    """The same random numbers in every test, whatever ran before it."""
-    keras.utils.set_random_seed(0)
+    """The same random numbers of Keras, NumPy and Python in every test, whatever ran before it.
+
+    TensorFlow's own, `tf.random`, go on: with a new seed it forgets all kernels, and making them anew takes most of
+    the time of a small test.
+    """
+    with SEEDS():
+        keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(scope="session")

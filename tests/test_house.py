@@ -189,7 +189,7 @@ def uncompiled(*arguments, jit_compile=None, **options):
 tf.test.is_built_with_xla, tf.function = lambda: False, uncompiled
 import lab.run, train
 lab.run.WINDOWS, lab.run.os = True, types.SimpleNamespace(**vars(os) | {"open": open_files})
-sys.exit(train.main(sys.argv[1:]))
+sys.exit(max(train.main(line.split()) for line in sys.argv[1:]))
 """
 
 
@@ -198,10 +198,10 @@ def test_a_run_needs_nothing_that_windows_lacks(tmp_path):
     """As far as it can be tried on Linux: without signals, system calls and XLA, and no folder can be opened."""
     write_corpus(tmp_path / "text")
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    for line in (f"lstm {TINY} --engine graph --out new", "lstm --resume --out new", "evaluate new"):
-        command = [sys.executable, "-c", WINDOWS, *line.split()]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+    lines = f"lstm {TINY} --engine graph --out new", "lstm --resume --out new", "evaluate new"
+    command = [sys.executable, "-c", WINDOWS, *lines]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("path", DATA, ids=name_of)
@@ -287,7 +287,10 @@ class Checker(doctest.OutputChecker):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
-def test_doctests(name):
+def test_doctests(name, monkeypatch):
+    """Of cells and wrappers as where there is no XLA: what they show is not compilation."""
+    if name.startswith(("tfcells.cells.", "tfcells.wrappers.")):
+        monkeypatch.setattr("tfcells.engine.has_compiler", lambda: False)
     names = {"keras": keras, "tfcells": tfcells, "np": np}
     runner = doctest.DocTestRunner(Checker(), optionflags=doctest.ELLIPSIS)
     for test in doctest.DocTestFinder().find(importlib.import_module(name), extraglobs=names):
@@ -420,7 +423,7 @@ def run_blocks(page, names):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "docs/states.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/states.md", "docs/decoding.md"])
 def test_pages_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_blocks(page, {})
@@ -433,10 +436,13 @@ def test_the_page_of_weights_runs(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_page_of_exports_runs(tmp_path, monkeypatch):
-    pytest.importorskip("tf2onnx")
+@pytest.mark.export
+@pytest.mark.parametrize("page", ["docs/export.md", "docs/serving.md"])
+def test_pages_of_other_runtimes_run(page, tmp_path, monkeypatch):
+    for name in ("onnxruntime", "tf2onnx", "ai_edge_litert"):
+        pytest.importorskip(name)
     monkeypatch.chdir(tmp_path)
-    run_blocks("docs/export.md", {})
+    run_blocks(page, {})
 
 
 IMPORTS = """

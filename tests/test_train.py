@@ -1,4 +1,4 @@
-"""train.py as its users run it: real processes on a tiny text."""
+"""train.py as its users run it: on a tiny text, in real processes where it matters."""
 
 import json
 import os
@@ -9,8 +9,11 @@ import signal
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
+
+from tests.tiny import call
 
 pytestmark = pytest.mark.slow
 
@@ -48,13 +51,21 @@ def start_command(place, command):
     )
 
 
+@pytest.fixture
+def here(place, monkeypatch):
+    """That directory as the one of this process."""
+    monkeypatch.chdir(place)
+    yield place
+    keras.config.set_dtype_policy("float32")
+
+
 def finish(process):
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 
-def train(place, line):
-    code, out, err = finish(start(place, line))
+def told(code, out, err):
+    """The result that a run printed."""
     assert code == 0, err
     return strict(out.splitlines()[-1])
 
@@ -152,7 +163,7 @@ def test_stopped_and_killed_run_ends_like_the_unbroken_one(place, unbroken):
     process.kill()
     process.communicate()
 
-    resumed = train(place, "rhn --resume --out broken")
+    resumed = told(*finish(start(place, "rhn --resume --out broken")))
     expected = strict(unbroken[0].splitlines()[-1])
     assert without_times(resumed) == without_times(expected)
     for name in ("best.npz", "checkpoint.npz"):
@@ -160,6 +171,34 @@ def test_stopped_and_killed_run_ends_like_the_unbroken_one(place, unbroken):
             assert one.files == other.files
             for key in set(one.files) - {"facts.json", "sha256", "step_seconds"}:
                 np.testing.assert_array_equal(one[key], other[key])
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("rhn --units 9 --depth 2", "units=9 (was 8)"),
+        ("rhn --units 9 --seed 2", "not with seed=2 (was 1), units=9 (was 8)"),
+        ("rhn --seed 2", "seed=2 (was 1)"),
+        ("lstm", "target='lstm' (was 'rhn')"),
+        ("rhn --corpus other", "another corpus"),
+    ],
+)
+def test_another_run_is_not_gone_on_with(here, unbroken, line, message):
+    (here / "other").mkdir(exist_ok=True)
+    for split in ("train", "valid", "test"):
+        text = (here / "text" / f"{split}.txt").read_text()
+        (here / "other" / f"{split}.txt").write_text(text + "a0\n")
+    code, out, err = call(f"{line} --resume --out unbroken")
+    assert code == 2 and not out
+    assert message in err and "Traceback" not in err
+
+
+def test_a_finished_run_is_left_alone(here, unbroken):
+    files = {path: path.stat().st_mtime_ns for path in (here / "unbroken").glob("*.*")}
+    code, out, err = call(f"{RHN} --resume --out unbroken")
+    assert code == 0 and "unbroken was finished already" in err
+    assert json.loads(out) == json.loads((here / "unbroken" / "result.json").read_text())
+    assert {path: path.stat().st_mtime_ns for path in (here / "unbroken").glob("*.*")} == files
 
 
 def read_until(process, beginning):
@@ -185,10 +224,10 @@ def without_times(result):
         "hsg --units 5 --embedding_units 4 --depth 2 --learning_rate 1 --clip_norm 1",
     ],
 )
-def test_other_targets_run_to_their_end(place, line):
+def test_other_targets_run_to_their_end(here, line):
     target = line.split()[0]
-    result = train(place, f"{line} {TINY} --epochs 1 --steps_per_epoch 5")
-    folder = place / "runs" / f"{target}-{result['size']}-1"
+    result = told(*call(f"{line} {TINY} --epochs 1 --steps_per_epoch 5"))
+    folder = here / "runs" / f"{target}-{result['size']}-1"
     assert result == strict((folder / "result.json").read_text())
     assert ("bits_per_character" in result) == (result["level"] == "char")
     if result["level"] == "char":
@@ -196,14 +235,14 @@ def test_other_targets_run_to_their_end(place, line):
         assert result["bits_per_character"] == pytest.approx(expected)
 
 
-def test_loss_that_is_not_finite_stops_the_run(place):
+def test_loss_that_is_not_finite_stops_the_run(here):
     line = f"lstm {TINY} --units 5 --learning_rate 1e38 --clip_norm none --epochs 2 --out nan"
-    code, out, err = finish(start(place, line))
+    code, out, err = call(line)
     assert code == 3 and "Traceback" not in err
     assert "the loss is" in out and "the last good checkpoint is nan/checkpoint.npz" in out
-    with np.load(place / "nan" / "checkpoint.npz") as checkpoint:
+    with np.load(here / "nan" / "checkpoint.npz") as checkpoint:
         assert all(np.isfinite(checkpoint[name]).all() for name in checkpoint.files)
-    assert not (place / "nan" / "result.json").exists()
+    assert not (here / "nan" / "result.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -240,54 +279,32 @@ def test_loss_that_is_not_finite_stops_the_run(place):
         ("lstm --resume --out text", "text: not a run"),
     ],
 )
-def test_bad_input_is_refused_and_nothing_written(place, tmp_path, line, message):
+def test_bad_input_is_refused_and_nothing_written(place, tmp_path, monkeypatch, line, message):
     (tmp_path / "text").symlink_to(place / "text")
     for name, content in {"empty": b"", "binary": b"\xff\xfe\x00 \x80\n" * 99}.items():
         (tmp_path / name).mkdir()
         for split in ("train", "valid", "test"):
             (tmp_path / name / f"{split}.txt").write_bytes(content)
     before = sorted(tmp_path.rglob("*"))
-    code, out, err = finish(start(tmp_path, line))
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call(line)
     assert code == 2 and not out
     assert message in err and "Traceback" not in err
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize(
-    "line, message",
-    [
-        ("rhn --units 9 --depth 2", "units=9 (was 8)"),
-        ("rhn --units 9 --seed 2", "not with seed=2 (was 1), units=9 (was 8)"),
-        ("rhn --seed 2", "seed=2 (was 1)"),
-        ("lstm", "target='lstm' (was 'rhn')"),
-        ("rhn --corpus other", "another corpus"),
-    ],
-)
-def test_another_run_is_not_gone_on_with(place, unbroken, line, message):
-    (place / "other").mkdir(exist_ok=True)
-    for split in ("train", "valid", "test"):
-        text = (place / "text" / f"{split}.txt").read_text()
-        (place / "other" / f"{split}.txt").write_text(text + "a0\n")
-    code, out, err = finish(start(place, f"{line} --resume --out unbroken"))
-    assert code == 2 and not out
-    assert message in err and "Traceback" not in err
+def test_a_process_ends_with_the_same_code_and_words(here):
+    line = "lstm --unit 5"
+    assert finish(start(here, line)) == call(line)
 
 
-def test_a_finished_run_is_left_alone(place, unbroken):
-    files = {path: path.stat().st_mtime_ns for path in (place / "unbroken").glob("*.*")}
-    code, out, err = finish(start(place, f"{RHN} --resume --out unbroken"))
-    assert code == 0 and "unbroken was finished already" in err
-    assert json.loads(out) == json.loads((place / "unbroken" / "result.json").read_text())
-    assert {path: path.stat().st_mtime_ns for path in (place / "unbroken").glob("*.*")} == files
-
-
-def test_help_of_a_target(place):
+def test_help_of_a_target():
     """Its own fields, with what they are here and mean."""
-    code, out, err = finish(start(place, "rhn --size paper --help"))
+    code, out, err = call("rhn --size paper --help")
     assert code == 0 and not err
-    told = " ".join(out.split())
-    assert "--units VALUE a whole number from 1 to 1000000; 830 by default" in told
-    assert "word_dropout drops words" in told and "--symbols" not in out
+    said = " ".join(out.split())
+    assert "--units VALUE a whole number from 1 to 1000000; 830 by default" in said
+    assert "word_dropout drops words" in said and "--symbols" not in out
 
 
 def test_list_into_a_closed_pipe(place):
@@ -298,8 +315,8 @@ def test_list_into_a_closed_pipe(place):
     assert code == 141 and "train.py" not in err and "Traceback" not in err
 
 
-def test_list_counts_parameters(place):
-    code, out, err = finish(start(place, "--list"))
+def test_list_counts_parameters():
+    code, out, err = call("--list")
     assert code == 0, err
     rows = {tuple(line.split()[:3]) for line in out.splitlines()}
     assert ("lstm", "small", "4,651,600") in rows and ("rhn", "paper", "23,482,400") in rows

@@ -15,7 +15,9 @@ from tfcells import cells
 from tfcells.cells import *
 from tfcells.contract import Call, Cell, GatedCell, InputCell, Kernel, KernelCell, View, Weights, Wrapper
 from tfcells.convert import from_addons, from_keras, from_torch, load_keras_weights, to_keras, to_torch
+from tfcells.decoding import Decoded, Decoder
 from tfcells.layers import RNN, Bias, Dense, Restart, WordDropout
+from tfcells.masks import part_of_batch, whole_batch
 from tfcells.portable import portable
 from tfcells.regularizers import ActivationRegularizer, TemporalActivationRegularizer
 from tfcells.states import get_states, reset_states, set_states
@@ -29,6 +31,8 @@ __all__ = [
     "Bias",
     "Call",
     "Cell",
+    "Decoded",
+    "Decoder",
     "Dense",
     "GatedCell",
     "InputCell",
@@ -48,6 +52,7 @@ __all__ = [
     "from_torch",
     "get_states",
     "load_keras_weights",
+    "part_of_batch",
     "portable",
     "reset_states",
     "set_states",
@@ -55,6 +60,7 @@ __all__ = [
     "to_keras",
     "to_torch",
     "trace",
+    "whole_batch",
 ]
 
 RENAMED = {"Variational": "VariationalDropout"}

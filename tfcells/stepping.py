@@ -14,7 +14,10 @@ from tfcells.layers.word_dropout import WordDropout
 from tfcells.portable import graph_of, is_graph
 
 RECURRENT = RNN, keras.layers.RNN, keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN
-TOKENS = keras.layers.Embedding, keras.layers.Identity, keras.layers.Rescaling, WordDropout
+TOKENS = (
+    *(keras.layers.Embedding, keras.layers.ReversibleEmbedding),
+    *(keras.layers.Identity, keras.layers.Rescaling, WordDropout),
+)
 FEATURES = (
     *(keras.layers.Dense, keras.layers.TimeDistributed, keras.layers.Masking, Bias, Dense),
     *(keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU, keras.layers.Softmax),
@@ -33,9 +36,14 @@ OPERATIONS = frozenset(
 
 
 class StepModel(keras.Model):
-    """What `step_model` returns."""
+    """What `step_model` returns.
+
+    stepping: which of its inputs have one step. states: how many states it has.
+    """
 
     starts: list[Callable]
+    stepping: list[int]
+    states: int
 
     def get_initial_state(self, batch_size: int) -> list[Tensor]:
         """The states before the first step, in the order of the last inputs."""
@@ -75,7 +83,7 @@ def step_model(model: keras.Model, pointwise: Iterable[type] = ()) -> StepModel:
         [*(each.tensor for each in outputs), *walk.after],
         name=f"{model.name}_step",
     )
-    new.starts = walk.starts
+    new.starts, new.stepping, new.states = walk.starts, sorted(stepping), len(walk.before)
     new(new.input)  # Keras exports to ONNX only what has been called
     return new
 
@@ -224,7 +232,7 @@ class Walk:
         self.starts.append(lambda batch_size: tree.flatten(layer.get_initial_state(batch_size=batch_size)))
         if seen is not None and not layer.zero_output_for_mask:
             last = state("output", output)
-            output, held = Hold(name=f"{name}_hold")([output, last], mask=[seen, None])
+            output, held = Hold(name=f"{name}_hold", dtype=layer.dtype_policy)([output, last], mask=[seen, None])
             self.before.append(last)
             self.after.append(held)
             shape, dtype = output.shape[1:], output.dtype

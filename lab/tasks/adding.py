@@ -6,6 +6,7 @@ import numpy as np
 
 from lab.fields import Count, InputError
 from lab.task import Model, Tensor
+from lab.tasks.layers import wide
 from lab.tasks.sequences import Arrays, Examples, Figure, Rng, SequenceTask
 
 
@@ -56,7 +57,8 @@ class Adding(SequenceTask):
     ) -> tuple[Tensor, list[Tensor]]:
         import tensorflow as tf
 
-        return tf.square(tf.cast(model(x, training=training), y.dtype) - y), state
+        found = wide(model(x, training=training))
+        return tf.square(found - tf.cast(y, found.dtype)), state
 
     def measures(self, model: Model, data: Examples, split: str) -> dict[str, float]:
         x, y = self.draw(self.rng(7), self.evaluation_batch_size, 2 * self.steps, 2 * self.steps)

@@ -217,12 +217,13 @@ def check_known(origin: str, split: str, tokens: list[str], stream: np.ndarray) 
         )
 
 
-def windows(tokens: np.ndarray, batch_size: int, steps: int) -> Batches:
+def windows(tokens: np.ndarray, batch_size: int, steps: int, shuffle: int | None = None) -> Batches:
     """Cut a stream into the windows of truncated backpropagation, as Zaremba et al. do.
 
     The stream becomes `batch_size` contiguous rows of n = len(tokens) // batch_size tokens, the
     rest dropped. Window k holds the columns from k * steps on as inputs, and each one's successor
     as target. So row r of window k + 1 continues row r of window k, and state can be carried over.
+    With `shuffle`, a seed, each row is rotated first, by as many tokens as it draws (Press, 1903.04167).
 
     Returns a `tf.data.Dataset` of (n - 1) // steps pairs (inputs, targets), int32, each of shape
     (batch_size, steps), in order. `.skip(k)` costs next to nothing. Raises CorpusError if the stream
@@ -230,6 +231,9 @@ def windows(tokens: np.ndarray, batch_size: int, steps: int) -> Batches:
     """
     count, row = count_windows(tokens, batch_size, steps), len(tokens) // batch_size
     rows = np.reshape(tokens[: batch_size * row], (batch_size, row))
+    if shuffle is not None:
+        drawn = np.random.default_rng(shuffle).integers(row, size=batch_size)
+        rows = np.stack([np.roll(each, -by) for each, by in zip(rows, drawn, strict=True)])
     return in_order(*(columns(rows[:, k : k + count * steps], steps) for k in (0, 1)))
 
 

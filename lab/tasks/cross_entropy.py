@@ -1,4 +1,4 @@
-"""Softmax cross-entropy over a large vocabulary, with few passes over the logits."""
+"""Softmax cross-entropy over a large vocabulary, with few passes over the logits, and what may be added to it."""
 
 from typing import Any
 
@@ -40,3 +40,29 @@ def backward(labels: Tensor, odds: Tensor, total: Tensor, d_losses: Tensor, dtyp
     scaled = odds * (d / total[..., None])
     hit = tf.range(odds.shape[-1]) == labels[..., None]
     return tf.cast(tf.where(hit, scaled - d, scaled), dtype)
+
+
+@tf.custom_gradient
+def augmentation(labels: Tensor, logits: Tensor, embeddings: Tensor, rate: float, temperature: float) -> Any:
+    """Zeros like the losses, with the gradient for the logits of
+
+        rate * temperature * KL(softmax(embeddings . e / temperature), softmax(logits / temperature))
+
+    e being the label's embedding, and the first distribution held constant. embeddings: (words, units).
+    """
+
+    def gradient(d_losses: Tensor) -> tuple[None, Tensor, None, None, None]:
+        d = away(labels, logits, embeddings, rate, temperature)
+        return None, tf.cast(d * d_losses[..., None], logits.dtype), None, None, None
+
+    losses = tf.zeros_like(labels, tf.float32 if logits.dtype.size < 4 else logits.dtype)
+    return losses, gradient
+
+
+@tf.function(jit_compile=XLA)
+def away(labels: Tensor, logits: Tensor, embeddings: Tensor, rate: float, temperature: float) -> Tensor:
+    """rate * (softmax(logits / temperature) - softmax(likeness to the label / temperature))."""
+    logits = tf.cast(logits, tf.float32) if logits.dtype.size < 4 else logits
+    embeddings = tf.cast(embeddings, logits.dtype)
+    alike = tf.einsum("bsu,wu->bsw", tf.gather(embeddings, labels), embeddings)
+    return rate * (tf.nn.softmax(logits / temperature) - tf.nn.softmax(alike / temperature))

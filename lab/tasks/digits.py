@@ -12,6 +12,7 @@ from data.mnist import source as mnist
 from lab.fields import Count, InputError, Whole
 from lab.streams import complain
 from lab.task import Batches, Model, Tensor
+from lab.tasks.layers import wide
 from lab.tasks.sequences import Arrays, Examples, Figure, SequenceTask
 
 PATIENCE = 5  # seconds for the network to answer
@@ -87,7 +88,7 @@ class Digits(SequenceTask):
     ) -> tuple[Tensor, list[Tensor]]:
         import tensorflow as tf
 
-        logits = tf.cast(model(x, training=training)[:, -1], "float32")
+        logits = wide(model(x, training=training)[:, -1])
         return tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits), state
 
     def measures(self, model: Model, data: Examples, split: str) -> dict[str, float]:

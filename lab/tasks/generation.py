@@ -2,43 +2,31 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lab.fields import InputError
-from lab.task import Model, Tensor
 from lab.tasks.corpus import Corpus
+
+if TYPE_CHECKING:
+    from tfcells import Decoder
+
+AT_ONCE = 32  # tokens
 
 
 def generate(
-    model: Model,
-    data: Corpus,
-    state: list[Tensor],
-    seed: int,
-    temperature: float = 1.0,
-    prompt: Sequence[int] = (),
+    decoder: "Decoder", data: Corpus, seed: int, temperature: float = 1.0, prompt: Sequence[int] = ()
 ) -> Iterator[str]:
-    """Tokens without end, drawn one by one as if after the end of a sentence and a prompt.
-
-    model: [tokens, *state] -> [logits, *state]; state: the first one, of one sequence.
-    """
-    import tensorflow as tf
-
-    step = tf.function(lambda token, state: model([token, *state]))
-    random = np.random.default_rng(seed)
-    token = data.eos
-    for following in prompt:
-        _, *state = step(tf.constant([[token]]), state)
-        token = following
+    """Tokens without end, drawn one by one as if after the end of a sentence and a prompt."""
+    tokens, states, random = np.array([[data.eos, *prompt]]), None, np.random.default_rng(seed)
     while True:
-        logits, *state = step(tf.constant([[token]]), state)
-        logits = np.asarray(logits, "float64").ravel()
-        if not np.isfinite(logits).all():
-            raise InputError("the network's outputs are not finite")
-        with np.errstate(over="ignore"):  # a temperature near 0: exp(-inf) is 0
-            chances = np.exp((logits - logits.max()) / temperature)
-        token = int(random.choice(len(chances), p=chances / chances.sum()))
-        yield data.vocabulary[token]
+        try:
+            found = decoder.sample(tokens, AT_ONCE, temperature=temperature, seed=random, initial_state=states)
+        except ValueError as error:
+            raise InputError("the network's outputs are not finite") from error
+        yield from (data.vocabulary[token] for token in found.tokens[0])
+        tokens, states = found.tokens[:, -1:], found.states
 
 
 def written(tokens: Iterable[str], words: int, data: Corpus, prompt: Sequence[int], space: str) -> str:

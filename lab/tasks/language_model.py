@@ -4,6 +4,8 @@ Keras and TensorFlow are imported where they are used: reading a recipe, or refu
 neither.
 """
 
+import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -28,6 +30,7 @@ from lab.tasks.corpus import (
 )
 from lab.tasks.generation import generate, written
 from lab.tasks.layers import carried, recurrent
+from lab.tasks.scoring import Reader, Remember, Scorer
 
 SAMPLE_WORDS = 50
 PENN_TREEBANK = {"word": 10_000, "char": 50}
@@ -54,6 +57,14 @@ class LanguageModel(Recipe[Corpus]):
     the mean loss of a prediction; both after ``output_dropout``, unlike the authors' TAR.
 
     ``restart`` is the share of a batch's rows that begin a window with the zero state.
+
+    ``augmented_loss``, times the temperature, is the weight of a second loss (Inan et al., 1611.01462): the divergence
+    of the prediction from the likeness of all words' embeddings to the right one's, both at
+    ``augmented_temperature``. It acts on gradients alone: the losses that are shown lack it.
+
+    With ``partial_shuffle`` each row begins at another word in every epoch, and goes on from its end with its
+    beginning (Press, 1903.04167). With ``layer_sum`` the softmax reads the sum of the outputs of all layers (Melis et
+    al., 1707.05589), instead of the last one's.
 
     ``embedding_units`` is the width of the embedding, if not ``units``; a linear map leads back to
     it before a tied softmax. ``one_hot`` replaces the embedding by one-hot vectors. ``init_scale`` draws
@@ -82,6 +93,10 @@ class LanguageModel(Recipe[Corpus]):
     activation_penalty: NonNegative = 0.0
     temporal_penalty: NonNegative = 0.0
     restart: Rate = 0.0
+    augmented_loss: NonNegative = 0.0
+    augmented_temperature: Positive = 10.0
+    partial_shuffle: bool = False
+    layer_sum: bool = False
     loss: Literal["sum", "mean"] = "sum"
     evaluation_batch_size: Count = 20
     evaluation_steps: Count = 100
@@ -90,6 +105,14 @@ class LanguageModel(Recipe[Corpus]):
         super().__post_init__()
         if self.one_hot and (self.tied or self.embedding_units):
             raise InputError("one_hot=True: must be false with tied or embedding_units")
+        if self.one_hot and self.augmented_loss:
+            raise InputError(f"augmented_loss={self.augmented_loss}: must be 0 with one_hot")
+        if not self.augmented_loss and self.augmented_temperature != type(self).augmented_temperature:
+            raise InputError(
+                f"augmented_temperature={self.augmented_temperature}: must not be given without augmented_loss"
+            )
+        if self.layer_sum and self.layers == 1:
+            raise InputError("layer_sum=True: must be false with layers=1")
         if self.untied_masks and not self.state_dropout:
             raise InputError("untied_masks=True: must be false without state_dropout")
 
@@ -141,23 +164,28 @@ class LanguageModel(Recipe[Corpus]):
         import keras
 
         import tfcells
+        from lab.tasks.dropout import Dropout
 
         def drop(x: Tensor) -> Tensor:
-            return keras.layers.Dropout(self.dropout)(x) if self.dropout else x
+            layer = Dropout if with_state else keras.layers.Dropout  # a model that is saved has Keras's
+            return layer(self.dropout)(x) if self.dropout else x
 
         tokens = keras.Input((None,), dtype="int32", name="tokens")
         embedding = self.embedding(vocabulary_size)
         x = embedding(tokens)
         if self.word_dropout:
             x = tfcells.WordDropout(vocabulary_size, self.word_dropout)([tokens, x])
-        cells = (self.regularized_cell(n == self.layers) for n in range(1, self.layers + 1))
+        cells = (self.regularized_cell(n == self.layers and not self.layer_sum) for n in range(1, self.layers + 1))
         before: list[Tensor] = []
         after: list[Tensor] = []
         if with_state:
-            x, before, after = carried(x, cells, drop, self.restart)
-            x = self.penalized(x)  # a model that is saved needs no penalties
+            x, before, after = carried(x, cells, drop, self.restart, self.layer_sum)
         else:
-            x = recurrent(x, cells, drop)
+            x = recurrent(x, cells, drop, self.layer_sum)
+        if self.layer_sum and self.output_dropout:
+            x = keras.layers.SpatialDropout1D(self.output_dropout)(x)  # one mask a window, as in the cells
+        if with_state:
+            x = self.penalized(x)  # a model that is saved needs no penalties
         if self.tied:
             logits = self.tied_logits(drop(x), embedding)
         else:
@@ -242,7 +270,8 @@ class LanguageModel(Recipe[Corpus]):
         return data.encode(text)
 
     def batches(self, data: Corpus, epoch: int = 0) -> Batches:
-        return self.taken(windows(data.train, self.batch_size, self.steps))
+        shuffle = epoch if self.partial_shuffle else None
+        return self.taken(windows(data.train, self.batch_size, self.steps, shuffle))
 
     def evaluation(self, data: Corpus, split: str) -> Batches:
         """Validation in rows, to be quick; the test text as the one stream it is."""
@@ -252,10 +281,14 @@ class LanguageModel(Recipe[Corpus]):
     def losses(
         self, model: Model, x: Tensor, y: Tensor, state: list[Tensor], training: bool = False
     ) -> tuple[Tensor, list[Tensor]]:
-        from lab.tasks.cross_entropy import cross_entropy
+        from lab.tasks.cross_entropy import augmentation, cross_entropy
 
         logits, *state = model([x, *state], training=training)
-        return cross_entropy(y, logits), state
+        losses = cross_entropy(y, logits)
+        if training and self.augmented_loss:
+            embeddings = model.get_layer("embedding").embeddings
+            losses += augmentation(y, logits, embeddings, self.augmented_loss, self.augmented_temperature)
+        return losses, state
 
     def objective(self, losses: Tensor, penalties: Tensor = 0.0) -> Tensor:
         import tensorflow as tf
@@ -280,6 +313,15 @@ class LanguageModel(Recipe[Corpus]):
             results["bits_per_character"] = test / math.log(2)
         return results
 
+    def scorer(self, model: Model, data: Corpus, remember: Remember) -> Scorer:
+        """What reads texts with the weights of a model, by methods that score better."""
+        recipe = dataclasses.replace(self, restart=0.0, activation_penalty=0.0, temporal_penalty=0.0)
+        copy = recipe.network(len(data.vocabulary))
+        for new, old in zip(copy.trainable_variables, model.trainable_variables, strict=True):
+            new.assign(old)
+        start = functools.partial(recipe.initial_state, copy)
+        return Scorer(recipe, Reader(copy, f"layer_{self.layers}", start), data, remember)
+
     def portable(self, model: Model, data: Corpus) -> Model:
         """A model tokens -> logits with the same weights, of Keras's and tfcells's layers alone."""
         copy = self.network(len(data.vocabulary), with_state=False)
@@ -302,7 +344,10 @@ class LanguageModel(Recipe[Corpus]):
         prompt: Sequence[int] = (),
     ) -> str:
         """A prompt and so many words of generated text, a sentence a line."""
-        tokens = generate(model, data, self.initial_state(model, 1), seed, temperature, prompt)
+        import tfcells
+
+        decoder = tfcells.Decoder(self.portable(model, data))
+        tokens = generate(decoder, data, seed, temperature, prompt)
         return written(tokens, words, data, prompt, "" if self.level == "char" else " ")
 
     def in_numpy(self, data: Corpus, dtype: str) -> tuple[Any, Any]:

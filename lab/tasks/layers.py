@@ -6,17 +6,28 @@ from typing import Any
 from lab.task import Tensor
 
 
-def recurrent(x: Tensor, cells: Iterable[Any], drop: Callable[[Tensor], Tensor] = lambda x: x) -> Tensor:
-    """Layers of these cells, one after the other: the outputs of all steps.
+def wide(x: Tensor) -> Tensor:
+    """x in float32, or in its own type if that is wider: what losses are made of."""
+    import tensorflow as tf
+
+    return tf.cast(x, "float32") if x.dtype.size < 4 else x
+
+
+def recurrent(
+    x: Tensor, cells: Iterable[Any], drop: Callable[[Tensor], Tensor] = lambda x: x, summed: bool = False
+) -> Tensor:
+    """Layers of these cells, one after the other: the last one's outputs of all steps, or the sum of all layers'.
 
     cells: may be a generator, so that each draws its seeds when its turn comes. drop: acts on each
     layer's input.
     """
     import tfcells
 
+    outputs = []
     for number, cell in enumerate(cells, 1):
         x = tfcells.RNN(cell, return_sequences=True, name=f"layer_{number}")(drop(x))
-    return x
+        outputs.append(x)
+    return sum(outputs) if summed else x
 
 
 def carried(
@@ -24,10 +35,11 @@ def carried(
     cells: Iterable[Any],
     drop: Callable[[Tensor], Tensor] = lambda x: x,
     restart: float = 0.0,
+    summed: bool = False,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Layers that take and return their states: the outputs, the states before and after.
 
-    restart: the share of rows whose states are set to zero.
+    restart: the share of rows whose states are set to zero. summed: as above.
     """
     import keras
 
@@ -35,6 +47,7 @@ def carried(
 
     before: list[Tensor] = []
     after: list[Tensor] = []
+    outputs: list[Tensor] = []
     floats = keras.config.dtype_policy().variable_dtype
     for number, cell in enumerate(cells, 1):
         start = [
@@ -46,5 +59,6 @@ def carried(
         if restart:
             start = tfcells.Restart(restart, name=f"restart_{number}")(start)
         x, *end = layer(drop(x), initial_state=start)
+        outputs.append(x)
         after += end
-    return x, before, after
+    return sum(outputs) if summed else x, before, after

@@ -7,6 +7,7 @@ import numpy as np
 
 from lab.fields import Count
 from lab.task import Model, Tensor
+from lab.tasks.layers import wide
 from lab.tasks.sequences import Arrays, Examples, Figure, Rng, SequenceTask
 
 GOAL = 1e-6  # a squared error
@@ -55,8 +56,8 @@ class Numbers(SequenceTask):
     ) -> tuple[Tensor, list[Tensor]]:
         import tensorflow as tf
 
-        found = tf.cast(model(x, training=training), y.dtype)
-        return tf.reduce_mean(tf.square(found - y), 1), state
+        found = wide(model(x, training=training))
+        return tf.reduce_mean(tf.square(found - tf.cast(y, found.dtype)), 1), state
 
     def measures(self, model: Model, data: Examples, split: str) -> dict[str, float]:
         x, y = getattr(data, split)

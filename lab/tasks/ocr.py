@@ -103,7 +103,8 @@ class TextRecognition(Transducer):
         from matplotlib.figure import Figure
 
         x, y = (array[:3] for array in data.test)
-        found, alignment = self.answers(model, x, self.longest + 1)
+        found = self.answers(model, x, self.longest + 1)
+        alignment = self.alignment(model, x, found)
         figure = Figure(figsize=(11, 0.5 + 0.42 * (self.longest + 2)), layout="constrained")
         rows = figure.add_gridspec(self.longest + 1, 3)
         for number, (image, symbols, where) in enumerate(zip(x, found, alignment)):

@@ -8,6 +8,7 @@ import numpy as np
 
 from lab.fields import Count, InputError
 from lab.task import Model, Tensor
+from lab.tasks.layers import wide
 from lab.tasks.sequences import Arrays, Examples, Figure, Rng, SequenceTask
 
 PERIOD = 25  # samples
@@ -61,7 +62,8 @@ class Sine(SequenceTask):
         import tensorflow as tf
 
         found, *state = model([x, *self.initial_state(model, len(x))], training=training)
-        return tf.reduce_mean(tf.square(tf.cast(found, y.dtype) - y), [1, 2]), state
+        found = wide(found)
+        return tf.reduce_mean(tf.square(found - tf.cast(y, found.dtype)), [1, 2]), state
 
     def alone(self, model: Model, heard: np.ndarray, samples: int) -> np.ndarray:
         """The network's own continuation of the start of some waves."""

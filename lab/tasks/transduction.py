@@ -9,6 +9,7 @@ import numpy as np
 from lab.cells import make_cell
 from lab.fields import Count, InputError
 from lab.task import Model, Tensor
+from lab.tasks.layers import wide
 from lab.tasks.sequences import Arrays, Examples, Figure, Rng, SequenceTask
 
 NOTHING = 0  # padding, and what the decoder reads first; the end of a target is symbols + 1
@@ -64,56 +65,44 @@ class Transducer(SequenceTask):
         import tensorflow as tf
 
         so_far = tf.pad(y[:, :-1], [[0, 0], [1, 0]])
-        logits = tf.cast(model([x, so_far], training=training), "float32")
+        logits = wide(model([x, so_far], training=training))
         each = tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
         known = tf.cast(y != NOTHING, each.dtype)
         return tf.reduce_sum(each * known, 1) / tf.reduce_sum(known, 1), state
 
-    def answers(self, model: Model, x: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
-        """The likeliest answers of a beam search, (rows, steps), and their alignments.
+    def answers(self, model: Model, x: np.ndarray, steps: int) -> np.ndarray:
+        """The likeliest answers of a beam search, (rows, steps). Behind its end an answer is padded."""
+        import keras
 
-        A beam that has ended continues with NOTHING, at no cost.
-        """
-        import tensorflow as tf
+        import tfcells
 
-        rows, beam, size = len(x), self.beam, self.symbols + 2
-        memory, mask = (tf.repeat(part, beam, 0) for part in model.get_layer("encoder")(x))
-        embed, decoder, output = map(model.get_layer, ("embedding", "decoder", "output"))
+        encoder, embed, decode, output = map(model.get_layer, ("encoder", "embedding", "decoder", "output"))
+        so_far = keras.Input((None,), dtype="int32")
+        memory, mask = (keras.Input(read.shape[1:], dtype=read.dtype) for read in encoder.output)
+        y, *_ = decode(embed(so_far), memory=memory, memory_mask=mask)
+        decoder = tfcells.Decoder(keras.Model([so_far, memory, mask], output(y)), end_token=self.symbols + 1)
+        found = []
+        for first in range(0, len(x), self.evaluation_batch_size):
+            part = x[first : first + self.evaluation_batch_size]
+            begin = np.full((len(part), 1), NOTHING)
+            context = encoder(part)
+            tokens, lengths, *_ = decoder.beam_search(begin, steps, beams=self.beam, context=context)
+            found.append(np.where(np.arange(steps) < lengths[:, :1], tokens[:, 0], NOTHING))
+        return np.concatenate(found)
 
-        @tf.function
-        def step(symbols: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-            y, *state = decoder(embed(symbols[:, None]), initial_state=state, memory=memory, memory_mask=mask)
-            return tf.nn.log_softmax(tf.cast(output(y)[:, 0], "float32")), state
+    def alignment(self, model: Model, x: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """Where the decoder looks for each symbol of its answers: (rows, steps, rows of the memory)."""
+        import tfcells
 
-        state = decoder.get_initial_state(rows * beam)
-        found = np.zeros((rows * beam, steps), "int32")
-        before = np.zeros((rows * beam, steps, state[0].shape[-1]), "float32")
-        score = np.where(np.arange(rows * beam) % beam == 0, 0, -np.inf)  # all begin alike
-        symbols, ended = np.zeros(rows * beam, "int32"), np.zeros(rows * beam, bool)
-        for t in range(steps):
-            before[:, t] = state[0]
-            chances, state = step(tf.constant(symbols), state)
-            chances = np.where(ended[:, None], -np.inf, np.asarray(chances, "float64"))
-            chances[ended, NOTHING] = 0
-            total = (score[:, None] + chances).reshape(rows, beam * size)
-            best = np.argsort(-total, axis=1, kind="stable")[:, :beam]
-            score = np.take_along_axis(total, best, 1).ravel()
-            origin = (np.arange(rows)[:, None] * beam + best // size).ravel()
-            symbols = (best % size).ravel().astype("int32")
-            found, before = found[origin], before[origin]
-            state = [tf.gather(value, origin) for value in state]
-            found[:, t] = symbols
-            ended = ended[origin] | (symbols == self.symbols + 1)
-        first = slice(None, None, beam)
-        attention = decoder.cell.cell if self.wrapper else decoder.cell
-        alignment = attention.alignment(before[first], memory[first], mask[first])
-        return found[first], np.asarray(alignment)
+        memory, mask = model.get_layer("encoder")(x)
+        so_far = model.get_layer("embedding")(np.pad(answers[:, :-1], [(0, 0), (1, 0)]))
+        found = tfcells.trace(model.get_layer("decoder"), so_far, memory=memory, memory_mask=mask)
+        name = "cell.a" if self.wrapper else "a"  # a cell may have an a of its own
+        return found[name if name in found else "a"]
 
     def right(self, model: Model, x: np.ndarray, y: np.ndarray) -> float:
         """The share of rows that are right up to their ends."""
-        size = self.evaluation_batch_size
-        parts = [self.answers(model, x[n : n + size], y.shape[1])[0] for n in range(0, len(x), size)]
-        return float(np.mean(np.all((np.concatenate(parts) == y) | (y == NOTHING), axis=1)))
+        return float(np.mean(np.all((self.answers(model, x, y.shape[1]) == y) | (y == NOTHING), axis=1)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +161,8 @@ class Transduction(Transducer):
 
         x, y = (array[:1] for array in data.test)
         length = int((x[0] != NOTHING).sum())
-        found, alignment = self.answers(model, x, length + 1)
+        found = self.answers(model, x, length + 1)
+        alignment = self.alignment(model, x, found)
         figure = Figure(figsize=(5, 4.5), layout="constrained")
         axes = figure.add_subplot(xlabel="read", ylabel="answered", title=self.kind)
         image = axes.imshow(alignment[0, :, :length], cmap="Greys", vmin=0, vmax=1)

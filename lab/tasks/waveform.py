@@ -12,6 +12,7 @@ from lab.cells import arguments, make_cell
 from lab.fields import Count, InputError, Number, Positive
 from lab.task import Batches, Model, Tensor
 from lab.tasks.batches import in_order
+from lab.tasks.layers import wide
 from lab.tasks.sequences import Arrays, Examples, Figure, Rng, SequenceTask
 
 DISTANCE = 0.01  # between samples
@@ -90,7 +91,8 @@ class Waveform(SequenceTask):
         goes_on = 1 - x[:, 0, 1:]
         start = [s * tf.cast(goes_on, s.dtype) for s in state]
         found, *state = model([x, *start], training=training)
-        error = tf.square(tf.cast(found, y.dtype) - y)
+        found = wide(found)
+        error = tf.square(found - tf.cast(y, found.dtype))
         return tf.reduce_mean(error, [1, 2]) / float(np.var(signal(self.samples))), state
 
     def reproduced(self, model: Model, data: Examples) -> np.ndarray:

@@ -19,7 +19,9 @@ from benchmarks import (
     programs,
     report,
     rounds,
+    sides,
     trainings,
+    workers,
 )
 from tests import tiny
 
@@ -39,29 +41,36 @@ LINES = [
     ["batch_sizes", "--largest", "5"],
     ["scaling", "--only", "modes", "--points", "2", "3", "4"],
     ["layers", "--rows", "2", "3", "--steps", "3"],
+    ["serving", "--steps", "3"],
 ]
 
 
 @pytest.mark.parametrize("line", LINES, ids=" ".join)
 def test_a_benchmark_writes_its_report(line, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(report, "RESULTS", tmp_path)
-    name = line[0]
+    name = line[0] + (f"_{line[2]}" if line[0] == "scaling" else "") + "-partial"
     code = benchmarks.main(line + QUICK.split())
-    name += "-partial"
     text = (tmp_path / f"{name}.md").read_text(encoding="utf-8")
     assert code == int(rounds.BROKEN in text)
     assert text in capsys.readouterr().out
-    if line[0] not in ("scan", "batch_sizes"):
+    if line[0] not in ("scan", "batch_sizes", "serving"):
         assert peers.torch or peers.MISSING in text
-    if line[0] not in ("scan", "batch_sizes", "layers"):
+    if line[0] not in ("scan", "batch_sizes", "layers", "serving"):
         assert "of the limit" in text
     assert (tmp_path / f"{name}.png").stat().st_size > 1000
     result = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
     assert result["machine"]["cores"] > 0
-    if line[0] != "generate":
+    if line[0] not in ("generate", "serving"):
         assert "| never below |" in text
     if not {"lengths", "first_call", "modes", "batch_sizes"} & set(line):
         assert '"differences"' in json.dumps(result)
+
+
+def test_the_outputs_of_every_cell_get_a_gradient_of_their_width():
+    for name, make in sides.CELLS.items():
+        layer = sides.tfcells_layer([make(200)], 3, jit_compile=False)
+        outputs = layer(np.zeros((2, 1, 3), "float32"))
+        assert sides.for_outputs(layer, 2, 1).shape == tuple(outputs.shape), name
 
 
 def test_layers_that_take_too_long_are_left_out(tmp_path, monkeypatch, capsys):
@@ -130,6 +139,19 @@ def test_half_precision_is_measured(tmp_path, monkeypatch, request):
     assert len(single) == len(rounded) == 25 and single != rounded
     monkeypatch.setattr(half, "LIMIT", 0.0)
     assert benchmarks.main(["half", "--line", line]) == 1
+
+
+def test_workers_side_by_side(tmp_path, monkeypatch):
+    """tests/test_workers.py has the processes."""
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    found = [{"losses": [2.0, 1.0], "words_per_second": 100.0}], [{"losses": [2.0, 1.5], "words_per_second": 150.0}]
+    monkeypatch.setattr(workers, "steps", lambda count, arguments, precision, number: found[count - 1])
+    tiny.write_corpus(tmp_path / "text")
+    line = f"lstm --corpus {tmp_path / 'text'} --units 4 --batch_size 2 --steps 2"
+    assert benchmarks.main(["workers", "--line", line]) == 1
+    assert "| 2 | 150 | 1.50 |" in (tmp_path / "workers.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(workers, "LIMIT", 0.5)
+    assert benchmarks.main(["workers", "--line", line]) == 0
 
 
 def test_a_wrong_gradient_is_refused():

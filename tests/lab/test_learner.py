@@ -131,3 +131,22 @@ def test_a_weight_that_no_loss_depends_on_is_named(corpus):
     one.optimizer.build(one.weights)
     with pytest.raises(InputError, match="idle: no loss of this task depends on it"):
         one.train(*next(iter(TINY.batches(corpus))), rate=1.0)
+
+
+def test_what_is_evaluated_and_kept_are_averages_of_the_weights(corpus):
+    recipe = dataclasses.replace(TINY, ema=0.75)
+    trained, plain = learner(recipe, corpus), learner(TINY, corpus)
+    batches = list(recipe.batches(corpus))[:3]
+    averages = None
+    for x, y in batches:
+        assert trained.train(x, y, 0.5) == plain.train(x, y, 0.5)
+        now = list(plain.weight_arrays().values())
+        averages = [0.75 * a + 0.25 * w for a, w in zip(averages, now, strict=True)] if averages else now
+    with trained.averaged():
+        for found, average in zip(trained.weights, averages, strict=True):
+            np.testing.assert_allclose(found.numpy(), average, atol=1e-6)
+    for one, other in zip(trained.weights, plain.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    assert any(abs(w.numpy() - a).max() > 1e-4 for w, a in zip(trained.weights, averages, strict=True))
+    with plain.averaged():
+        assert all(np.array_equal(w, a) for w, a in zip(plain.weights, now, strict=True))

@@ -100,8 +100,9 @@ def test_other_errors_stay_what_they_are(error):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["graph", "bare", "xla"])
-@pytest.mark.parametrize("where", ["train", "evaluate", "__init__"])
+@pytest.mark.parametrize(
+    "kind, where", [("graph", "train"), ("bare", "train"), ("xla", "evaluate"), ("graph", "__init__")]
+)
 def test_a_run_that_runs_out_of_memory_says_what_to_do(tmp_path, monkeypatch, kind, where):
     monkeypatch.chdir(tmp_path)
     write_corpus(tmp_path / "text")

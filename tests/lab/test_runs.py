@@ -26,12 +26,15 @@ import lab.checkpoints
 import lab.learner
 import lab.run
 import lab.training
+import tfcells
 from benchmarks import kills
 from lab.fields import InputError
 from lab.run import Run, load, save
+from lab.tasks import scoring
 from lab.tasks.corpus import from_vocabulary
 from lab.tasks.generation import generate
 from lab.tasks.language_model import LanguageModel
+from lab.tasks.scoring import Reader
 from tests.tiny import RUN, call, result_of, write_corpus
 
 pytestmark = pytest.mark.slow
@@ -80,6 +83,51 @@ def test_evaluate_says_what_the_run_said(place):
     assert len(out.splitlines()) == 1
 
 
+def test_evaluate_with_methods(place, monkeypatch):
+    """They are kept with the run; what was read once is not read again."""
+    static = json.loads(call("evaluate done")[1])
+    line = "evaluate done --dynamic --dynamic_steps 4 --cache --cache-window 9 --temperature 1.1 --mc_dropout 2"
+    code, out, err = call(line)
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["methods"] == ["dynamic", "cache", "temperature", "mc_dropout"]
+    assert found["test_perplexity"] != static["test_perplexity"]
+    kept = json.loads((place / "done/evaluation.json").read_text())
+    assert kept == {key: value for key, value in found.items() if key not in ("run", "corpus")}
+    assert kept["settings"]["cache_window"] == 9 and kept["settings"]["temperature"] == 1.1
+    assert kept["settings"]["dynamic_rate"] == 4e-5
+    assert json.loads(call("evaluate done")[1]) == static  # the weights are as they were
+
+    plain = json.loads(call("evaluate done --temperature 1")[1])
+    assert plain["methods"] == [] and "dynamic_rate" not in plain["settings"]
+    assert plain["test_perplexity"] == pytest.approx(static["test_perplexity"], rel=1e-6)
+    monkeypatch.setattr(Reader, "losses", None)
+    monkeypatch.setattr(Reader, "mean_squares", None)
+    assert call(line)[1] == out
+    on_another = line.replace("--dynamic ", "--corpus text --dynamic ")
+    assert json.loads(call(on_another)[1])["test_perplexity"] == found["test_perplexity"]
+
+
+def test_tuning_keeps_what_is_given(place, monkeypatch):
+    monkeypatch.setattr(scoring, "RATES", (1e-5, 1e-2))
+    monkeypatch.setattr(scoring, "DECAYS", (1e-3, 1e-1))
+    monkeypatch.setattr(scoring, "THETAS", (0.5, 2.0))
+    monkeypatch.setattr(scoring, "TUNED_WORDS", 12)
+    code, out, err = call("evaluate done --dynamic --dynamic_decay 0.01 --cache --cache_share 0.2 --tune")
+    assert code == 0, err
+    settings = json.loads(out)["settings"]
+    assert settings["dynamic_decay"] == 0.01 and settings["cache_share"] == 0.2
+    assert settings["dynamic_rate"] in (1e-5, 1e-2) and settings["cache_theta"] in (0.5, 2.0)
+    assert settings["temperature"] in scoring.TEMPERATURES
+
+
+def test_methods_are_refused_where_they_have_no_effect(place):
+    refused("evaluate done --cache_share 0.2", "--cache_share: must not be given without --cache")
+    refused("evaluate done --dynamic-rate 1", "--dynamic_rate: must not be given without --dynamic")
+    refused("evaluate done --cache --cache_share 1", "--cache_share=1: must be a number in [0, 1)")
+    refused("evaluate done --mc_dropout 0", "--mc_dropout=0: must be a whole number from 1 to 100")
+
+
 def test_evaluate_on_another_corpus_in_the_vocabulary_of_the_run(place):
     write_corpus(place / "other", "abxyz", seed=1)
     translated = place / "translated"
@@ -102,6 +150,20 @@ def test_evaluate_refuses_unknown_words_without_unk(place):
     refused(["generate", "plain", "--prompt", "a b zoo c"], "'zoo'", "<unk>")
 
 
+def test_averages_are_what_a_run_tests_and_keeps(place):
+    for epochs in (1, 3):  # the last epoch's are the best, or an earlier one's
+        line = f"{RUN} --epochs {epochs} --ema 0.9 --out averaged{epochs} --learning_rate 0.3"
+        code, _, err = call(line)
+        assert code == 0, err
+        result = result_of(place / f"averaged{epochs}")
+        found = json.loads(call(f"evaluate averaged{epochs}")[1])
+        for split in ("valid", "test"):
+            assert found[f"{split}_perplexity"] == result[f"{split}_perplexity"]
+        plain = line.replace("--ema 0.9", "").replace("averaged", "plain")
+        assert call(plain)[0] == 0
+        assert result_of(place / f"plain{epochs}")["test_perplexity"] != result["test_perplexity"]
+
+
 def test_generate(place):
     code, out, err = call(["generate", "done", "--words", "7", "--prompt", "b a"])
     assert code == 0, err
@@ -120,14 +182,14 @@ def test_a_prompt_is_read(randomise):
     model = randomise(recipe.build(corpus))
     for weight in model.trainable_variables:
         weight.assign(6 * weight)
-    followers = set()
+    decoder, followers = tfcells.Decoder(recipe.portable(model, corpus)), set()
     for text in ("a", "b", "b c", "d", "e", "f\na"):
         prompt = corpus.encode(text)
         inputs = np.array([[corpus.eos, *prompt]])
         state = [np.array(s) for s in recipe.initial_state(model, 1)]
         logits = np.array(model([inputs, *state])[0])[0, -1]
         expected = corpus.vocabulary[logits.argmax()]
-        assert next(generate(model, corpus, state, 1, 1e-6, prompt)) == expected
+        assert next(generate(decoder, corpus, 1, 1e-6, prompt)) == expected
         followers.add(expected)
     assert len(followers) > 1
 
@@ -319,8 +381,15 @@ def test_two_processes_cannot_train_one_run(place):
     assert call("lstm --resume --out done")[0] == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("where", ["Learner.start", "Learner.train", "Learner.evaluate", "Learner.parameters"])
+@pytest.mark.parametrize(
+    "where, number",
+    [
+        ("Learner.start", signal.SIGINT),
+        ("Learner.train", signal.SIGTERM),
+        ("Learner.evaluate", signal.SIGHUP),
+        ("Learner.parameters", signal.SIGINT),
+    ],
+)
 def test_signal_stops_a_run_that_can_go_on(place, monkeypatch, where, number):
     """While the network is built, in a step, in validation; while the last files are written, it waits."""
     name, method = where.split(".")[1], operator.attrgetter(where)(lab.learner)
@@ -587,7 +656,7 @@ def test_killed_at_any_renaming_of_arrays(place, monkeypatch):
         epoch(self, *rest)
 
     monkeypatch.setattr(lab.training.Training, "epoch", with_loss)
-    line = f"{RUN} --epochs {len(losses)} --save_seconds 0"
+    line = f"{RUN} --epochs {len(losses)} --steps_per_epoch 1 --save_seconds 0"
     assert call(f"{line} --out whole")[0] == 0
     assert load(place / "whole" / "best.npz")[1]["epoch"] == 3
     left, number = 0, 0

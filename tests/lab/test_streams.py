@@ -87,8 +87,17 @@ def place(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, writes", [("stdout", 0), ("stdout", 1), ("stderr", 0), ("stderr", 3)])
-@pytest.mark.parametrize("kind", ["full", "a closed pipe", "closed"])
+@pytest.mark.parametrize(
+    "name, writes, kind",
+    [
+        ("stdout", 0, "full"),
+        ("stdout", 1, "a closed pipe"),
+        ("stdout", 0, "closed"),
+        ("stderr", 0, "full"),
+        ("stderr", 3, "a closed pipe"),
+        ("stderr", 0, "closed"),
+    ],
+)
 def test_a_run_whose_streams_fail_is_one_like_any(place, monkeypatch, name, writes, kind):
     import train
 

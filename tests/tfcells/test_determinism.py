@@ -1,4 +1,7 @@
-"""A seed and `enable_op_determinism` mean equal bits, process after process, for every cell and wrapper."""
+"""A seed and `enable_op_determinism` mean equal bits, process after process, for every cell and wrapper.
+
+The compiled loop, which draws nothing, runs for the cells that a state without units, a matrix and noise make unlike.
+"""
 
 import os
 import pathlib
@@ -16,12 +19,13 @@ from tests.cases import CASES, WRAPPED
 keras.utils.set_random_seed(3)
 tf.config.experimental.enable_op_determinism()
 x = np.random.default_rng(0).normal(size=(4, 5, 3)).astype("float32")
+COMPILED = "ClockworkRNNCell", "FastWeightsCell", "MinGRUCell", "VariationalDropout", "Zoneout"
 cells = [case.cell(**case.arguments) for case in {case.cell: case for case in CASES}.values()]
 cells += [row.make(tfcells.LSTMCell(3)) for row in WRAPPED.values()]
 for cell in cells:
     given = {"memory": np.ones((4, 2, 2), "float32")} if cell.attends else {}
     given |= {"reset": np.eye(4, 5, dtype=bool)} if cell.reset_by_flag else {}
-    for options in ({}, {"jit_compile": False}) if cell in cells[-len(WRAPPED):] else ({"jit_compile": False},):
+    for options in ({}, {"jit_compile": False}) if type(cell).__name__ in COMPILED else ({"jit_compile": False},):
         layer = tfcells.RNN(cell, return_sequences=True, **options)
         with tf.GradientTape() as tape:
             y = layer(x, training=True, **given)

@@ -17,7 +17,9 @@ MEMORY = np.random.default_rng(1).normal(size=(2, 2, 2)).astype("float32")
 
 
 def cells():
-    yield from (case.cell(**case.arguments) for case in CASES)
+    """Of variants with the same weights the last."""
+    cases = {(case.cell, *case.weights.values()): case for case in CASES}.values()
+    yield from (case.cell(**case.arguments) for case in cases)
     yield from (row.make(tfcells.LSTMCell(FEATURES)) for row in WRAPPED.values())
     yield [tfcells.LSTMCell(4), layers.StackedRNNCells([tfcells.RHNCell(3, depth=2), tfcells.Zoneout(noisy(), 0.1)])]
 
@@ -56,14 +58,33 @@ def small(rate=0.3):
 
 @pytest.fixture(scope="module")
 def model():
-    made = every_cell()
-    random = np.random.default_rng(2)
-    for weight in made.variables:
+    return drawn(every_cell(), 2)
+
+
+@pytest.fixture(scope="module")
+def twin():
+    return every_cell()
+
+
+@pytest.fixture
+def other(twin):
+    """An equal model with other weights."""
+    return drawn(twin, 3)
+
+
+def stack_of(model):
+    return next(layer for layer in model.layers if hasattr(getattr(layer, "cell", None), "cells"))
+
+
+def drawn(model, seed):
+    """A model with random weights and states of random numbers."""
+    random = np.random.default_rng(seed)
+    for weight in model.variables:
         if "seed" in weight.path:
             weight.assign(random.integers(0, 1000, weight.shape))
         else:
             weight.assign(random.normal(size=weight.shape))
-    return made
+    return model
 
 
 def equal(model, other, seeds=True):
@@ -83,15 +104,14 @@ def test_what_checkpoints_see_is_no_weight():
     assert not tfcells.WordDropout(9, 0.1).weights
 
 
-def test_checkpoint(model, tmp_path):
+def test_checkpoint(model, other, tmp_path):
     path = tf.train.Checkpoint(model=model).save(tmp_path / "it")
-    other = every_cell()
     tf.train.Checkpoint(model=other).restore(path).assert_consumed()
     equal(model, other)
 
 
 def test_checkpoint_of_layers_that_are_built_later(model, tmp_path):
-    stack = next(layer for layer in model.layers if hasattr(getattr(layer, "cell", None), "cells"))
+    stack = stack_of(model)
     path = tf.train.Checkpoint(layer=stack).write(tmp_path / "it")
     late = tfcells.RNN.from_config(stack.get_config())
     status = tf.train.Checkpoint(layer=late).read(path)
@@ -140,17 +160,14 @@ def test_backup_and_restore(tmp_path):
         np.testing.assert_array_equal(a, b, err_msg=a.path)
 
 
-def test_saved_model(model, tmp_path):
-    """Of the module that tf.saved_model.save writes; its outputs, too."""
-    module = tf.Module()
+def test_saved_model(model, other, tmp_path):
+    """Of the module that tf.saved_model.save writes; the outputs of a stack, too."""
+    module, stack = tf.Module(), stack_of(model)
     module.model = model
-    module.serve = tf.function(lambda x, memory: model([x, memory]), input_signature=[
-        tf.TensorSpec(X.shape), tf.TensorSpec(MEMORY.shape)])  # fmt: skip
+    module.serve = tf.function(stack, input_signature=[tf.TensorSpec(X.shape)])
     tf.saved_model.save(module, tmp_path)
     loaded = tf.saved_model.load(tmp_path)
-    for a, b in zip(loaded.serve(X, MEMORY), model([X, MEMORY]), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
-    other = every_cell()
+    np.testing.assert_allclose(loaded.serve(X), stack(X), atol=1e-5)
     tf.train.Checkpoint(model=other).read(str(tmp_path / "variables" / "variables")).assert_existing_objects_matched()
     equal(model, other)
 
@@ -158,12 +175,15 @@ def test_saved_model(model, tmp_path):
 @pytest.mark.parametrize("name", ["it.keras", "it.h5"])
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 def test_files_of_models(model, tmp_path, name):
+    """Weights, and outputs."""
     model.save(tmp_path / name)
-    equal(model, keras.models.load_model(tmp_path / name), seeds=False)
+    again = keras.models.load_model(tmp_path / name)
+    equal(model, again, seeds=False)
+    for a, b in zip(again([X, MEMORY]), model([X, MEMORY]), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
-def test_files_of_weights(model, tmp_path):
+def test_files_of_weights(model, other, tmp_path):
     model.save_weights(tmp_path / "it.weights.h5")
-    other = every_cell()
     other.load_weights(tmp_path / "it.weights.h5")
     equal(model, other, seeds=False)

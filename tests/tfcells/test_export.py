@@ -1,6 +1,8 @@
 """Files of whole models and of step models, each run by its own runtime, give the model's outputs."""
 
 import importlib.util
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -9,6 +11,8 @@ import tensorflow as tf
 
 import tfcells
 from tests.tfcells.test_stepping import ROWS, X, drawn, rnn
+
+pytestmark = pytest.mark.export
 
 BUILT_IN = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
 NEEDED = {"onnx": ("onnx", "onnxruntime", "tf2onnx"), "litert": ("ai_edge_litert",)}
@@ -54,10 +58,23 @@ def litert(model, path):
 RUNTIMES = {"onnx": onnx, "litert": litert}
 
 
-def agree(run, model, inputs):
+def agree(found, model, inputs):
     wanted = keras.tree.flatten(model([keras.ops.convert_to_tensor(x) for x in inputs]))
-    for found, each in zip(run(inputs), wanted, strict=True):
-        np.testing.assert_allclose(found, each, atol=1e-4)
+    for mine, each, output in zip(found, wanted, model.outputs, strict=True):
+        np.testing.assert_allclose(mine, each, atol=1e-4, err_msg=output.name)
+
+
+def shorter(values):
+    """Fewer samples and steps; a memory keeps its rows."""
+    return [x[:2] if name == "memory" else x[:2, :4] for name, x in values.items()]
+
+
+def first(model, values):
+    """Inputs of the first step of a model, from states that are not zero; and fewer samples of them."""
+    states = [np.asarray(state) for state in model.get_initial_state(len(X))]
+    states = [state + 0.1 if state.dtype == "float32" else state for state in states]
+    inputs = [*(x if name == "memory" else x[:, :1] for name, x in values.items()), *states]
+    return inputs, [x[:2] for x in inputs]
 
 
 @pytest.mark.slow
@@ -65,31 +82,70 @@ def agree(run, model, inputs):
 @pytest.mark.parametrize("case", ROWS.values(), ids=ROWS)
 def test_whole_sequences(case, format, tmp_path):
     """Of any batch size and length, with masks."""
-    model, inputs = drawn(case, masked=True)
+    model, values = drawn([case], masked=True)
     run = RUNTIMES[format](tfcells.portable(model, format), tmp_path)
-    agree(run, model, inputs)
-    agree(run, model, [x[:2] if x is inputs[1] and "memory" in case.given else x[:2, :4] for x in inputs])
+    for inputs in list(values.values()), shorter(values):
+        agree(run(inputs), model, inputs)
 
 
 @pytest.mark.slow
 @FORMATS
 @pytest.mark.parametrize("case", ROWS.values(), ids=ROWS)
 def test_steps(case, format, tmp_path):
-    model, inputs = drawn(case, masked=False)
+    model, values = drawn([case], masked=False)
     step = tfcells.step_model(model)
     run = RUNTIMES[format](step, tmp_path)
-    now = [x if x.dtype != bool and x is not inputs[0] and "memory" in case.given else x[:, :1] for x in inputs]
-    states = [np.asarray(state) for state in step.get_initial_state(len(X))]
-    states = [state + 0.1 if state.dtype == "float32" else state for state in states]
-    agree(run, step, [*now, *states])
+    inputs, _ = first(step, values)
+    agree(run(inputs), step, inputs)
+
+
+SERVE = """
+import sys
+sys.modules["tfcells"] = None  # importing it fails
+import numpy as np
+import tensorflow as tf
+models = [tf.saved_model.load(folder) for folder in sys.argv[1:]]
+for folder, model in zip(sys.argv[1:], models):
+    for number in range(2):
+        inputs = [tf.constant(x) for x in np.load(f"{folder}/inputs_{number}.npz").values()]
+        np.savez(f"{folder}/outputs_{number}.npz", *model.serve(inputs))
+"""
+
+
+@pytest.mark.slow
+def test_saved_models(tmp_path):
+    """Of every row, whole sequences and one step; of some the compiled loop, and all steps at once.
+
+    All cells are in one model, as TensorFlow takes much longer to write and to load many.
+    """
+    whole, values = drawn(ROWS.values(), masked=True)
+    step = tfcells.step_model(whole)
+    as_trained = {"jit_compile": "auto", "parallel": "auto"}
+    few, same = drawn(
+        [ROWS["lstm"], ROWS["mingru-positive"], ROWS["VariationalDropout-lstm"]], masked=True, **as_trained
+    )
+    models = {
+        "whole": (whole, [list(values.values()), shorter(values)]),
+        "step": (step, first(step, values)),
+        "few": (few, [list(same.values()), shorter(same)]),
+    }
+    for name, (model, calls) in models.items():
+        model.export(tmp_path / name, verbose=False)
+        for number, inputs in enumerate(calls):
+            np.savez(tmp_path / name / f"inputs_{number}.npz", *inputs)
+    folders = [str(tmp_path / name) for name in models]
+    subprocess.run([sys.executable, "-c", SERVE, *folders], check=True, cwd=tmp_path)
+    for name, (model, calls) in models.items():
+        for number, inputs in enumerate(calls):
+            agree(np.load(tmp_path / name / f"outputs_{number}.npz").values(), model, inputs)
 
 
 @pytest.mark.slow
 @FORMATS
 def test_sequences_without_a_mask(format, tmp_path):
-    model = keras.Sequential([keras.Input((None, X.shape[2])), rnn(), keras.layers.Dense(2)])
+    model = keras.Sequential([keras.Input((None, X.shape[2])), rnn(), tfcells.Dense(2)])
     run = RUNTIMES[format](tfcells.portable(model, format), tmp_path)
-    agree(run, keras.Model([model.inputs[0]], model.outputs), [X])
+    agree(run([X]), keras.Model([model.inputs[0]], model.outputs), [X])
 
 
 def test_a_stateful_layer_is_refused_where_it_would_forget():

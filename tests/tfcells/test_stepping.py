@@ -29,33 +29,30 @@ def along(model, inputs, whole=None):
     return [list(map(np.asarray, ys)) for ys in zip(*outputs, strict=True)]
 
 
-def model_of(case, masked):
-    """A case's cell in a functional model, and its inputs: a sequence, what the cell reads besides, a mask."""
-    given = {name: np.asarray(x) for name, x in case.given.items() if name != "training"}
-    given |= {"mask": MASK} if masked else {}
-    given = {name: x if x.dtype == bool else x.astype("float32") for name, x in given.items()}
-    x = keras.Input((None, FEATURES))
-    more = {name: keras.Input((None, *x.shape[2:]), dtype=x.dtype.name) for name, x in given.items()}
-    y = tfcells.RNN(case.cell(**case.arguments), **LOOP)(x, **more)
-    return keras.Model([x, *more.values()], y), [X, *given.values()]
-
-
-def drawn(case, masked):
-    """`model_of` with random weights and biases."""
-    model, inputs = model_of(case, masked)
-    cell = model.layers[-1].cell
-    values = case.draw(cell, lambda shape: np.random.default_rng(1).normal(scale=0.4, size=shape))
-    for weight, value in zip(cell.weights, values.values(), strict=True):
-        weight.assign(value)
-    return model, inputs
+def drawn(cases, masked, **options):
+    """The cells of cases in one model, with random weights; and by name what it reads: sequences, memories, a mask."""
+    given = {name: x for case in cases for name, x in case.given.items() if name != "training"}
+    given = {"sequences": X} | given | ({"mask": MASK} if masked else {})
+    values = {name: x if x.dtype == bool else x.astype("float32") for name, x in given.items()}
+    inputs = {name: keras.Input((None, *x.shape[2:]), dtype=x.dtype.name, name=name) for name, x in values.items()}
+    outputs = []
+    for case in cases:
+        layer = tfcells.RNN(case.cell(**case.arguments), **LOOP | options)
+        read = {"mask", *case.given} & inputs.keys()
+        outputs.append(layer(inputs["sequences"], **{name: inputs[name] for name in read}))
+        weights = case.draw(layer.cell, lambda shape: np.random.default_rng(1).normal(scale=0.4, size=shape))
+        for weight, value in zip(layer.cell.weights, weights.values(), strict=True):
+            weight.assign(value)
+    return keras.Model(list(inputs.values()), outputs), values
 
 
 @pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
 @pytest.mark.parametrize("case", ROWS.values(), ids=ROWS)
 def test_every_row(case, masked):
-    model, inputs = drawn(case, masked)
-    (found,) = along(model, inputs, whole=1 if "memory" in case.given else None)
-    np.testing.assert_allclose(np.concatenate(found, 1), model(inputs), atol=2e-6)
+    model, values = drawn([case], masked)
+    inputs = list(values.values())
+    (found,) = along(model, inputs, whole=1 if "memory" in values else None)
+    np.testing.assert_allclose(np.concatenate(found, 1), keras.tree.flatten(model(inputs))[0], atol=2e-6)
 
 
 def stack():
@@ -90,11 +87,17 @@ def tokens():
     )
 
 
-@pytest.mark.parametrize("make", [stack, shared, tokens])
+def tied():
+    """Its last layer is its first, the other way round."""
+    x, embedding = keras.Input((None,), dtype="int32"), layers.ReversibleEmbedding(9, 4)
+    return keras.Model(x, embedding(tfcells.RNN(tfcells.GRUCell(4), **LOOP)(embedding(x)), reverse=True))
+
+
+@pytest.mark.parametrize("make", [stack, shared, tokens, tied])
 def test_whole_models(make, randomise):
     model = randomise(make())
     x = X * MASK[..., None]
-    x = (9 * x[..., 0]).astype("int32") if make is tokens else x
+    x = (9 * x[..., 0]).astype("int32") if make in (tokens, tied) else x
     found = along(model, [x])
     for wanted, steps in zip(keras.tree.flatten(model(x)), found, strict=True):
         wanted = np.asarray(wanted)

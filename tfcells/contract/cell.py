@@ -1,5 +1,6 @@
 """Cells: one recurrence, split where it may be split."""
 
+import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ from keras import ops
 
 from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor, multiplied
+from tfcells.contract.quantized import Quantizable, as_quantized
 from tfcells.contract.recurrence import Before
 from tfcells.contract.weights import Kernel, Weights, identity, taken
 
@@ -56,7 +58,7 @@ class View(NamedTuple):
         return Kernel(seen, self.reads, self.blocks) if len(seen.shape) > 1 else seen
 
 
-class Cell(Configured, keras.layers.Layer):
+class Cell(Configured, Quantizable, keras.layers.Layer):
     """One recurrence.
 
     A subclass gives `states`, `build`, `inputs` and `step`. It gets from here the binding of its
@@ -86,7 +88,6 @@ class Cell(Configured, keras.layers.Layer):
     projected: int | None = None
     slots: frozenset[str] = frozenset({"state"})
     units: int
-    dtype_policy: Any
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if hasattr(cls, "prepare"):
@@ -102,6 +103,7 @@ class Cell(Configured, keras.layers.Layer):
         self.dtype_is_explicit = kwargs.get("dtype") is not None
         super().__init__(**kwargs)
         self.views: dict[str, dict[str, View]] = {}
+        self.around = weakref.WeakSet()
 
     def declare(
         self,
@@ -116,12 +118,12 @@ class Cell(Configured, keras.layers.Layer):
         """Make a weight: the attribute `name`, which `inputs` and `step` read as w.NAME.
 
         reads, blocks: as a `Kernel` has them. views: if the weight is read in other forms instead, what
-        each is called and how it is made. options: those of `add_weight`.
+        each is called and how it is made; {} if no step reads it. options: those of `add_weight`.
         """
         if self.projected and reads == self.states[0]:
             shape = (self.projected, *shape[1:])
-        self.reserve(name, views or {name: View(identity, reads, blocks)})
-        setattr(self, name, self.add_weight(shape, initializer, name=name, **options))
+        self.reserve(name, {name: View(identity, reads, blocks)} if views is None else views)
+        self.hold(name, shape, initializer, **options)
 
     def reserve(self, name: str, views: dict[str, View]) -> None:
         """Note how a weight is read. Raises ValueError for a name that means something else, or another weight."""
@@ -139,8 +141,7 @@ class Cell(Configured, keras.layers.Layer):
         """The weights as `inputs` and `step` read them. Noise for the call is drawn here, by wrappers."""
         items: dict[str, Any] = {}
         for name, views in self.views.items():
-            variable = getattr(self, name)
-            tensor = None if variable is None else ops.convert_to_tensor(variable)
+            tensor = None if getattr(self, name) is None else self.tensor(name)
             for seen, view in views.items():
                 items[seen] = 0 if tensor is None else view.of(tensor)
         return Weights(items)
@@ -312,12 +313,15 @@ class Cell(Configured, keras.layers.Layer):
             raise ValueError(
                 f'dtype must be "float32", "float16", "bfloat16" or a mixed policy, got {policy.name}: {becomes}'
             )
-        if self.dtype_is_explicit and self.dtype_policy != policy:
+        policy = as_quantized(policy, self.quantization_mode)
+        if self.dtype_policy == policy:
+            return
+        if self.dtype_is_explicit:
             raise ValueError(
                 f"dtype: the layer's policy is {policy.name}, its cell's {self.dtype_policy.name}; "
                 "give the layer the cell's dtype, or neither"
             )
-        if self.built and self.dtype_policy != policy:
+        if self.built:
             raise ValueError(f"dtype: the cell is already built with {self.dtype_policy.name}")
         self.dtype_policy = policy
 

@@ -28,6 +28,7 @@ class Wrapper(Cell):
     def __init__(self, cell: Cell | dict, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.cell = a_cell("cell", cell)
+        self.cell.around.add(self)
         missing = self.needs - self.cell.slots
         if missing:
             raise ValueError(

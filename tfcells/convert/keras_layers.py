@@ -233,6 +233,8 @@ def to_keras_cell(config: Config) -> Config:
     theirs = next((each for each, ours in OURS.items() if ours is kind), None)
     if theirs is None:
         raise ValueError(f"Keras has no {kind.__name__}")
+    if keras.dtype_policies.get(given["dtype"]).quantization_mode:
+        raise ValueError(f"Keras's {theirs.__name__} has no kernels in int8")
     if given.get("input_gate", "free") != "free":
         raise ValueError(f"Keras's LSTM has no input_gate={given['input_gate']!r}")
     if noise.get("output_rate"):

@@ -151,13 +151,13 @@ def load(cell: Any, given: dict[str, np.ndarray]) -> None:
 def unloaded(cell: Any) -> dict[str, np.ndarray]:
     """The weights of one layer and direction, of a cell."""
     inner = getattr(cell, "innermost", cell)
-    matrices = {"weight_ih": inner.kernel, "weight_hh": inner.recurrent_kernel}
-    given = {kind: swapped(inner, ops.convert_to_numpy(weight)).T for kind, weight in matrices.items()}
+    matrices = {"weight_ih": "kernel", "weight_hh": "recurrent_kernel"}
+    given = {kind: swapped(inner, ops.convert_to_numpy(inner.tensor(name))).T for kind, name in matrices.items()}
     if inner.use_bias:
         bias = swapped(inner, ops.convert_to_numpy(inner.bias))
         given["bias_ih"], given["bias_hh"] = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
     if inner is not cell:
-        given["weight_hr"] = ops.convert_to_numpy(cell.projection_kernel).T
+        given["weight_hr"] = ops.convert_to_numpy(cell.tensor("projection_kernel")).T
     return given
 
 

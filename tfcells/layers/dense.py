@@ -15,7 +15,7 @@ if keras.backend.backend() == "tensorflow":
 class Dense(Configured, keras.layers.Dense):
     """`keras.layers.Dense` with a faster way back for few rows and many units, as those of a softmax.
 
-    On TensorFlow, on a CPU; elsewhere it is Keras's, and so it is once it is quantized.
+    In training, on TensorFlow, on a CPU; elsewhere it is Keras's, and so it is once it is quantized.
 
     >>> keras.ops.shape(tfcells.Dense(4)(keras.ops.ones((2, 5, 3))))
     (2, 5, 4)
@@ -40,4 +40,5 @@ class Dense(Configured, keras.layers.Dense):
         if keras.backend.backend() != "tensorflow" or not engine.is_dense(inputs, self.compute_dtype):
             return super().call(inputs, training)
         kernel = ops.convert_to_tensor(self.kernel)
-        return self.activation(affine(inputs, kernel, self.bias, engine.product))
+        product = engine.product if training else ops.matmul  # whose gradient no other format has
+        return self.activation(affine(inputs, kernel, self.bias, product))

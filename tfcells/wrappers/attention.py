@@ -7,12 +7,13 @@ from keras import ops
 
 from tfcells import masks
 from tfcells.checks import positive, require
-from tfcells.contract.cell import Call, Cell
+from tfcells.contract.cell import Call, Cell, View
 from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Weights
 from tfcells.contract.wrapper import Wrapper
 
 NEVER = -6e4  # the score of what the mask hides; float16 has it, too
+SCORE = {"score": View(lambda kernel: kernel[:, 0])}
 
 
 class MemoryReader(Wrapper):
@@ -88,17 +89,14 @@ class Attention(MemoryReader):
         draw, units = keras.initializers.GlorotUniform, self.attention_units
         shape = (self.state_size[0], units)
         self.declare("query_kernel", shape, draw(), reads=self.states[0])
-        self.memory_kernel = self.add_weight((self.memory_features, units), draw(), name="memory_kernel")
-        self.score_bias = self.add_weight((units,), "zeros", name="score_bias")
-        self.score_kernel = self.add_weight((units, 1), draw(), name="score_kernel")
-
-    def bind(self, call: Call) -> Weights:
-        return super().bind(call).including(score=ops.convert_to_tensor(self.score_kernel)[:, 0])
+        self.declare("memory_kernel", (self.memory_features, units), draw(), views={})
+        self.declare("score_bias", (units,), "zeros", views={})
+        self.declare("score_kernel", (units, 1), draw(), views=SCORE)
 
     def keys(self, memory: Tensor, memory_mask: Tensor | None) -> dict[str, Tensor]:
         """The part of the attention scores that does not depend on the state."""
         found = super().keys(memory, memory_mask)
-        return found | {"keys": ops.matmul(found["memory"], self.memory_kernel) + self.score_bias}
+        return found | {"keys": ops.matmul(found["memory"], self.tensor("memory_kernel")) + self.score_bias}
 
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         query = ops.expand_dims(w.query_kernel(state[0]), 1)
@@ -108,8 +106,8 @@ class Attention(MemoryReader):
     def alignment(self, states: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> Tensor:
         """The a of the steps that begin in these first states: (batch, steps, units) to (..., rows)."""
         w = self.keys(memory, memory_mask)
-        query = ops.expand_dims(ops.matmul(states, self.query_kernel), 2)
-        scores = ops.squeeze(ops.matmul(ops.tanh(query + w["keys"][:, None]), self.score_kernel), -1)
+        query = ops.expand_dims(ops.matmul(states, self.tensor("query_kernel")), 2)
+        scores = ops.squeeze(ops.matmul(ops.tanh(query + w["keys"][:, None]), self.tensor("score_kernel")), -1)
         return ops.softmax(scores + w["hidden"][:, None], axis=-1)
 
 
@@ -158,13 +156,15 @@ class LuongAttention(MemoryReader):
         super().build(input_shape)
         draw, width = keras.initializers.GlorotUniform, self.cell.output_size
         if self.score == "general":
-            self.memory_kernel = self.add_weight((self.memory_features, width), draw(), name="memory_kernel")
+            self.declare("memory_kernel", (self.memory_features, width), draw(), views={})
         self.declare("attention_kernel", (self.memory_features + width, self.attention_units), draw())
 
     def keys(self, memory: Tensor, memory_mask: Tensor | None) -> dict[str, Tensor]:
         found = super().keys(memory, memory_mask)
         general = self.score == "general"
-        return found | {"keys": ops.matmul(found["memory"], self.memory_kernel) if general else found["memory"]}
+        return found | {
+            "keys": ops.matmul(found["memory"], self.tensor("memory_kernel")) if general else found["memory"]
+        }
 
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         state, (a,) = self.divided(state)

@@ -21,9 +21,9 @@ class Noise(Wrapper):
         super().__init__(cell, **kwargs)
         self.draw_from(seed)
 
-    def mask(self, rate: float, *shape: Any) -> Tensor:
-        """A dropout mask, drawn now."""
-        return masks.dropout_mask(shape, rate, self.compute_dtype, self.generator)
+    def mask(self, rate: float, *shape: Any, axis: int = 0) -> Tensor:
+        """A dropout mask, drawn now. axis: that of the batch's rows."""
+        return masks.dropout_mask(shape, rate, self.compute_dtype, self.generator, axis)
 
 
 class VariationalDropout(Noise):
@@ -180,7 +180,7 @@ class RecurrentDropout(Noise):
             return w
         if self.per_sequence:
             return w.by_row(update_mask=self.mask(self.rate, call.batch, self.units))
-        return w.along(update_mask=self.mask(self.rate, call.steps, call.batch, self.units))
+        return w.along(update_mask=self.mask(self.rate, call.steps, call.batch, self.units, axis=1))
 
     def step(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         mask, updates = w.get("update_mask"), []
@@ -241,7 +241,7 @@ class Zoneout(Noise):
         if not (call.training and any(self.each())):
             return w
         fresh = {
-            name: masks.keep_mask((call.steps, *shape), rate, self.generator)
+            name: masks.keep_mask((call.steps, *shape), rate, self.generator, axis=1)
             for name, shape, rate in zip(self.states, self.state_shapes(call.batch), self.each())
             if rate
         }
@@ -290,5 +290,5 @@ class WeightDrop(Noise):
         if kernel.reads is None:
             return kernel
         matrix = kernel.matrix
-        mask = masks.dropout_mask(tuple(matrix.shape), self.rate, matrix.dtype, self.generator)
+        mask = masks.dropout_mask(tuple(matrix.shape), self.rate, matrix.dtype, self.generator, axis=None)
         return Kernel(matrix * mask, kernel.reads, kernel.blocks)

@@ -10,7 +10,7 @@ from tfcells.contract.cell import Cell, View
 from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Weights
 from tfcells.contract.wrapper import OutputWrapper
-from tfcells.wrappers.attention import NEVER
+from tfcells.wrappers.attention import NEVER, SCORE
 
 PARTS = {"k": 1, "kv": 2, "kvp": 3}
 """Into how many parts the output is divided."""
@@ -29,9 +29,6 @@ def scores(keys: Tensor, query: Tensor, score: Tensor) -> Tensor:
 def average(weights: Tensor, rows: Tensor) -> Tensor:
     """The sum of the rows, (batch, rows, features), each times its weight, (batch, rows)."""
     return ops.sum(ops.expand_dims(weights, -1) * rows, 1)
-
-
-SCORE = {"score": View(lambda kernel: kernel[:, 0])}
 
 
 class KVPAttention(OutputWrapper):

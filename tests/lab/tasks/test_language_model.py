@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfcells
+from lab.fields import InputError
 from lab.tasks.generation import written
 from tests.tiny import TINY, random_corpus
 
@@ -123,3 +124,78 @@ def test_written_characters_keep_their_indentation(corpus):
     words = dataclasses.replace(corpus, level="word")
     tokens = iter(["<eos>", "c", "a", "<eos>", "b"])
     assert written(tokens, 4, words, words.encode("a b"), " ") == "a b\nc a\nb\n"
+
+
+def test_partial_shuffle_rotates_each_row_by_itself(corpus):
+    recipe = dataclasses.replace(TINY, partial_shuffle=True, batch_size=3)
+    rows = corpus.train[:99].reshape(3, 33)
+
+    def read(epoch):
+        pairs = list(recipe.batches(corpus, epoch).as_numpy_iterator())
+        x, y = (np.concatenate([pair[n] for pair in pairs], 1) for n in (0, 1))
+        np.testing.assert_array_equal(x[:, 1:], y[:, :-1])
+        return x
+
+    found = [read(0), read(1)]
+    np.testing.assert_array_equal(found[0], read(0))
+    assert not np.array_equal(*found)
+    by = []
+    for x in found:
+        offsets = [
+            [n for n in range(33) if np.array_equal(np.roll(row, -n)[: len(part)], part)]
+            for row, part in zip(rows, x, strict=True)
+        ]
+        assert all(len(each) == 1 for each in offsets)
+        by.append([each[0] for each in offsets])
+    assert len({n for each in by for n in each}) > 4
+
+
+def test_the_sum_of_layers_is_what_the_softmax_reads(corpus, randomise):
+    recipe = dataclasses.replace(TINY, layers=2, layer_sum=True, output_dropout=0.5)
+    model = randomise(recipe.build(corpus))
+    tokens = corpus.train[:10].reshape(2, 5)
+    start = [np.array(s) for s in recipe.initial_state(model, 2)]
+    inside = keras.Model(model.inputs, [model.get_layer(f"layer_{n}").output[0] for n in (1, 2)])
+    total = sum(map(np.array, inside([tokens, *start])))
+    expected = total @ np.array(model.get_layer("output").kernel) + np.array(model.get_layer("output_bias").bias)
+    np.testing.assert_allclose(model([tokens, *start])[0], expected, atol=1e-5)
+    portable = recipe.portable(model, corpus)
+    np.testing.assert_allclose(portable(tokens), expected, atol=1e-5)
+    dropped = keras.Model(model.inputs, model.get_layer("output").input)([tokens, *start], training=True)
+    kept = np.array(dropped) != 0
+    assert (kept == kept[:, :1]).all() and 0 < kept.mean() < 1  # one mask for all steps
+    with pytest.raises(InputError, match="layer_sum=True: must be false with layers=1"):
+        dataclasses.replace(TINY, layer_sum=True)
+
+
+def test_the_augmented_loss_has_its_gradient(corpus, randomise):
+    rate, temperature = 0.5, 3.0
+    recipe = dataclasses.replace(TINY, augmented_loss=rate, augmented_temperature=temperature, tied=True)
+    model = randomise(recipe.build(corpus))
+    x, y = next(iter(recipe.batches(corpus)))
+    state = recipe.initial_state(model, 2)
+
+    def found(recipe, extra=lambda logits: 0.0, training=True):
+        with tf.GradientTape() as tape:
+            losses, _ = recipe.losses(model, x, y, state, training)
+            total = tf.reduce_sum(losses) + extra(model([x, *state])[0])
+        return losses, [tf.convert_to_tensor(g) for g in tape.gradient(total, model.trainable_variables)]
+
+    def divergence(logits):
+        embeddings = np.array(model.get_layer("embedding").embeddings)
+        alike = embeddings[np.array(y)] @ embeddings.T / temperature
+        wanted = np.exp(alike) / np.exp(alike).sum(-1, keepdims=True)
+        chances = tf.nn.log_softmax(logits / temperature)
+        return rate * temperature * tf.reduce_sum(wanted * (np.log(wanted) - chances))
+
+    losses, gradients = found(recipe)
+    plain, without = found(TINY)
+    np.testing.assert_array_equal(losses, plain)
+    _, expected = found(TINY, divergence)
+    for one, other, alone in zip(gradients, expected, without, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+        assert abs(one - alone).numpy().max() > 1e-3
+    for one, other in zip(found(recipe, training=False)[1], without, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(InputError, match="augmented_loss=0.5: must be 0 with one_hot"):
+        dataclasses.replace(TINY, augmented_loss=0.5, one_hot=True)

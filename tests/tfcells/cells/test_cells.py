@@ -36,7 +36,14 @@ from tests.cases.runs import (
 EVERY = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 # The last variant of each cell: enough for what variants don't change, as compiling takes time.
 ONE_EACH = pytest.mark.parametrize("case", {case.cell: case for case in CASES}.values(), ids=lambda case: case.name)
+# What differs in its states: two, a matrix, a count of the steps, one that is linear.
+SOME = [case for case in CASES if case.name in ("lstm", "fast-norm", "clockwork", "mingru")]
 ENGINE = {}
+
+
+def hiding(x, mask, value):
+    """x with that value wherever the mask is False."""
+    return np.where(mask.reshape(*mask.shape, *[1] * (x.ndim - mask.ndim)), x, np.asarray(value, x.dtype))
 
 
 def differentiated(tape, loss, sources, count):
@@ -46,17 +53,30 @@ def differentiated(tape, loss, sources, count):
     return [found[0], *unread, *found[count:]]
 
 
-def gradients(case, options, dtype="float64", mask=None):
-    """The gradients of inputs, states and weights for a loss of all outputs and final states."""
-    x, state, weights = data(case)
-    sources = [tf.constant(a, dtype) for a in (x, *state, *weights.values())]
-    layer = layer_of(case, dtype, **options)
-    with tf.GradientTape() as tape:
-        tape.watch(sources)
-        count = 1 + len(state)
-        found = pure(layer, sources[0], sources[1:count], sources[count:], mask=mask, **case.given)
-        loss = sum(tf.reduce_sum(a * b.astype(dtype)) for a, b in zip(found, cosines(found), strict=True))
-    return [g.numpy() for g in differentiated(tape, loss, sources, count)]
+@functools.cache
+def trained(case, options):
+    """A function of inputs, states, weights and a mask: all outputs, and the gradients for a loss of them.
+
+    With the engine it is one program of XLA.
+    """
+    layer, count = layer_of(case, **dict(options)), 1 + len(data(case)[1])
+
+    def function(sources, mask):
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            found = pure(layer, sources[0], sources[1:count], sources[count:], mask=mask, **case.given)
+            loss = sum(tf.reduce_sum(a * b) for a, b in zip(found, cosines(found), strict=True))
+        return found, differentiated(tape, loss, sources, count)
+
+    return tf.function(function, jit_compile=True) if layer.compiles else function
+
+
+def train(case, options, mask, x=None):
+    """What that gives for the case's data, as arrays. The mask hides NaN."""
+    own, state, weights = data(case)
+    x = hiding(own if x is None else x, mask, np.nan)
+    sources = [tf.constant(a) for a in (x, *state, *weights.values())]
+    return [[np.asarray(a) for a in part] for part in trained(case, (*options.items(),))(sources, tf.constant(mask))]
 
 
 def test_every_cell_has_a_row():
@@ -119,23 +139,13 @@ def test_a_projection_is_the_oracle_with_a_projected_state(case):
     near(run(projected, LOOP), oracle(projected))
 
 
-@EVERY
-def test_weights_are_in_the_documented_order(case):
-    """Of a wrapper its own come first."""
-    assert [w.name for w in case.build(FEATURES).weights] == list(case.weights.values())
-
-
 # The same numbers, however it runs.
 
 
 def in_graph(case, x, state, weights):
     """With unknown batch and length."""
-    layer, signature = layer_of(case), tf.TensorSpec((None, None, FEATURES), "float64")
+    layer, signature = layer_of(case, **LOOP), tf.TensorSpec((None, None, FEATURES), "float64")
     return tf.function(lambda x: pure(layer, x, state, weights), input_signature=[signature])(x)
-
-
-def in_outer_jit(case, x, state, weights):
-    return tf.function(functools.partial(pure, layer_of(case)), jit_compile=True)(x, state, weights)
 
 
 def by_single_steps(case, x, state, weights):
@@ -156,7 +166,6 @@ WAYS = {
     "keras RNN": layer_with(layer=keras.layers.RNN),
     "single steps": by_single_steps,
 }
-COMPILED_WAYS = {"graph": in_graph, "outer jit": in_outer_jit}
 
 
 def equals_the_oracle(case, way):
@@ -172,9 +181,8 @@ def test_equals_the_oracle(case, way):
 
 @pytest.mark.slow
 @ONE_EACH
-@pytest.mark.parametrize("way", COMPILED_WAYS)
-def test_equals_the_oracle_in_a_graph(case, way):
-    equals_the_oracle(case, COMPILED_WAYS[way])
+def test_equals_the_oracle_in_a_graph(case):
+    equals_the_oracle(case, in_graph)
 
 
 @EVERY
@@ -191,8 +199,8 @@ def test_the_oracle_notices_a_swap_of_gates(case):
                 order[[a, b]] = b, a
                 swapped.append(np.concatenate([np.split(weight, gates, -1)[i] for i in order], -1))
         for wrong in swapped or [np.roll(weight, 1, -1) if weight.shape[-1] > 1 else weight + 1]:
-            with pytest.raises(AssertionError):
-                near(found, case.roll(x, state, weights | {letter: wrong}), tolerance=1e-4)
+            others = case.roll(x, state, weights | {letter: wrong})
+            assert any(np.abs(a - b).max() > 1e-4 for a, b in zip(found, others, strict=True)), letter
 
 
 @EVERY
@@ -226,39 +234,20 @@ def test_other_activations(case, monkeypatch):
 # The compiled loop and its gradients.
 
 
-def check_gradients(case, mask=None):
+def check_gradients(case, mask):
     """Of the engine: as the oracle's finite differences say, and as the ordinary loop's."""
     x, state, weights = data(case)
-    found = gradients(case, ENGINE, mask=mask)
+    found = train(case, ENGINE, mask)[1]
     are_finite_differences(found, loss_of(case, mask), [x, *state, *weights.values()])
-    agree(found, gradients(case, LOOP, mask=mask), 1e-12)
-
-
-def agree(found, wanted, tolerance):
-    for a, b in zip(found, wanted, strict=True):
-        assert np.linalg.norm(a - b) <= tolerance * np.linalg.norm(b)
-
-
-@pytest.mark.slow
-@EVERY
-def test_engine(case):
-    near(run(case, ENGINE), oracle(case))
-    check_gradients(case)
-
-
-@pytest.mark.slow
-@ONE_EACH
-def test_gradients_in_single_precision(case):
-    agree(gradients(case, ENGINE, "float32"), gradients(case, LOOP, "float32"), 1e-5)
+    for a, b in zip(found, train(case, LOOP, mask)[1], strict=True):
+        assert np.linalg.norm(a - b) <= 1e-12 * np.linalg.norm(b)
 
 
 # Masks.
-
-
 def check_masks(case, options):
     x, initial, weights = data(case)
     initial = case.start(BATCH, weights) if case.start else initial
-    outputs, *state = run(case, options, mask=MASK)
+    outputs, *state = train(case, options, MASK)[0]
     wanted, *final = case.roll(x, initial, weights, MASK)
     near(state, final)
     near([outputs], [wanted])
@@ -270,11 +259,10 @@ def check_masks(case, options):
         np.testing.assert_array_equal(before[~MASK.any(1)], after[~MASK.any(1)])
     if timed(case.oracle):
         return
-    # Masked steps do exactly nothing: moved to the end, full of other numbers, they change no bit.
+    # Masked steps do exactly nothing: moved to the end, they change no bit.
     order, rows = np.argsort(~MASK, axis=1, kind="stable"), np.arange(BATCH)[:, None]
-    x, mask = (x + ~MASK[..., None])[rows, order], MASK[rows, order]
-    layer = layer_of(case, **options)
-    same = [*map(np.asarray, pure(layer, x, initial, weights.values(), mask=mask, **case.given))]
+    x, mask = x[rows, order], MASK[rows, order]
+    same = train(case, options, mask, x)[0]
     for a, b in zip([same[0][mask], *same[1:]], [outputs[MASK], *state], strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -285,8 +273,9 @@ def test_masks(case):
 
 
 @pytest.mark.slow
-@ONE_EACH
-def test_masks_in_the_engine(case):
+@EVERY
+def test_engine(case):
+    """In a function of XLA; by itself, in single precision, in tests/tfcells/wrappers/test_regularized_cells.py."""
     check_masks(case, ENGINE)
     check_gradients(case, MASK)
 
@@ -309,19 +298,7 @@ def test_one_step(case):
     check_one_step(case, LOOP)
 
 
-@EVERY
-def test_masked_rows_equal_unpadded_sequences(case):
-    x, initial, weights = data(case)
-    outputs, *state = run(case, LOOP, mask=MASK)
-    for row, keep in enumerate(MASK):
-        alone = [a[row : row + 1] for a in initial]
-        if keep.any():
-            y, *alone = case.roll(x[row : row + 1, keep], alone, weights)
-            near([outputs[row, keep]], y)
-        near([a[row : row + 1] for a in state], alone)
-
-
-@EVERY
+@pytest.mark.parametrize("case", SOME, ids=lambda case: case.name)
 @pytest.mark.parametrize("options", [LOOP, {"unroll": True}], ids=["loop", "unrolled"])
 def test_zero_output_for_mask(case, options):
     outputs, *state = case.roll(*data(case), MASK)
@@ -332,7 +309,7 @@ def test_zero_output_for_mask(case, options):
 # The rest of the contract.
 
 
-@EVERY
+@ONE_EACH
 def test_two_halves_of_a_stateful_layer_are_one_sequence(case):
     x, _, weights = data(case)
     cell = case.cell(**case.arguments)
@@ -347,9 +324,7 @@ def test_two_halves_of_a_stateful_layer_are_one_sequence(case):
         layer.reset_state()
 
 
-POLICIES = {
-    "mixed_bfloat16": 0.1, "mixed_float16": 0.02, "float16": 0.02, "float32": 1e-5, "float64": 1e-12
-}  # fmt: skip
+POLICIES = {"mixed_bfloat16": 0.1, "float16": 0.02, "float32": 1e-5}
 
 
 def check_policy(case, policy, options):
@@ -505,7 +480,7 @@ def test_forget_bias_raises_what_keeps(cell, raised, amount):
 @pytest.mark.parametrize("cell,sign", [(tfcells.JANETCell, 1), (tfcells.STARCell, -1)])
 def test_chrono_initialization(cell, sign):
     """log(u) with u uniform in (1, 784) (1804.11188); the candidates' biases are 0; else the forget gate's is 1."""
-    gate, candidate = np.split(built(cell(4000, longest=784))["bias"], 2)
+    gate, candidate = np.split(built(cell(4000, longest=784, recurrent_initializer="zeros"))["bias"], 2)
     assert not candidate.any()
     u = np.exp(sign * gate)
     assert 1 <= u.min() < 5 and 780 < u.max() <= 784.1
@@ -540,7 +515,7 @@ def test_the_recurrent_blocks_of_a_neuromodulated_cell_are_orthogonal():
 
 
 def test_periods_start_log_uniform_and_shifts_within_them():
-    weights = built(tfcells.PhasedLSTMCell(4000, period_range=(2.0, 200.0)))
+    weights = built(tfcells.PhasedLSTMCell(4000, period_range=(2.0, 200.0), recurrent_initializer="zeros"))
     period, shift = weights["period"], weights["phase_shift"]
     assert 2 <= period.min() < 2.1 and 190 < period.max() <= 200.1
     quarters = np.quantile(np.log(period), [0.25, 0.5, 0.75])

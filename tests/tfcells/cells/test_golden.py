@@ -1,7 +1,8 @@
 """Outputs, states and gradients of the papers' own code and its ports (golden/README.md).
 
 A row maps the weights of a reference to those of our cell. The map runs inside the gradient tape:
-the engine's gradients arrive at the reference's weights, whatever it reorders, negates or adds.
+our gradients arrive at the reference's weights, whatever it reorders, negates or adds. The loop is the
+ordinary one, of which test_cells.py shows that the engine's numbers are the same.
 All sizes are the file's. The environment variable TFCELLS_GOLDEN names another folder of such files;
 those without a row are skipped there.
 """
@@ -678,18 +679,6 @@ DEFECTS = [
 ]
 """Files whose code is not what the paper and its authors' code say: our numbers must differ."""
 
-LAYERS = {}
-
-
-def layer_of(cell, features):
-    """One layer a cell: references of the same cell share its compiled program."""
-    key = type(cell), features, re.sub("'name': '[^']*'", "", repr(cell.get_config()))
-    if key not in LAYERS:
-        layer = tfcells.RNN(cell, return_sequences=True, return_state=True, dtype="float64")
-        layer.build((None, None, features))
-        LAYERS[key] = layer
-    return LAYERS[key]
-
 
 def read(file, kind):
     """The arrays under a name, by what follows it; the scope that all weights share is left out."""
@@ -732,7 +721,9 @@ def test_numbers_of_the_reference(name, monkeypatch):
 
     monkeypatch.setattr("tfcells.masks.dropout_mask", mask_of)
     monkeypatch.setattr("tfcells.masks.keep_mask", lambda *given: mask_of(*given) != 0)
-    layer = layer_of(make_cell(units, meta), features)
+    options = {"return_sequences": True, "return_state": True, "dtype": "float64", "jit_compile": False}
+    layer = tfcells.RNN(make_cell(units, meta), **options)
+    layer.build((None, None, features))
     training = meta.get("training", True)
     with tf.GradientTape() as tape:
         tape.watch([x, *states, *weights.values()])

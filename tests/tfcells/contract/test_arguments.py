@@ -90,26 +90,33 @@ LAYERS = {
 }
 
 
-def rows():
-    """How the layer is made, of what, the argument's name, and a new value of it."""
-    for kind in tfcells.CELLS.values():
-        for name, parameter in arguments(kind).items():
-            yield pytest.param(from_cell, kind, name, later(name, parameter), id=f"{kind.__name__}-{name}")
-    for row in WRAPPED.values():
-        for name, parameter in arguments(row.wrapper).items():
-            yield pytest.param(from_wrapper, row, name, later(name, parameter), id=f"{row.name}-{name}")
-    for kind, make in LAYERS.items():
-        for name, owner in kind.arguments().items():
-            parameter = inspect.signature(owner).parameters[name]
-            yield pytest.param(from_layer, make, name, later(name, parameter), id=f"{kind.__name__}-{name}")
-
-
 def later(name, parameter):
     if name in LATER:
         return LATER[name]
     if isinstance(parameter.default, bool):
         return not parameter.default
     return OTHER.get(name)  # for those that are refused anything will do
+
+
+def kinds():
+    """By name: how the layer is made, of what, and a new value for each argument."""
+    for kind in tfcells.CELLS.values():
+        yield kind.__name__, from_cell, kind, arguments(kind)
+    for row in WRAPPED.values():
+        yield row.name, from_wrapper, row, arguments(row.wrapper)
+    for kind, make in LAYERS.items():
+        owners = kind.arguments()
+        yield kind.__name__, from_layer, make, {n: inspect.signature(o).parameters[n] for n, o in owners.items()}
+
+
+KINDS = {
+    kind: (make, what, {name: later(name, parameter) for name, parameter in parameters.items()})
+    for kind, make, what, parameters in kinds()
+}
+
+
+def is_live(what, name):
+    return name in LIVE and (what, name) not in FIXED
 
 
 def run(layer):
@@ -149,18 +156,31 @@ def test_every_live_argument_is_in_the_list():
     assert not missing, f"name {sorted(missing)} in LIVE of tests/tfcells/contract/test_arguments.py"
 
 
-@pytest.mark.parametrize("make, what, name, value", list(rows()))
-def test_an_argument_that_is_set_later(make, what, name, value, randomise):
+@pytest.mark.parametrize(
+    "kind, name", [(kind, name) for kind, (_, what, values) in KINDS.items() for name in values if is_live(what, name)]
+)
+def test_an_argument_that_is_set_later(kind, name, randomise):
+    make, what, values = KINDS[kind]
     layer, holder = make(what)
     run(layer)
     randomise(layer)
-    if name in LIVE and (what, name) not in FIXED:
-        setattr(holder, name, value)
-        twin, _ = make(what, **{name: value})
-    else:
-        with pytest.raises(ValueError, match=f"{name} can't be set later|remat must be"):
-            setattr(holder, name, value)
-        twin, _ = make(what)
+    setattr(holder, name, values[name])
+    twin, _ = make(what, **{name: values[name]})
+    run(twin)
+    same(layer, twin)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_others_are_refused_and_nothing_changes(kind, randomise):
+    make, what, values = KINDS[kind]
+    layer, holder = make(what)
+    run(layer)
+    randomise(layer)
+    for name in values:
+        if not is_live(what, name):
+            with pytest.raises(ValueError, match=f"{name} can't be set later|remat must be"):
+                setattr(holder, name, values[name])
+    twin, _ = make(what)
     run(twin)
     same(layer, twin)
 

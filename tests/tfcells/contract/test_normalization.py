@@ -20,7 +20,8 @@ def test_layer_norm_takes_the_moments_of_halves_in_single_precision(size):
 @pytest.mark.parametrize("groups", [1, 2])
 def test_the_gradient_of_layer_norm_and_its_own(groups):
     """As TensorFlow differentiates the formula, twice."""
-    x, gain, d = (tf.random.normal(shape, dtype="float64") for shape in [(3, 8), (8,), (3, 8)])
+    random = np.random.default_rng(0)
+    x, gain, d = (tf.constant(random.normal(size=shape)) for shape in [(3, 8), (8,), (3, 8)])
 
     def formula(x, gain):
         v = tf.reshape(x, (-1, groups, 8 // groups))

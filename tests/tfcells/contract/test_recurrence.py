@@ -47,6 +47,7 @@ def in_turn(kind, decay, added, state):
     return ops.stack(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", ["linear", "complex", "maximum"])
 def test_a_recurrence(kind, way):
@@ -144,6 +145,7 @@ def test_reset(case):
     near(*found, tolerance=1e-11)
 
 
+@pytest.mark.slow
 @EACH
 def test_unknown_lengths_and_fit(case):
     """One trace takes every length, and Keras trains the weights as step by step."""
@@ -173,6 +175,7 @@ def around_linear(name):
     return dataclasses.replace(row, arguments=given).around(inner)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(WRAPPED.keys() - NO_SLOT - {"ResetOnFlag"}))
 def test_wrappers(name):
     """Those that need the step go step by step; the others are equal in both ways."""

@@ -101,6 +101,7 @@ def test_equations(kind, name, options):
     np.testing.assert_allclose(oracle(kind, back, X, **options), wanted, atol=1e-6, rtol=0)
 
 
+@pytest.mark.export
 @pytest.mark.parametrize(("kind", "name", "options"), CASES, ids=IDS)
 def test_pytorch(kind, name, options):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'tfcells[bench]'")
@@ -123,6 +124,7 @@ def test_double_precision():
         np.testing.assert_array_equal(value, state[name])
 
 
+@pytest.mark.export
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
 def test_precision_of_pytorch(dtype):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'tfcells[bench]'")

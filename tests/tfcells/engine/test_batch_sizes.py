@@ -10,6 +10,8 @@ from tests.cases.runs import near
 from tfcells.engine import program, recurrence
 from tfcells.engine.sequences import BatchSizes, filled
 
+pytestmark = pytest.mark.slow
+
 CELLS = {
     "lstm": lambda: tfcells.LSTMCell(5),
     "mingru": lambda: tfcells.MinGRUCell(5),  # all steps at once

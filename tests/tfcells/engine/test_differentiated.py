@@ -195,7 +195,7 @@ class Shifted(tfcells.ElmanCell):
 
 def test_an_object_never_takes_the_place_of_a_dead_one():
     """Programs outlive their cells, and an id is used again."""
-    for number in range(12):
+    for number in range(5):
         layer = tfcells.RNN(Shifted(2, np.full(2, number, "float32")), jit_compile=True)
         layer.build((2, 5, 3))
 

@@ -147,18 +147,10 @@ def assert_equal(found, wanted, tolerance=1e-12):
 
 @pytest.mark.parametrize(
     "name, masked",
-    [
-        ("lstm", True),
-        ("rhn", False),
-        ("rhn", True),
-        ("hyper", False),
-        ("stack", True),
-        ("odd", False),
-        ("product", False),
-        ("slice", False),
-    ],
+    [("rhn", False), ("stack", True), ("odd", False), ("product", False), ("slice", False)],
 )
 def test_gradients_in_eager_mode(pairs, name, masked):
+    """Those of each cell, under a mask, are in tests/tfcells/cells/test_cells.py."""
     fast, slow = pairs(name)
     x, state, mask = arguments(fast)
     mask = mask if masked else None
@@ -182,7 +174,7 @@ def test_gradients_in_a_function(pairs, name, xla):
     assert_equal(found, gradients(slow, *given))
 
 
-@pytest.mark.parametrize("name, steps", [("lstm", 7), ("hyper", 3), ("stack", 7), ("odd", 7), ("odd", 1)])
+@pytest.mark.parametrize("name, steps", [("stack", 7), ("odd", 7), ("odd", 1)])
 def test_rematerialized(pairs, name, steps):
     """The last stride is shorter than the others, or there is but one step."""
     fast, slow = pairs(name, remat=True)
@@ -220,7 +212,7 @@ def for_any_batch(function, x, state, steps):
     return tf.function(function, input_signature=signature)
 
 
-@pytest.mark.parametrize("name, remat", [("rhn", False), ("hyper", False), ("odd", True)])
+@pytest.mark.parametrize("name, remat", [("rhn", False), ("odd", True)])
 def test_products_turned_round(pairs, monkeypatch, name, remat):
     """As large kernels' are: rows as they are and filled up, their number known or not."""
     for bound in ("LARGE", "VERY_LARGE", "MANY"):
@@ -228,15 +220,16 @@ def test_products_turned_round(pairs, monkeypatch, name, remat):
     fast, slow = pairs(name, remat=remat)
     x, state, mask = arguments(fast)
     function = for_any_batch(lambda *given: gradients(fast, *given), x, state, STEPS)
-    for batch in (2, 10, 17):
+    for batch in (10, 17):
         given = arguments(fast, STEPS, batch)
         wanted = gradients(slow, *given)
         assert_equal(gradients(fast, *given), wanted)
         assert_equal(function(*given), wanted)
 
 
-@pytest.mark.parametrize("options", [{}, {"remat": True}, {"jit_compile": False}, {"unroll": True}])
-@pytest.mark.parametrize("steps", [1, 5])
+@pytest.mark.parametrize(
+    "options, steps", [({}, 5), ({}, 1), ({"remat": True}, 5), ({"jit_compile": False}, 5), ({"unroll": True}, 5)]
+)
 def test_sequences_of_whole_numbers(options, steps):
     layer, dense = tfcells.RNN(tfcells.GRUCell(3), **options), tfcells.Dense(3)
     x = np.arange(2 * steps * 4).reshape(2, steps, 4) % 3
@@ -289,7 +282,7 @@ def test_dense_is_that_of_keras(by_xla, randomise, options, shape):
     def gradients(layer, x):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            y = layer(x)
+            y = layer(x, training=True)
         return [y, *tape.gradient(y, [x, *(w.value for w in layer.trainable_weights)], tf.cos(y))]
 
     wanted = gradients(keras_own, x)
@@ -311,7 +304,7 @@ def test_which_products_are_turned_round():
     """Back, those of large kernels; forward, those of very large ones if there are many steps."""
 
     def turned(units, steps):
-        graph = graph_of(tfcells.RNN(tfcells.ElmanCell(units)), steps)
+        graph = graph_of(tfcells.RNN(tfcells.ElmanCell(units, recurrent_initializer="zeros")), steps)
         return [
             sum(node.op == "XlaOptimizationBarrier" for node in loop_body(graph, way))
             for way in ("forward", "backward")
@@ -759,8 +752,7 @@ def test_vector_gradients_are_summed_in_single_precision(randomise):
 
 
 @pytest.mark.cpu
-@pytest.mark.parametrize("remat", [False, True])
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy, remat", [("mixed_bfloat16", False), ("mixed_float16", True)])
 def test_a_loop_in_half_precision_is_one_of_float32(randomise, policy, remat):
     """On a CPU; what comes out is in the policy's dtype, the weights' gradients in float32."""
     cells = [tfcells.HyperLSTMCell(4, 3, 2), tfcells.ClockworkRNNCell(4, (1, 2))]

@@ -11,6 +11,8 @@ from tests.cases.runs import near
 from tfcells.engine import Program, pieces
 from tfcells.engine.differentiated import Differentiated
 
+pytestmark = pytest.mark.slow
+
 ROWS, STEPS = 8, 4
 CELLS = {
     "lstm": lambda: tfcells.LSTMCell(5),

@@ -531,8 +531,7 @@ def test_run_is_one_like_any(place):
         np.testing.assert_array_equal(variable.numpy(), learnt[f"weight {number}"])
 
 
-@pytest.mark.parametrize("stops_in", ["train", "evaluate"])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer, stops_in", [("adam", "train"), ("adam", "evaluate"), ("sgd", "train")])
 def test_stopped_run_ends_like_the_unbroken_one(place, monkeypatch, stops_in, optimizer):
     line = f"{ENGINE} --optimizer {optimizer}"
     unbroken = place / "done"
