@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import workers
 from lab.workers import configs
-from tests.test_train import ROOT, finish, read_until, start, strict, train, without_times
+from tests.test_train import ROOT, finish, read_until, start, strict, told, without_times
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +33,10 @@ def place(tmp_path_factory):
         words = np.random.default_rng(count).choice([*"abcdefgh"], count)
         (place / "text" / f"{name}.txt").write_text("\n".join(map(" ".join, words.reshape(-1, 9))) + "\n")
     return place
+
+
+def train(place, line):
+    return told(*finish(start(place, line)))
 
 
 def arrays(folder, name="checkpoint.npz"):
