@@ -64,8 +64,8 @@ def randomise():
 def known_masks(monkeypatch):
     """The masks of the oracles, in place of drawn ones."""
 
-    def dropout_mask(shape, rate, dtype, seed):
+    def dropout_mask(shape, rate, dtype, seed, axis=0):
         return ops.cast(wrappers.dropout_mask(shape, rate), dtype)
 
     monkeypatch.setattr("tfcells.masks.dropout_mask", dropout_mask)
-    monkeypatch.setattr("tfcells.masks.keep_mask", lambda shape, rate, seed: wrappers.drawn(shape, rate))
+    monkeypatch.setattr("tfcells.masks.keep_mask", lambda shape, rate, seed, axis=0: wrappers.drawn(shape, rate))

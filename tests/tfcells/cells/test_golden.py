@@ -714,13 +714,13 @@ def test_numbers_of_the_reference(name, monkeypatch):
     states = [tf.constant(a) for a in starts]
     drawn = list(read(file, "mask/").values())
 
-    def mask_of(shape, rate, *_):
+    def mask_of(shape, rate, *_, axis=0):
         same = [place for place, a in enumerate(drawn) if a.shape == tuple(map(int, shape))]
         mask = drawn.pop(same[0])  # as the file has them: of the inputs, then of the state
         return mask if mask.max() > 1 else mask / (1 - rate)
 
     monkeypatch.setattr("tfcells.masks.dropout_mask", mask_of)
-    monkeypatch.setattr("tfcells.masks.keep_mask", lambda *given: mask_of(*given) != 0)
+    monkeypatch.setattr("tfcells.masks.keep_mask", lambda *given, axis=0: mask_of(*given) != 0)
     options = {"return_sequences": True, "return_state": True, "dtype": "float64", "jit_compile": False}
     layer = tfcells.RNN(make_cell(units, meta), **options)
     layer.build((None, None, features))

@@ -281,7 +281,7 @@ def test_input_and_output_masks(case, side, monkeypatch):
     x, state = data(case)
     drawn = []
 
-    def draw(shape, rate, dtype, seed):
+    def draw(shape, rate, dtype, seed, axis):
         rng = np.random.default_rng(len(drawn))
         drawn.append((rng.random([int(n) for n in shape]) > rate) / np.float32(1 - rate))
         return ops.convert_to_tensor(drawn[-1])
