@@ -55,6 +55,8 @@ class Clock:
     It stands where `Training` has signals, whose `check` is called after every step.
     """
 
+    received = None  # no signal: what is up says so in `check`
+
     def __init__(self, path: pathlib.Path, progress, seconds: float):
         self.path, self.progress, self.seconds = path, progress, seconds
         self.blocks: list[list[float]] = json.loads(path.read_text()) if path.exists() else []

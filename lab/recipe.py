@@ -4,6 +4,7 @@ Neither Keras nor TensorFlow is imported where a recipe is read, so a mistake on
 answered at once.
 """
 
+import concurrent.futures
 import dataclasses
 import math
 import typing
@@ -188,13 +189,22 @@ class Recipe(Task[D]):
         return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
     def outline(self, data: D) -> Model:
-        """The network, its weights without values; an InputError where the layers don't fit together."""
+        """The network, its weights without values; an InputError where the layers don't fit together.
+
+        Made in a thread of its own, which takes along the list of these weights: Keras gives values to all that are on
+        a thread's list when it next builds a model there.
+        """
         configure()
         import keras
 
-        try:
+        def build() -> Model:
+            configure()
             with keras.StatelessScope(initialize_variables=False):
                 return self.build(data)
+
+        try:
+            with concurrent.futures.ThreadPoolExecutor(1) as thread:
+                return thread.submit(build).result()
         except InputError:
             raise
         except ValueError as error:

@@ -3,7 +3,9 @@
 import dataclasses
 import math
 
+import keras
 import numpy as np
+import psutil
 import pytest
 
 import tfcells
@@ -172,3 +174,14 @@ def test_recipes_of_version_0_1_are_read(target):
         assert one == dataclasses.replace(size.recipe, cell_arguments=renamed)
         texts = {name: str(value).lower() for name, value in OLD[target].items()}
         assert size.recipe.replace(**texts) == one  # and its flags
+
+
+@pytest.mark.slow
+def test_an_outline_leaves_no_weights_behind():
+    """Keras would give values to all of them at the end of the next such scope."""
+    wide = dataclasses.replace(TINY, units=2000, layers=2)  # 256 MB
+    before = psutil.Process().memory_info().rss
+    assert wide.parameters() > 60e6
+    with keras.StatelessScope():
+        pass
+    assert psutil.Process().memory_info().rss - before < 60e6
