@@ -55,12 +55,16 @@ def evaluate(options: argparse.Namespace, targets: Targets) -> dict[str, Any]:
         if options.methods or options.tune:
             return read(run, recipe, learner, data, options)
         valid, test = (mean_loss(learner, data, split) for split in ("valid", "test"))
-        if not math.isfinite(recipe.score(valid) + recipe.score(test)):
-            raise NotFinite(f"{recipe.score_name} {recipe.score(valid)}, on test {recipe.score(test)}")
-        scores = recipe.describe(data) | recipe.results(0.0, valid, test)
-        scores = {name: value for name, value in scores.items() if not name.startswith("train_")}
+        scores = recipe.describe(data) | results(recipe, valid, test)
         scores |= recipe.measures(learner.model, data, "test")
     return {"run": str(run.folder), "corpus": data.name, "epoch": best.epoch, **scores}
+
+
+def results(recipe: Recipe[Any], valid: float, test: float) -> dict[str, Any]:
+    """The results of two losses, if these are finite."""
+    if not math.isfinite(recipe.score(valid) + recipe.score(test)):
+        raise NotFinite(f"{recipe.score_name} {recipe.score(valid)}, on test {recipe.score(test)}")
+    return {name: value for name, value in recipe.results(0.0, valid, test).items() if not name.startswith("train_")}
 
 
 def read(
@@ -76,8 +80,7 @@ def read(
     if options.tune:
         methods = scorer.tuned(methods, Methods.__dataclass_fields__.keys() - options.methods.keys())
     losses = {split: scorer.losses(split, methods, grid_of(methods)).item() for split in ("valid", "test")}
-    scores = {name: v for name, v in recipe.results(0.0, **losses).items() if not name.startswith("train_")}
-    found = {"methods": methods.names, "settings": methods.settings(), **scores}
+    found = {"methods": methods.names, "settings": methods.settings(), **results(recipe, **losses)}
     if options.corpus is None:
         write_json(run.folder / "evaluation.json", found)
     return {"run": str(run.folder), "corpus": data.name, **found}

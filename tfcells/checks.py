@@ -14,13 +14,12 @@ def require(name: str, value: Any, allowed: str, holds: bool) -> Any:
 
 def positive(name: str, value: Any) -> int:
     """The value, if it is a whole number above zero."""
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    return int(require(name, value, "a whole number above 0", whole and value > 0))
+    return int(require(name, value, "a whole number above 0", whole(value) and value > 0))
 
 
-def divisor(name: str, value: Any, of: str, whole: int) -> int:
-    """The value, if it divides the number `whole`, which is called `of`."""
-    return int(require(name, value, f"a divisor of the {whole} {of}", whole % positive(name, value) == 0))
+def divisor(name: str, value: Any, of: str, number: int) -> int:
+    """The value, if it divides that number, which is called `of`."""
+    return int(require(name, value, f"a divisor of the {number} {of}", number % positive(name, value) == 0))
 
 
 def number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
@@ -38,6 +37,10 @@ def probability(name: str, value: Any) -> float:
 def flag(name: str, value: Any) -> bool:
     """The value, if it is a truth value."""
     return require(name, value, "True or False", isinstance(value, bool))
+
+
+def whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def real(value: Any) -> bool:

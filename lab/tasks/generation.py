@@ -24,7 +24,7 @@ def generate(
         try:
             found = decoder.sample(tokens, AT_ONCE, temperature=temperature, seed=random, initial_state=states)
         except ValueError as error:
-            raise InputError("the network's outputs are not finite") from error
+            raise InputError(f"the network can't write: {error}") from error
         yield from (data.vocabulary[token] for token in found.tokens[0])
         tokens, states = found.tokens[:, -1:], found.states
 

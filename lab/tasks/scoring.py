@@ -57,8 +57,8 @@ class Reader:
         pairs = zip(found, self.weights, strict=True)
         return hidden, logits, state, [tf.zeros_like(w) if g is None else tf.convert_to_tensor(g) for g, w in pairs]
 
-    def mean_squares(self, windows: Any, update: Callable[[int], Any]) -> list[np.ndarray]:
-        """m of each weight: the root of the mean square of the gradient over some windows of a text."""
+    def mean_squares(self, batches: Any, update: Callable[[int], Any]) -> list[np.ndarray]:
+        """m of each weight: the root of the mean square of the gradient over some batches of a text."""
         import tensorflow as tf
 
         sums = [tf.Variable(tf.zeros_like(weight)) for weight in self.trained]
@@ -70,8 +70,8 @@ class Reader:
                 total.assign_add(gradient**2)
             return state
 
-        state, count = self.start(windows.element_spec[0].shape[0]), 0
-        for x, y in windows:
+        state, count = self.start(batches.element_spec[0].shape[0]), 0
+        for x, y in batches:
             state = add(x, y, state)
             count += 1
             update(math.prod(x.shape))
@@ -112,7 +112,7 @@ class Reader:
         finally:
             for variable, value in zip([*self.weights, *self.seeds], [*self.trained, *seeds], strict=True):
                 variable.assign(value)
-        return total / tokens.shape[1]
+        return np.where(np.isnan(total), math.inf, total) / tokens.shape[1]  # NaN would count as the least
 
     def empty(self, methods: Methods) -> tuple[Tensor, Tensor]:
         """A cache without words: outputs, and the words after them, -1 for none."""
@@ -128,7 +128,8 @@ class Reader:
 
         middle = np.mean([m.mean() for m in means]) or 1.0  # all zero: nothing to learn
         back = [np.minimum(methods.dynamic_decay * m / middle, 1.0) for m in means]
-        along = [methods.dynamic_rate / (m + methods.dynamic_epsilon) for m in means]
+        with np.errstate(over="ignore"):  # the losses tell
+            along = [methods.dynamic_rate / (m + methods.dynamic_epsilon) for m in means]
         return [[tf.constant(a, w.dtype) for a, w in zip(part, self.trained, strict=True)] for part in (back, along)]
 
     def move(self, gradients: list[Tensor], back: list[Tensor], along: list[Tensor]) -> None:

@@ -108,6 +108,11 @@ def test_evaluate_with_methods(place, monkeypatch):
     assert json.loads(call(on_another)[1])["test_perplexity"] == found["test_perplexity"]
 
 
+def test_weights_that_run_away_have_no_score(place):
+    refused("evaluate done --dynamic --dynamic_rate 1e36 --dynamic_steps 4", "perplexity inf", code=3)
+    assert not (place / "done/evaluation.json").exists()
+
+
 def test_tuning_keeps_what_is_given(place, monkeypatch):
     monkeypatch.setattr(scoring, "RATES", (1e-5, 1e-2))
     monkeypatch.setattr(scoring, "DECAYS", (1e-3, 1e-1))

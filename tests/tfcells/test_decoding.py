@@ -15,7 +15,8 @@ from keras import layers, ops
 import tfcells
 from tests.cases.runs import BATCH, FEATURES
 from tests.tfcells.test_stepping import ROWS
-from tfcells.decoding import Drawn, Search
+from tfcells.choices import Drawn
+from tfcells.decoding import Search
 
 ROOT = pathlib.Path(__file__).parents[2]
 WORDS, END, LENGTH = 3, 2, 3
