@@ -55,7 +55,7 @@ def evaluate(options: argparse.Namespace, targets: Targets) -> dict[str, Any]:
         if options.methods or options.tune:
             return read(run, recipe, learner, data, options)
         valid, test = (mean_loss(learner, data, split) for split in ("valid", "test"))
-        scores = recipe.describe(data) | results(recipe, valid, test)
+        scores = scored(recipe.describe(data) | results(recipe, valid, test))
         scores |= recipe.measures(learner.model, data, "test")
     return {"run": str(run.folder), "corpus": data.name, "epoch": best.epoch, **scores}
 
@@ -64,7 +64,12 @@ def results(recipe: Recipe[Any], valid: float, test: float) -> dict[str, Any]:
     """The results of two losses, if these are finite."""
     if not math.isfinite(recipe.score(valid) + recipe.score(test)):
         raise NotFinite(f"{recipe.score_name} {recipe.score(valid)}, on test {recipe.score(test)}")
-    return {name: value for name, value in recipe.results(0.0, valid, test).items() if not name.startswith("train_")}
+    return scored(recipe.results(0.0, valid, test))
+
+
+def scored(facts: dict[str, Any]) -> dict[str, Any]:
+    """What is not about the training text, which is not read."""
+    return {name: value for name, value in facts.items() if not name.startswith("train_")}
 
 
 def read(
