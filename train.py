@@ -1,7 +1,8 @@
 """Train a recurrent network: python train.py TARGET, for instance rhn, hypernets or lstm.
 
 Every field of the target's recipe is a flag, too: --units 100 --batch_size 10. --list shows the
-targets, cells and wrappers. python train.py evaluate RUN, generate RUN and compare RUN RUN use runs.
+targets, cells and wrappers. python train.py evaluate RUN, generate RUN and compare RUN RUN use runs,
+and search TARGET looks for the best fields.
 """
 
 import json
@@ -9,7 +10,7 @@ import os
 import signal
 import sys
 
-from lab import compare, evaluation, options, training
+from lab import compare, evaluation, options, search, training
 from lab.checkpoints import NotFinite
 from lab.fields import BAD_INPUT
 from lab.streams import complain, deliver, occupy
@@ -47,6 +48,8 @@ def run(arguments: list[str]) -> int:
             deliver(evaluation.generate(given, TARGETS))
         case "compare":
             compare.compare(given.runs, given.out, TARGETS)
+        case "search":
+            return search.search(given, overrides, TARGETS, arguments)
         case "train":
             return training.train(*options.settle(given, overrides, TARGETS), given, arguments)
     return 0

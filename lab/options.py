@@ -29,6 +29,10 @@ from lab.fields import (
 from lab.methods import Methods
 from lab.recipe import KINDS, RENAMED, Recipe, Targets, differences, fields
 from lab.run import Run, taken
+from lab.search_options import DESCRIPTION as SEARCH
+from lab.search_options import HINTS as SEARCH_HINTS
+from lab.search_options import USAGE as SEARCH_USAGE
+from lab.search_options import add_options
 
 DESCRIPTION = """Train a recurrent network, or use one.
 
@@ -40,6 +44,7 @@ DESCRIPTION = """Train a recurrent network, or use one.
     python train.py evaluate runs/rhn-small-1           the perplexity of a run's best weights
     python train.py generate runs/rhn-small-1           text that they generate
     python train.py compare RUN RUN                     learning curves in one picture
+    python train.py search lstm --units 100..400        the best of many runs
 """
 
 
@@ -75,34 +80,44 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
             raise InputError(f"{text}: must be followed by a value")
     if arguments[:1] in (["evaluate"], ["generate"], ["compare"]):
         return parse_use(*arguments), {}
-    parser = argparse.ArgumentParser(
-        prog="train.py",
-        usage="train.py TARGET [--size SIZE] [--FIELD VALUE ...] [options], or --help\n"
+    searching = arguments[:1] == ["search"]
+    arguments = arguments[searching:]
+    usage = (
+        "train.py TARGET [--size SIZE] [--FIELD VALUE ...] [options], or --help\n"
         "       train.py evaluate RUN [options], or --help\n"
         "       train.py generate RUN [options], or --help\n"
-        "       train.py compare RUN [RUN ...] [options], or --help",
-        description=DESCRIPTION,
+        "       train.py compare RUN [RUN ...] [options], or --help\n"
+        f"       {SEARCH_USAGE}"
+    )
+    parser = argparse.ArgumentParser(
+        prog="train.py",
+        usage=SEARCH_USAGE if searching else usage,
+        description=SEARCH if searching else DESCRIPTION,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(command="train")
+    parser.set_defaults(command="search" if searching else "train")
     add = parser.add_argument
     add("target", nargs="?", help=", ".join(targets))
     add("--size", help="one of the target's sizes, the first by default: see --list")
     add("--budget", help="choose the units for at most so many parameters: 4650000 or 4.65M")
     add("--corpus", help=f"{CORPUS}; auto by default")
     add("--data_dir", "--data-dir", type=absolute, help=DATA_DIR)
-    add("--out", type=path, help="the folder of the run, a new one: runs/TARGET-SIZE-n")
-    add("--resume", action="store_true", help="continue the run in --out, or the newest one")
+    kind, stem = ("study", "TARGET-SIZE-search") if searching else ("run", "TARGET-SIZE")
+    add("--out", type=path, help=f"the folder of the {kind}, a new one: runs/{stem}-n")
+    add("--resume", action="store_true", help=f"continue the {kind} in --out, or the newest one")
     help = "at most between two checkpoints; 600 by default"
     add("--save_seconds", "--save-seconds", default="600", help=help)
     add("--seed", help="of all random numbers but a task's data, which have data_seed; 1 by default")
     for name in ("engine", "precision"):
         add(f"--{name}", help=f"{describe(SETTINGS[name])}; {DEFAULTS[name]} by default")
-    hint = "show targets, cells and wrappers, and stop"
-    add("--workers", help="processes that share each batch, or the machines of TF_CONFIG; 1 by default")
-    add("--wait", default="120", help="seconds that the workers wait for one another; 120 by default")
-    add("--list", action="store_const", dest="command", const="list", help=hint)
+    if searching:
+        add_options(parser)
+    else:
+        hint = "show targets, cells and wrappers, and stop"
+        add("--workers", help="processes that share each batch, or the machines of TF_CONFIG; 1 by default")
+        add("--wait", default="120", help="seconds that the workers wait for one another; 120 by default")
+        add("--list", action="store_const", dest="command", const="list", help=hint)
     text = "those of all targets: see TARGET --help for its own"
     group = parser.add_argument_group("fields of the recipe", text)
     hints: dict[str, Hint] = {}
@@ -116,15 +131,16 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     options, rest = parser.parse_known_args(arguments)
     if rest:
         refuse(rest, options, names, targets)
-    convert(options, "save_seconds", NonNegative)
-    convert(options, "workers", Few)
-    convert(options, "wait", Positive)
-    for name in ("seed", "engine", "precision"):
-        convert(options, name, SETTINGS[name])
+    read_as: dict[str, Hint] = {"save_seconds": NonNegative} | {
+        name: SETTINGS[name] for name in ("seed", "engine", "precision")
+    }
+    read_as |= SEARCH_HINTS if searching else {"workers": Few, "wait": Positive}
+    for name, read_by in read_as.items():
+        convert(options, name, read_by)
     overrides = overridden(options, names)
     if options.budget is not None:
         options.budget = read_budget(options.budget)
-        if "units" in overrides:
+        if "units" in overrides and not searching:
             raise InputError("--budget: must not be given with --units, which it chooses")
     return options, overrides
 
@@ -161,7 +177,8 @@ def explain(group: Any, flags: dict[str, argparse.Action], options: argparse.Nam
     if options.target not in targets:
         return
     recipe = targets[options.target][size_of(options, targets)].recipe
-    own, values = recipe.known(**{name: text for name, text in overridden(options, flags).items() if name in KINDS})
+    classes = {name: text for name, text in overridden(options, flags).items() if name in KINDS}
+    own, values = recipe.known(**{kind: text.partition(",")[0] for kind, text in classes.items()})
     for kind in KINDS:
         for key, argument in arguments_of(values.get(kind)).items():
             if argument.default is not REQUIRED:
@@ -185,7 +202,7 @@ def refuse(rest: list[str], options: argparse.Namespace, names: list[str], targe
     sizes = targets.get(options.target, {}).values()
     own = {each for size in sizes for each in fields(size.recipe)} or set(names)
     known |= own | {each.removeprefix("cell.") for each in own}
-    raise InputError(f"unknown field {name!r}{nearest(name, known - {'command', 'target'})}")
+    raise InputError(f"unknown field {name!r}{nearest(name, known - {'command', 'target', 'worker'})}")
 
 
 def read_budget(text: str) -> int:
@@ -299,18 +316,9 @@ def settle(
     options: argparse.Namespace, overrides: dict[str, str], targets: Targets
 ) -> tuple[Recipe[Any], Settings, Run | None]:
     """The recipe and the settings of the run; and the run itself, if it is one to continue."""
-    if options.target is None:
-        raise InputError(f"name a target: {', '.join(targets)}")
-    if options.target not in targets:
-        raise InputError(f"unknown target {options.target!r}{nearest(options.target, targets)}")
-    sizes, size = targets[options.target], size_of(options, targets)
-    recipe = sizes[size].recipe.replace(**overrides)
-    given: Any = {name: getattr(options, name) for name in SETTINGS}
-    given = {name: value for name, value in given.items() if value is not None}
-    if "corpus" in given:
-        given["corpus"] = located(given["corpus"], recipe)
-    if options.out and not is_utf8(str(options.out)):
-        raise InputError(f"--out {str(options.out)!r}: must be UTF-8")
+    plain, size = named_recipe(options, targets)
+    recipe = plain.replace(**overrides)
+    given = given_settings(options, recipe)
     if not options.resume:
         if options.out and os.path.lexists(options.out):
             raise taken(options.out)
@@ -329,6 +337,27 @@ def settle(
         changed += differences(saved.replace(**overrides), saved)
     check_unchanged(run, changed)
     return saved, settings | given, run
+
+
+def named_recipe(options: argparse.Namespace, targets: Targets) -> tuple[Recipe[Any], str]:
+    """The recipe of the target and the size that the options name, and that size."""
+    if options.target is None:
+        raise InputError(f"name a target: {', '.join(targets)}")
+    if options.target not in targets:
+        raise InputError(f"unknown target {options.target!r}{nearest(options.target, targets)}")
+    size = size_of(options, targets)
+    return targets[options.target][size].recipe, size
+
+
+def given_settings(options: argparse.Namespace, recipe: Recipe[Any]) -> Any:
+    """The settings that the options give, of a run or study whose folder has a name that can be written."""
+    if options.out and not is_utf8(str(options.out)):
+        raise InputError(f"--out {str(options.out)!r}: must be UTF-8")
+    given = {name: getattr(options, name) for name in SETTINGS}
+    given = {name: value for name, value in given.items() if value is not None}
+    if "corpus" in given:
+        given["corpus"] = located(given["corpus"], recipe)
+    return given
 
 
 def size_of(options: argparse.Namespace, targets: Targets) -> str:

@@ -182,7 +182,7 @@ def curve_axes(figure: Any, label: str, epochs: int, *place: Any) -> Any:
 
 def taken(folder: Path) -> InputError:
     """What is wrong with a new run's folder where there is something already."""
-    if (folder / "recipe.json").exists():
+    if (folder / "recipe.json").exists() or (folder / "study.json").exists():
         return InputError(f"--out {folder}: exists already; --resume would continue it")
     what = "a link to nothing" if not folder.exists() else "no run"
     return InputError(f"--out {folder}: exists already, and is {what}")

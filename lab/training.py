@@ -1,6 +1,7 @@
 """Training: from a recipe to a run's folder, epoch by epoch."""
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import json
@@ -9,6 +10,7 @@ import platform
 import signal
 import statistics
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,19 +70,11 @@ def train(
         check_fits(recipe, data, recipe.batches(data), *splits(recipe, data))
         if workers.count > 1:
             workers.agree(facts(recipe, settings, data))
-        from lab.learner import make_learner
-
-        learner = make_learner(recipe, data, settings, workers)
-        if workers.rank:
-            return follow(Training(recipe, data, settings, learner, None, Progress(), signals, workers))
-        if not run:
-            if settings["corpus"] == "auto":
-                settings["corpus"] = data.name  # from now on
-            run = begin(recipe, settings, data, learner, options.out)
-        command = continuation(arguments, run.folder)
-        with run.locked():
-            progress = restore(recipe, data, run, learner)
-            training = Training(recipe, data, settings, learner, run, progress, signals, workers)
+        with opened(recipe, settings, data, run, options.out, signals, workers) as training:
+            if training.run is None:
+                return follow(training)
+            run = training.run
+            command = continuation(arguments, run.folder)
             if workers.heartbeat:
                 workers.heartbeat.say = lambda text: run.say(f"{text}; to go on: {command}")
             try:
@@ -99,6 +93,26 @@ def train(
                 raise InputError(f"{error}; the last checkpoint is whole; to go on: {command}") from error
     say(json.dumps(result, allow_nan=False))
     return 0
+
+
+@contextlib.contextmanager
+def opened(
+    recipe: Recipe[Any], settings: Settings, data: Any, run: Run | None, out: Any, signals: Signals, workers: Workers
+) -> Iterator["Training"]:
+    """A run where it stands, which nobody else can train within. run: None for a new one, in the folder `out`."""
+    from lab.learner import make_learner
+
+    learner = make_learner(recipe, data, settings, workers)
+    if workers.rank:
+        yield Training(recipe, data, settings, learner, None, Progress(), signals, workers)
+        return
+    if not run:
+        if settings["corpus"] == "auto":
+            settings["corpus"] = data.name  # from now on
+        run = begin(recipe, settings, data, learner, out)
+    with run.locked():
+        progress = restore(recipe, data, run, learner)
+        yield Training(recipe, data, settings, learner, run, progress, signals, workers)
 
 
 def follow(training: "Training") -> int:

@@ -10,6 +10,7 @@ ZILLY = "Zilly et al. 2017, arXiv 1607.03474"
 SHOHAM = "Shoham & Permuter 2018, arXiv 1805.09238"
 DANILUK = "Daniluk et al. 2017, arXiv 1702.04521"
 HA = "Ha et al. 2017, arXiv 1609.09106"
+LIU = "Liu et al. 2019, arXiv 1806.09055"
 
 SMALL: dict[str, Any] = {
     # Ours: at most the 4,651,600 parameters of the small LSTM, at most an hour on two cores: so the
@@ -225,6 +226,20 @@ TARGETS: Targets = {
             4_602_552,
             paper=DANILUK,
             source="ours; the paper's corpora are Wikipedia and the Children's Book Test",
+        ),
+    },
+    # The cell that a search of theirs found; `train.py search cell` looks for another.
+    "cell": {
+        "small": Size(
+            LanguageModel(
+                cell="GenotypeCell",
+                cell_arguments={"genotype": "darts_v2"},
+                units=364,
+                **SMALL,
+            ),
+            4_613_528,
+            paper=LIU,
+            source="ours; the paper's network has 23 million parameters, and 55.7 on test",
         ),
     },
     "hypernets": {

@@ -54,6 +54,7 @@ NODES = {
     "darts_v1": ("relu", 0, "relu", 1, "tanh", 2, "relu", 3, "relu", 4, "id", 1, "relu", 5, "relu", 1),
     "darts_v2": ("sigmoid", 0, "relu", 1, "relu", 1, "id", 1, "tanh", 2, "sigmoid", 5, "tanh", 3, "relu", 5),
     "enas": ("sigmoid", 0, "tanh", 1, "relu", 2, "sigmoid", 2, "tanh", 4, "tanh", 5, "sigmoid", 3, "sigmoid", 6),
+    "tanh0-identity0-sigmoid1": ("tanh", 0, "id", 0, "sigmoid", 1),
     "own": ("tanh", 0, "id", 0, "sigmoid", 1),
 }
 OWN = (("tanh", 0), ("identity", 0), ("sigmoid", 1))

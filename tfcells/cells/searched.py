@@ -1,5 +1,6 @@
 """Cells that a search found."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -159,9 +160,9 @@ class NASCell(GatedCell):
 FUNCTIONS = {"identity": lambda a: a, "relu": ops.relu, "sigmoid": ops.sigmoid, "tanh": ops.tanh}
 
 GENOTYPES = {
-    "darts_v1": "relu 0, relu 1, tanh 2, relu 3, relu 4, identity 1, relu 5, relu 1",
-    "darts_v2": "sigmoid 0, relu 1, relu 1, identity 1, tanh 2, sigmoid 5, tanh 3, relu 5",
-    "enas": "sigmoid 0, tanh 1, relu 2, sigmoid 2, tanh 4, tanh 5, sigmoid 3, sigmoid 6",
+    "darts_v1": "relu0-relu1-tanh2-relu3-relu4-identity1-relu5-relu1",
+    "darts_v2": "sigmoid0-relu1-relu1-identity1-tanh2-sigmoid5-tanh3-relu5",
+    "enas": "sigmoid0-tanh1-relu2-sigmoid2-tanh4-tanh5-sigmoid3-sigmoid6",
 }
 """By name: the function of each node from the first, and the node that it reads."""
 
@@ -172,11 +173,12 @@ class GenotypeCell(GatedCell):
     for nodes i = 1, 2, ..:  c, g = U_i s_p;  s_i = s_p + s(c) (f_i(g) - s_p), where s_p is an earlier node;
     h' is the mean of s_1, s_2, ..
 
-    genotype: for each node a pair (f_i, p), f_i being "identity", "relu", "sigmoid" or "tanh"; or the name of what a
-    search found: "darts_v1", "darts_v2" (Liu et al., 1806.09055, first and second order), "enas" (Pham et al.,
-    1802.03268, of the corrected code). use_bias: biases bias_0, bias_1, .., which the authors have not. Their input
-    is as wide as the state; here it need not be. Kernels stack c, g. activation: of s_0. The candidates, for
-    recurrent dropout, are tanh(g) and each f_i(g). State dropout has one mask for h and all s_p. State: h.
+    genotype: for each node a pair (f_i, p), f_i being "identity", "relu", "sigmoid" or "tanh", or all of them as one
+    text, "tanh0-relu1"; or the name of what a search found: "darts_v1", "darts_v2" (Liu et al., 1806.09055, first and
+    second order), "enas" (Pham et al., 1802.03268, of the corrected code). use_bias: biases bias_0, bias_1, .., which
+    the authors have not. Their input is as wide as the state; here it need not be. Kernels stack c, g. activation: of
+    s_0. The candidates, for recurrent dropout, are tanh(g) and each f_i(g). State dropout has one mask for h and all
+    s_p. State: h.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.GenotypeCell(8, "enas"))(keras.ops.ones((2, 5, 3))))
     (2, 8)
@@ -192,7 +194,8 @@ class GenotypeCell(GatedCell):
         **kwargs: Any,
     ) -> None:
         super().__init__(units, use_bias=use_bias, **kwargs)
-        allowed = f"one of {tuple(GENOTYPES)} or pairs of one of {tuple(FUNCTIONS)} and the number of an earlier node"
+        pairs = f"pairs of one of {tuple(FUNCTIONS)} and the number of an earlier node"
+        allowed = f"one of {tuple(GENOTYPES)}, or {pairs}, also as a text such as tanh0-relu1"
         nodes = nodes_of(genotype)
         require("genotype", genotype, allowed, bool(nodes))
         self.genotype = genotype if isinstance(genotype, str) else nodes
@@ -231,8 +234,8 @@ class GenotypeCell(GatedCell):
 def nodes_of(genotype: Any) -> tuple[tuple[str, int], ...]:
     """The pairs of a genotype; none if it is not one."""
     if isinstance(genotype, str):
-        words = [pair.split() for pair in GENOTYPES.get(genotype, "").split(", ") if pair]
-        return tuple((name, int(p)) for name, p in words)
+        found = [re.fullmatch("([a-z]+)([0-9]+)", node) for node in GENOTYPES.get(genotype, genotype).split("-")]
+        genotype = [(node[1], int(node[2])) for node in found if node] if all(found) else []
     given = genotype if isinstance(genotype, list | tuple) else []
     pairs = tuple((pair[0], pair[1]) for pair in given if isinstance(pair, list | tuple) and len(pair) == 2)
     fits = [name in FUNCTIONS and type(p) is int and 0 <= p <= i for i, (name, p) in enumerate(pairs)]

@@ -1,0 +1,195 @@
+"""A study: what a search is to find, and its trials, which Optuna remembers. Its folder:
+
+study.json               target, size, corpus, seed, the fields' texts: what the study is
+study.db                 the trials, unless --storage names another place for them
+trial-N/                 the run of a trial
+worker-N.log             what a worker said
+trials.md, *.png         the results
+"""
+
+import argparse
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import warnings
+from typing import Any, Self
+
+from lab.engines import check_numpy
+from lab.fields import InputError
+from lab.options import DEFAULTS, Settings, check_unchanged, given_settings, named_recipe
+from lab.recipe import Recipe, Targets
+from lab.run import Run, taken
+from lab.search_options import given
+from lab.space import Fixed, Space
+
+NAME = "study.json"
+RETRIES = 3  # of a trial whose worker was killed
+
+Frozen = Any  # optuna.trial.FrozenTrial
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a study is, as it was begun.
+
+    fields: the texts of those that differ from the target's recipe.
+    """
+
+    settings: Settings
+    fields: dict[str, str]
+    budget: int | None
+    trials: int
+    sampler: str
+    pruner: str
+    data_sha256: str
+
+    @classmethod
+    def make(cls, options: argparse.Namespace, texts: dict[str, str], targets: Targets) -> Self:
+        """A new one, of the options and fields of a command line."""
+        recipe, size = named_recipe(options, targets)
+        defaults: Any = DEFAULTS
+        settings = defaults | {"size": size} | given_settings(options, recipe)
+        if options.out and os.path.lexists(options.out):
+            raise taken(options.out)
+        space = Space(recipe, texts)
+        if options.budget and isinstance(space.domains.get("units"), Fixed):
+            raise InputError("--budget: must not be given with one value of --units, which it chooses")
+        first, _ = space.ends()
+        if settings["engine"] == "numpy":
+            check_numpy(first, settings["precision"])
+        data = first.load(settings["corpus"], settings["data_dir"])
+        if settings["corpus"] == "auto":
+            settings["corpus"] = data.name  # from now on
+        own = {name: given(options, name) for name in ("trials", "sampler", "pruner")}
+        return cls(settings, texts, options.budget, data_sha256=first.fingerprint(data), **own)
+
+    @classmethod
+    def read(cls, folder: pathlib.Path) -> Self:
+        """That of a study that was begun."""
+        path = folder / NAME
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise InputError(f"{folder}: not a study, it has no {NAME}") from None
+        except (ValueError, TypeError, RecursionError) as error:
+            raise InputError(f"{path}: damaged ({error})") from error
+
+    def changed(self, options: argparse.Namespace, texts: dict[str, str]) -> list[str]:
+        """What the options and fields of a command line would change."""
+        was = {**self.settings, "budget": self.budget, "sampler": self.sampler, "pruner": self.pruner} | self.fields
+        names = "target", "size", "seed", "engine", "precision", "budget", "sampler", "pruner"
+        found = {name: getattr(options, name) for name in names if getattr(options, name) is not None} | texts
+        return [f"{name}={value!r} (was {was.get(name)!r})" for name, value in found.items() if value != was.get(name)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A study in its folder. storage: what the option says, if it is given; wait: the option."""
+
+    folder: pathlib.Path
+    plan: Plan
+    targets: Targets
+    storage: str | None
+    wait: int
+
+    @classmethod
+    def opened(cls, options: argparse.Namespace, texts: dict[str, str], targets: Targets) -> Self:
+        """The study that a command line begins or goes on with."""
+        plan = None
+        if not options.resume:
+            plan = Plan.make(options, texts, targets)
+            stem = f"{plan.settings['target']}-{plan.settings['size']}-search"
+            folder = Run.create(options.out, stem, {NAME: dataclasses.asdict(plan)}, lambda run: None).folder
+        elif options.out:
+            folder = options.out
+        else:
+            _, size = named_recipe(options, targets)
+            folder = Run.latest(f"{options.target}-{size}-search").folder
+        if plan is None:
+            plan = Plan.read(folder)
+            check_unchanged(Run(folder), plan.changed(options, texts))
+            moved: Any = {name: getattr(options, name) for name in ("corpus", "data_dir") if getattr(options, name)}
+            plan = dataclasses.replace(plan, settings=plan.settings | moved)
+        return cls(folder, plan, targets, options.storage, given(options, "wait"))
+
+    @property
+    def plain(self) -> Recipe[Any]:
+        """The target's recipe, before any field is drawn."""
+        return self.targets[self.plan.settings["target"]][self.plan.settings["size"]].recipe
+
+    @functools.cached_property
+    def space(self) -> Space:
+        return Space(self.plain, self.plan.fields)
+
+    @functools.cached_property
+    def record(self) -> Any:
+        """Optuna's study, made if need be."""
+        import optuna
+        import sqlalchemy
+
+        from lab.samplers import make_pruner, make_sampler
+
+        _, last = self.space.ends()
+        try:
+            study = optuna.create_study(
+                storage=self.open_storage(),
+                study_name=self.folder.name,
+                sampler=make_sampler(self.plan.sampler, self.plan.settings["seed"]),
+                pruner=make_pruner(self.plan.pruner, last.epochs),
+                load_if_exists=True,
+            )
+        except (ImportError, ValueError, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError) as error:
+            raise InputError(f"--storage: {str(error).splitlines()[0]}") from error
+        what = dataclasses.asdict(self.plan)
+        for name in ("corpus", "data_dir"):  # where the data are, which their checksum stands for
+            del what["settings"][name]
+        del what["trials"]
+        if study.user_attrs.setdefault("plan", what) != what:
+            raise InputError(f"--storage: has another study of the name {self.folder.name}: choose another for --out")
+        study.set_user_attr("plan", what)
+        return study
+
+    def open_storage(self) -> Any:
+        """Where the trials are kept. Of a database, workers show there now and then that they are alive."""
+        import optuna
+        from optuna.storages.journal import JournalFileBackend
+
+        if self.silent:
+            return optuna.storages.JournalStorage(JournalFileBackend(str(self.storage)))
+        url = self.storage or f"sqlite:///{self.folder.absolute() / 'study.db'}"
+        return optuna.storages.RDBStorage(
+            url,
+            engine_kwargs={"connect_args": {"timeout": self.wait}} if url.startswith("sqlite") else None,
+            heartbeat_interval=max(1, self.wait // 6),
+            grace_period=self.wait,
+            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
+        )
+
+    @property
+    def silent(self) -> bool:
+        """Whether nobody would notice that a worker was killed, as with a journal."""
+        return bool(self.storage) and "://" not in str(self.storage)
+
+    def run_of(self, trial: Frozen) -> pathlib.Path:
+        """The folder of a trial's run, that of the first attempt if it is tried again."""
+        import optuna
+
+        first = optuna.storages.RetryHeartbeatStaleTrialCallback.retried_trial_number(trial)
+        return self.folder / f"trial-{trial.number if first is None else first}"
+
+
+def find_optuna() -> None:
+    """Import Optuna, and have it say no more than what goes wrong."""
+    try:
+        import optuna
+    except ImportError as error:
+        raise InputError("search: needs Optuna, of the extra search: pip install -e '.[search]'") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+def trained(trial: Frozen) -> bool:
+    """Whether a trial counts: one that came to its end, be it early, but not one that was refused."""
+    return trial.state.name == "COMPLETE" or (trial.state.name == "PRUNED" and "refused" not in trial.user_attrs)

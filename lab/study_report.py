@@ -1,0 +1,125 @@
+"""The results of a study: a table, pictures, and the command that trains its best recipe."""
+
+import pathlib
+import shlex
+import sys
+import warnings
+from typing import Any
+
+from lab.options import DEFAULTS
+from lab.run import replacing, write_text
+from lab.streams import complain
+from lab.study import Frozen, Study, trained
+
+PICTURES = {
+    "history": "plot_optimization_history",
+    "epochs": "plot_intermediate_values",
+    "importances": "plot_param_importances",
+    "slice": "plot_slice",
+    "parallel": "plot_parallel_coordinate",
+    "timeline": "plot_timeline",
+}
+"""The pictures' names, and the functions of Optuna that draw them."""
+
+
+def report(study: Study) -> str:
+    """Write the table and the pictures; the text to be shown."""
+    trials = study.record.trials
+    text = f"{table(study, trials)}\n"
+    refused = [each for each in trials if "refused" in each.user_attrs]
+    if refused:
+        text += f"\n{len(refused)} draws were refused, the last one because of {refused[-1].user_attrs['refused']}\n"
+    complete = [each for each in trials if each.state.name == "COMPLETE"]
+    if not complete:
+        text += "\nNo trial is complete yet.\n"
+    else:
+        best = min(complete, key=lambda each: each.value)
+        folder = study.run_of(best)
+        text += f"\nThe best is trial {best.number}. Its recipe, to be trained anew:\n\n    {command(study, best)}\n"
+        text += f"\nIts own run, to be tested:\n\n    {finish(study, folder)}\n"
+        draw(study)
+    write_text(study.folder / "trials.md", text)
+    return text
+
+
+def table(study: Study, trials: list[Frozen]) -> str:
+    """All trials that were not refused, in Markdown, the best first."""
+    score = f"valid {study.plain.score_name}".replace("_", " ")
+    names = list(dict.fromkeys(name for each in trials for name in each.user_attrs.get("values", {})))
+    rows = [["trial", score, "epochs", "parameters", "minutes", "state", *names]]
+    rows.append(["---"] * len(rows[0]))
+    again = {tries[-1]: each.number for each in trials if (tries := attempts(each))}
+    shown = [each for each in trials if "refused" not in each.user_attrs]
+    for each in sorted(shown, key=lambda each: (not trained(each), score_of(each), each.number)):
+        values, minutes = each.user_attrs.get("values", {}), each.duration and each.duration.total_seconds() / 60
+        rows.append(
+            [
+                str(each.number),
+                f"{score_of(each):.5g}" if each.intermediate_values else "",
+                str(each.last_step or ""),
+                f"{each.user_attrs.get('parameters', ''):,}" if "parameters" in each.user_attrs else "",
+                f"{minutes:.1f}" if minutes else "",
+                state(each, again),
+                *(values.get(name, "") for name in names),
+            ]
+        )
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def score_of(trial: Frozen) -> float:
+    """The best score on validation so far."""
+    return min(trial.intermediate_values.values(), default=float("inf"))
+
+
+def attempts(trial: Frozen) -> list[int]:
+    """The trials that this one tries again."""
+    import optuna
+
+    return optuna.storages.RetryHeartbeatStaleTrialCallback.retry_history(trial)
+
+
+def state(trial: Frozen, again: dict[int, int]) -> str:
+    """A trial's state in a word or two. again: the number by which a trial is tried again."""
+    if trial.number in again:
+        return f"again as {again[trial.number]}"
+    return "not finite" if "stopped" in trial.user_attrs else str(trial.state.name.lower())
+
+
+def command(study: Study, trial: Frozen) -> str:
+    """The command line that trains a trial's recipe in a run of its own."""
+    given: dict[str, Any] = dict(study.plan.settings)
+    target, size = given.pop("target"), given.pop("size")
+    size = {} if size == next(iter(study.targets[target])) else {"size": size}
+    given = size | trial.user_attrs["flags"] | {n: v for n, v in given.items() if v != DEFAULTS[n]}
+    flags = [text for name, value in given.items() for text in (f"--{name}", str(value))]
+    return shlex.join([sys.executable, sys.argv[0], target, *flags])
+
+
+def finish(study: Study, folder: pathlib.Path) -> str:
+    """The command line that finishes a trial's run."""
+    target, size = (study.plan.settings[name] for name in ("target", "size"))
+    return shlex.join([sys.executable, sys.argv[0], target, "--size", size, "--resume", "--out", str(folder)])
+
+
+def draw(study: Study) -> None:
+    """Optuna's pictures."""
+    import matplotlib
+    import optuna
+    from matplotlib import pyplot
+
+    before = pyplot.get_backend()
+    pyplot.switch_backend("agg")
+    try:
+        for name, function in PICTURES.items():
+            with matplotlib.rc_context(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that a few trials say little
+                try:
+                    getattr(optuna.visualization.matplotlib, function)(study.record)
+                except (ValueError, RuntimeError) as error:  # there must be several trials for importances
+                    complain(f"train.py: {name}.png: {error}")
+                    continue
+                with replacing(study.folder / f"{name}.png") as path:
+                    pyplot.savefig(path, dpi=120, bbox_inches="tight")
+                pyplot.close()
+    finally:
+        pyplot.switch_backend(before)

@@ -1,0 +1,286 @@
+"""train.py search in this process: its studies, its workers' trials, and what it says of them."""
+
+import json
+import pathlib
+import shlex
+import signal
+import sys
+
+import numpy as np
+import pytest
+
+from lab.options import parse, settle
+from lab.run import Run, load
+from recipes import TARGETS
+from tests.tiny import call, write_corpus
+
+optuna = pytest.importorskip("optuna", reason="the extra search is not installed")
+
+from lab import search, study_report  # noqa: E402
+from lab.samplers import Evolution, make_pruner, make_sampler  # noqa: E402
+from lab.signals import Signals  # noqa: E402
+from lab.study import Study, find_optuna, trained  # noqa: E402
+from lab.training import Training  # noqa: E402
+from lab.trials import REFUSED, Worker  # noqa: E402
+
+TINY = (
+    "lstm --corpus text --layers 1 --batch_size 2 --steps 4 --epochs 3 --engine eager --steps_per_epoch 2 "
+    "--evaluation_batch_size 2 --evaluation_steps 8 --optimizer adam --learning_rate 0.01 --pruner none"
+)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A working directory with a corpus in its folder `text`."""
+    write_corpus(tmp_path / "text")
+    monkeypatch.chdir(tmp_path)
+    find_optuna()
+    return tmp_path
+
+
+def opened(line):
+    return Study.opened(*parse(["search", *line.split()], TARGETS), TARGETS)
+
+
+def trials_of(study, count, signals=None):
+    """The study's trials, once there are so many."""
+    Worker(study, 600, signals or Signals()).work(count)
+    return study.record.trials
+
+
+@pytest.mark.slow
+def test_trials_are_ordinary_runs(place):
+    study = opened(f"{TINY} --units 3..6 --cell lstm,rhn --cell.depth 1..2 --sampler random --out study")
+    trials = trials_of(study, 3)
+    assert [each.state.name for each in trials] == ["COMPLETE"] * 3
+    for each in trials:
+        folder = place / "study" / f"trial-{each.number}"
+        about = Run(folder).about()["recipe"]
+        assert {name: str(about[name]) for name in each.user_attrs["values"]} == each.user_attrs["values"]
+        assert each.params.items() <= about.items() and about["epochs"] == 3
+        _, facts = load(folder / "checkpoint.npz")
+        history = facts["progress"]["history"]
+        assert list(each.intermediate_values.values()) == [epoch["valid_perplexity"] for epoch in history]
+        assert each.value == min(each.intermediate_values.values()) and len(history) == 3
+        assert not (folder / "result.json").exists()
+    assert len({json.dumps(each.params) for each in trials}) == 3
+    code, out, _ = call("lstm --resume --out study/trial-1")
+    assert code == 0 and json.loads(out.splitlines()[-1])["valid_perplexity"] == pytest.approx(trials[1].value)
+
+
+@pytest.mark.slow
+def test_a_stopped_trial_goes_on_from_its_checkpoint(place, monkeypatch):
+    """And ends bit by bit as one that nothing stopped."""
+    line = f"{TINY} --units 3..6 --dropout 0.3 --sampler random --seed 3"
+    whole = trials_of(opened(f"{line} --out whole"), 1)
+    epoch, signals = Training.epoch, Signals()
+
+    def stop(self, *arguments):
+        epoch(self, *arguments)
+        signals.received = signal.SIGTERM
+
+    monkeypatch.setattr(Training, "epoch", stop)
+    assert trials_of(opened(f"{line} --out parts"), 1, signals)[0].state.name == "FAIL"
+    monkeypatch.undo()
+    monkeypatch.chdir(place)
+    again = opened("--resume --out parts")
+    first, second = trials_of(again, 1)
+    assert (first.state.name, second.state.name) == ("FAIL", "COMPLETE") and first.last_step == 1
+    assert second.intermediate_values == whole[0].intermediate_values and again.run_of(second).name == "trial-0"
+    one, other = (load(place / name / "trial-0" / "checkpoint.npz")[0] for name in ("whole", "parts"))
+    for name in one.keys() - {"step_seconds"}:
+        np.testing.assert_array_equal(one[name], other[name], name)
+    assert "| again as 1 |" in study_report.table(again, [first, second])
+
+
+@pytest.mark.slow
+def test_trials_keep_to_the_budget(place):
+    study = opened(f"{TINY} --layers 1..2 --budget 500 --sampler random --out fitted")
+    for each in trials_of(study, 2):
+        recipe = study.plain.replace(**each.user_attrs["flags"])
+        data = recipe.load("text", None)
+        assert each.user_attrs["parameters"] == recipe.parameters(data) <= 500
+        assert recipe.replace(units=str(recipe.units + 1)).parameters(data) > 500
+        assert each.user_attrs["values"]["units"] == str(recipe.units)
+    study = opened(f"{TINY} --units 2..20 --budget 300 --sampler random --out drawn")
+    trials = trials_of(study, 3)
+    assert sum(map(trained, trials)) == 3 < len(trials)
+    for each in trials:
+        if trained(each):
+            assert each.user_attrs["parameters"] <= 300
+        else:
+            assert "--budget=300: these are" in each.user_attrs["refused"] and not study.run_of(each).exists()
+    assert "draws were refused" in study_report.report(study)
+
+
+@pytest.mark.slow
+def test_what_diverges_ends_early_and_what_is_refused_ends_the_search(place):
+    study = opened(f"{TINY} --optimizer sgd --learning_rate 1e30..1e32 --units 3 --sampler random --out diverged")
+    (trial,) = trials_of(study, 1)
+    assert trial.state.name == "PRUNED" and "perplexity inf" in trial.user_attrs["stopped"]
+    assert "not finite" in study_report.report(study) and "No trial is complete yet" in study_report.report(study)
+    study = opened(f"{TINY} --units 2..20 --budget 60 --out refused")
+    with pytest.raises(search.InputError, match=f"the last {REFUSED} draws were refused: --budget=60"):
+        trials_of(study, 1)
+
+
+@pytest.mark.slow
+def test_other_data_and_other_runs_are_refused(place):
+    study = opened(f"{TINY} --units 3..6 --out study")
+    (place / "text" / "train.txt").write_text("a b c d e f g h " * 30)
+    with pytest.raises(search.InputError, match="not the data that study was begun with"):
+        trials_of(study, 1)
+    write_corpus(place / "new")
+    for name in ("train.txt", "valid.txt", "test.txt"):
+        (place / "new" / name).replace(place / "text" / name)
+    (place / "study" / "study.db").unlink()
+    one = opened(f"{TINY} --units 2 --learning_rate 0.01..0.02 --out one")
+    trials_of(one, 1)
+    (place / "one" / "trial-0").rename(place / "study" / "trial-0")
+    first, *_ = trials_of(opened("--resume --out study"), 1)
+    assert "the run of another trial" in first.user_attrs["refused"]
+
+
+@pytest.mark.slow
+def test_the_report_has_a_table_pictures_and_a_command(place):
+    line = f"{TINY} --units 3..9 --cell lstm,rhn --depth 1..3 --learning_rate 0.001..0.1:log --seed 5 --out 'a study'"
+    study = Study.opened(*parse(["search", *shlex.split(line)], TARGETS), TARGETS)
+    trials = trials_of(study, 4)
+    text = study_report.report(study)
+    best = min(trials, key=lambda each: each.value)
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in text.splitlines() if row[:1] == "|"]
+    assert rows[0][:6] == ["trial", "valid perplexity", "epochs", "parameters", "minutes", "state"]
+    assert sorted(rows[0][6:]) == ["cell", "cell.depth", "learning_rate", "units"] and {len(row) for row in rows} == {
+        10
+    }
+    assert rows[2][0] == str(best.number) and [float(row[1]) for row in rows[2:]] == sorted(
+        float(row[1]) for row in rows[2:]
+    )
+    for name in study_report.PICTURES:
+        assert (place / "a study" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    anew, tested = (shlex.split(row) for row in text.splitlines() if row.startswith(f"    {sys.executable}"))
+    recipe, settings, _ = settle(*parse(anew[2:], TARGETS), TARGETS)
+    about = Run(study.run_of(best)).about()
+    assert recipe.values() == about["recipe"]
+    assert settings == {name: about[name] for name in settings} and settings["seed"] == 5
+    assert call(tested[2:])[0] == 0
+    assert (place / "a study" / "trials.md").read_text() == text
+
+
+@pytest.mark.parametrize("name", ["tpe", "random", "evolution"])
+def test_a_sampler_draws_the_same_for_a_trial_whoever_trains_it(name):
+    def drawn(*stops):
+        study = optuna.create_study(sampler=make_sampler(name, 1))
+        for stop in stops:
+            study.sampler = make_sampler(name, 1)
+            study.optimize(lambda trial: trial.suggest_int("a", 0, 99) + trial.suggest_float("b", 0, 1), n_trials=stop)
+        return [each.params for each in study.trials]
+
+    one = drawn(30)
+    assert drawn(7, 23) == one and len({str(each) for each in one}) > 25
+    assert make_sampler(name, 2) is not None
+
+
+def test_evolution_changes_one_field_of_a_good_recent_trial():
+    def value(trial):
+        names = [trial.suggest_categorical(f"f{n}", ("a", "b", "c", "d")) for n in range(6)]
+        if trial.suggest_int("n", 0, 0) or trial.number % 7 == 3:
+            raise optuna.TrialPruned
+        return -names.count("a")
+
+    study = optuna.create_study(sampler=make_sampler("evolution", 3))
+    study.optimize(value, n_trials=120)
+    trials = study.trials
+    for each in trials[20:]:
+        recent = [other for other in trials[each.number - 20 : each.number] if other.value is not None]
+        near = [sum(each.params[name] != other.params[name] for name in each.params) for other in recent]
+        assert min(near) <= 1
+        assert all(each.params != other.params for other in recent if near and other.value < -6)
+    means = [np.mean([each.value for each in part if each.value is not None]) for part in (trials[:20], trials[-20:])]
+    assert means[1] < means[0] - 2
+    assert issubclass(Evolution, optuna.samplers.RandomSampler)
+
+
+def test_pruners_have_their_rungs():
+    asha, hyperband = make_pruner("asha", 9), make_pruner("hyperband", 9)
+    ended = {}
+    for pruner in (asha, hyperband):
+        study = optuna.create_study(sampler=make_sampler("random", 1), pruner=pruner)
+
+        def value(trial):
+            level = trial.suggest_float("level", 0, 1)
+            for epoch in range(1, 10):
+                trial.report(level, epoch)
+                if trial.should_prune():
+                    raise optuna.TrialPruned
+            return level
+
+        study.optimize(value, n_trials=40)
+        ended[pruner] = {each.last_step for each in study.trials}
+    assert ended[asha] == {1, 3, 9} and ended[hyperband] <= {1, 3, 9}
+    study = optuna.create_study(pruner=make_pruner("none", 9))
+    trial = study.ask()
+    trial.report(1.0, 1)
+    assert not trial.should_prune()
+
+
+@pytest.mark.parametrize(
+    "line, told",
+    [
+        ("", "name a target: lstm"),
+        ("lstn --units 1..2", "unknown target 'lstn'; did you mean lstm"),
+        ("lstm --units 9..3", "units=9..3: must be LOW..HIGH with LOW at most HIGH"),
+        ("lstm --unitz 3..9", "unknown field 'unitz'; did you mean units"),
+        ("lstm --units 3", "search: must have a field to draw"),
+        ("lstm --units 3..4 --trials 0", "--trials=0: must be a whole number from 1"),
+        ("lstm --units 3..4 --parallel 0", "--parallel=0: must be a whole number from 1 to 100"),
+        ("lstm --units 3..4 --hours 0", "--hours=0: must be a number above 0"),
+        ("lstm --units 3..4 --wait 2", "--wait=2: must be a whole number from 5 to 86400"),
+        ("lstm --units 3..4 --sampler best", "--sampler=best: must be tpe or random or evolution"),
+        ("lstm --units 3..4 --pruner best", "--pruner=best: must be asha or hyperband or none"),
+        ("lstm --units 4 --layers 1..2 --budget 4M", "--budget: must not be given with one value of --units"),
+        ("lstm --units 3..4 --workers 2", "unknown field 'workers'"),
+        ("lstm --units 3..4 --corpus nowhere", "nowhere"),
+        ("lstm --units 3..4 --engine numpy --dropout 0.1", "dropout=0.1: must be 0.0 with --engine numpy"),
+        ("lstm --units 3..4 --out text", "--out text: exists already, and is no run"),
+        ("lstm --resume", "there is no run runs/lstm-small-search-n to continue"),
+        ("lstm --resume --out text", "text: not a study, it has no study.json"),
+        (
+            "--resume --out study --units 3..7",
+            "continues as it was begun, and that is not with units='3..7' (was '3..6')",
+        ),
+        ("--resume --out study --seed 2 --sampler tpe", "seed=2 (was 1), sampler='tpe' (was 'random'); begin a new"),
+        (f"{TINY} --units 3..6 --out study", "--out study: exists already; --resume would continue it"),
+        (f"{TINY} --units 3..6 --storage nonsense://x --out other", "--storage: "),
+    ],
+)
+def test_command_lines_are_refused(place, line, told):
+    opened(f"{TINY} --units 3..6 --sampler random --out study")
+    code, out, err = call(["search", *line.split()])
+    assert code == 2 and not out and told in err, err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_damaged_study_is_refused(place):
+    opened(f"{TINY} --units 3..6 --out study")
+    (place / "study" / "study.json").write_text("{}")
+    code, _, err = call("search --resume --out study")
+    assert code == 2 and "study.json: damaged" in err
+
+
+def test_without_optuna_it_says_what_to_install(place, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    code, _, err = call(["search", *TINY.split(), "--units", "3..6"])
+    assert code == 2 and "search: needs Optuna, of the extra search: pip install -e '.[search]'" in err
+    assert not pathlib.Path("runs").exists()
+
+
+@pytest.mark.slow
+def test_a_journal_and_another_study_of_that_name(place):
+    study = opened(f"{TINY} --units 3..6 --storage all.journal --out study")
+    assert len(trials_of(study, 1)) == 1 and not (place / "study" / "study.db").exists()
+    joined = opened("--resume --storage all.journal --out study")
+    assert len(trials_of(joined, 2)) == 2
+    (place / "study").rename(place / "moved")
+    with pytest.raises(search.InputError, match="has another study of the name study"):
+        opened(f"{TINY} --units 3..5 --storage all.journal --out study").record  # noqa: B018
