@@ -16,7 +16,7 @@ from lab.recipe import Targets
 from lab.search_options import given
 from lab.signals import Signals
 from lab.streams import complain, deliver, say
-from lab.study import Frozen, Study, find_optuna, trained
+from lab.study import RELIEVED, Frozen, Study, find_optuna, trained
 from lab.study_report import report, score_of
 
 POLL = 1.0  # seconds
@@ -103,7 +103,9 @@ class Crew:
             log = self.folder / f"worker-{rank}.log"
             if code == REFUSAL:
                 raise InputError(log.read_text(errors="replace").splitlines()[-1].removeprefix("train.py: error: "))
-            if code in (0, *(128 + number for number in (signal.SIGINT, signal.SIGTERM))):
+            if code == RELIEVED:
+                self.start(rank)
+            if code in (0, RELIEVED, *(128 + number for number in (signal.SIGINT, signal.SIGTERM))):
                 continue
             self.deaths += 1
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
@@ -151,6 +153,4 @@ def line(study: Study, trial: Frozen) -> str:
         return f"{name} {trial.user_attrs['stopped']}; {values}"
     how = {"COMPLETE": "", "PRUNED": ", ended early"}[trial.state.name]
     score = f"valid {study.plain.score_name.replace('_', ' ')} {score_of(trial):.5g}"
-    return (
-        f"{name} {score} after {trial.last_step} epochs{how}; {values}; {trial.user_attrs['parameters']:,} parameters"
-    )
+    return f"{name} {score} after epoch {trial.last_step}{how}; {values}; {trial.user_attrs['parameters']:,} parameters"

@@ -4,6 +4,7 @@ study.json               target, size, corpus, seed, the fields' texts: what the
 study.db                 the trials, unless --storage names another place for them
 trial-N/                 the run of a trial
 worker-N.log             what a worker said
+lock                     held by the worker that begins a trial; empty
 trials.md, *.png         the results
 """
 
@@ -26,6 +27,7 @@ from lab.space import Fixed, Space
 
 NAME = "study.json"
 RETRIES = 3  # of a trial whose worker was killed
+RELIEVED = 5  # the exit code of a worker in whose place another is to begin
 
 Frozen = Any  # optuna.trial.FrozenTrial
 

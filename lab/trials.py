@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+import filelock
 import optuna
 
 from data import CorpusError
@@ -22,20 +23,23 @@ from lab.options import recall
 from lab.run import Run
 from lab.signals import Interrupted, Signals
 from lab.space import flags
-from lab.study import Frozen, Study, trained
+from lab.study import RELIEVED, Frozen, Study, trained
 from lab.training import Training, opened
 from lab.workers import ALONE
 
 PAUSE = 1.0  # seconds until it is asked anew whether a trial has to be tried again
 REFUSED = 20  # draws in a row after which no other is to be expected
+SHIFT = 20  # trials, after which memory is given back: compiled programs take some 30 MB a trial
 
 
 def work(study: Study, trials: int, save_seconds: float) -> int:
     """Train until there are so many trials, or until standard input ends; the exit code."""
     with Signals() as signals:
         threading.Thread(target=listen, args=[signals], daemon=True).start()
-        Worker(study, save_seconds, signals).work(trials)
-    return 128 + signals.received if signals.received else 0
+        enough = Worker(study, save_seconds, signals).work(trials)
+    if signals.received:
+        return 128 + signals.received
+    return 0 if enough else RELIEVED
 
 
 def listen(signals: Signals) -> None:
@@ -52,24 +56,34 @@ class Worker:
     save_seconds: float
     signals: Signals
 
-    def work(self, trials: int) -> None:
-        record = self.study.record
-        while not self.signals.received:
-            optuna.storages.fail_stale_trials(record)
-            found = record.get_trials(deepcopy=False)
-            check_refusals(found)
-            done = sum(map(trained, found))
-            running = sum(each.state.name == "RUNNING" for each in found)
-            if done >= trials or (done + running >= trials and self.study.silent):
-                return
-            if done + running >= trials:
-                time.sleep(PAUSE)  # one of those may have to be tried again
-                continue
-            with contextlib.suppress(Interrupted, optuna.exceptions.UpdateFinishedTrialError):
-                record.optimize(self.trial, n_trials=1, gc_after_trial=True)
+    def __post_init__(self) -> None:
+        self.lock = filelock.FileLock(self.study.folder / "lock")
+
+    def work(self, trials: int) -> bool:
+        """Train until there are so many trials; whether there are, or another worker is to go on."""
+        record, left = self.study.record, SHIFT
+        while left and not self.signals.received:
+            with (
+                self.lock
+            ):  # until its trial has begun: one worker at a time counts trials, and finds those of the dead
+                optuna.storages.fail_stale_trials(record)
+                found = record.get_trials(deepcopy=False)
+                check_refusals(found)
+                done = sum(map(trained, found))
+                running = sum(each.state.name == "RUNNING" for each in found)
+                if done >= trials or (done + running >= trials and self.study.silent):
+                    return True
+                if done + running < trials:
+                    with contextlib.suppress(Interrupted, optuna.exceptions.UpdateFinishedTrialError):
+                        record.optimize(self.trial, n_trials=1, gc_after_trial=True)
+                    left -= 1
+                    continue
+            time.sleep(PAUSE)  # one of those that run may have to be tried again
+        return False
 
     def trial(self, trial: optuna.Trial) -> float:
         """Train a trial; its best score on validation."""
+        self.lock.release()
         record = self.study.record
         frozen = record.trials[trial.number]
         try:
@@ -100,6 +114,8 @@ class Worker:
             elif plan.budget and (count := recipe.parameters(data)) > plan.budget:
                 raise InputError(f"--budget={plan.budget}: these are {count} parameters")
             run = Run(folder) if folder.exists() else None
+            if run:
+                self.wait_for(run)
             if run and recall(run, study.targets)[0] != recipe:
                 raise InputError(f"{folder}: the run of another trial, which the study does not know")
             shown = [name for name in ("units", *study.space.drawn) if name in study.space.drawn or plan.budget]
@@ -110,6 +126,16 @@ class Worker:
             with opened(recipe, settings, data, run, folder, self.signals, ALONE) as training:
                 trial.set_user_attr("parameters", training.learner.parameters())
                 return self.train(trial, training)
+
+    def wait_for(self, run: Run) -> None:
+        """Wait until nobody trains a run: a worker that was silent, but there, learns after an epoch that it lost."""
+        while True:
+            self.signals.check()
+            try:
+                with run.locked():
+                    return
+            except InputError:
+                time.sleep(PAUSE)
 
     def train(self, trial: optuna.Trial, training: Training) -> float:
         """Train, telling the study of each epoch, until it says that the trial is worse than others."""

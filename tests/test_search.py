@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 LINE = (
     "search lstm --corpus text --layers 1 --units 3..9 --batch_size 2 --steps 4 --steps_per_epoch 12 --epochs 3 "
     "--evaluation_batch_size 2 --evaluation_steps 8 --engine eager --optimizer adam --learning_rate 0.01 "
-    "--save_seconds 0 --pruner none --sampler random --wait 5"
+    "--save_seconds 0 --pruner none --sampler random --wait 8"
 )
 
 
@@ -54,11 +54,14 @@ def test_a_trial_whose_worker_is_killed_is_tried_again(place):
     assert code == 0 and "Traceback" not in err, err
     assert re.search("worker [12] was killed by SIGKILL; another takes its place", err)
     trials = trials_of(folder)
-    (failed,) = [each for each in trials if each.state.name == "FAIL"]
-    (again,) = [each for each in trials if each.system_attrs.get("failed_trial") == failed.number]
-    assert again.params == failed.params and again.state.name == "COMPLETE" and again.last_step == 3
-    assert f"| again as {again.number} |" in out and not other.is_running()
-    assert sum(each.state.name == "COMPLETE" for each in trials) == 2
+    failed = {each.number: each for each in trials if each.state.name == "FAIL"}
+    again = {each.system_attrs["retry_history"][-1]: each for each in trials if "retry_history" in each.system_attrs}
+    assert failed and failed.keys() == again.keys()
+    for number, each in again.items():
+        assert each.params == failed[number].params and f"| again as {each.number} |" in out
+    complete = [each for each in trials if each.state.name == "COMPLETE"]
+    assert len(complete) == 2 == len(trials) - len(failed) and [each.last_step for each in complete] == [3, 3]
+    assert not other.is_running()
     for number in range(2):
         said = (folder / f"trial-{number}" / "log.txt").read_text()
         assert re.findall(r"^epoch (\d)/3", said, re.MULTILINE) == [*"123"]

@@ -5,7 +5,10 @@ import pathlib
 import shlex
 import signal
 import sys
+import threading
+import time
 
+import filelock
 import numpy as np
 import pytest
 
@@ -44,7 +47,8 @@ def opened(line):
 
 def trials_of(study, count, signals=None):
     """The study's trials, once there are so many."""
-    Worker(study, 600, signals or Signals()).work(count)
+    while not Worker(study, 600, signals or Signals()).work(count) and not signals:
+        pass  # the next shift
     return study.record.trials
 
 
@@ -84,6 +88,9 @@ def test_a_stopped_trial_goes_on_from_its_checkpoint(place, monkeypatch):
     monkeypatch.undo()
     monkeypatch.chdir(place)
     again = opened("--resume --out parts")
+    held = filelock.FileLock(place / "parts" / "trial-0" / "lock", thread_local=False)
+    held.acquire()  # by a worker that was thought to be dead
+    threading.Timer(1.5, held.release).start()
     first, second = trials_of(again, 1)
     assert (first.state.name, second.state.name) == ("FAIL", "COMPLETE") and first.last_step == 1
     assert second.intermediate_values == whole[0].intermediate_values and again.run_of(second).name == "trial-0"
@@ -91,6 +98,30 @@ def test_a_stopped_trial_goes_on_from_its_checkpoint(place, monkeypatch):
     for name in one.keys() - {"step_seconds"}:
         np.testing.assert_array_equal(one[name], other[name], name)
     assert "| again as 1 |" in study_report.table(again, [first, second])
+
+
+def test_workers_are_replaced_and_told_to_stop(place, monkeypatch):
+    study = opened(f"{TINY} --units 3..6 --out study")
+    monkeypatch.setattr(search, "POLL", 0.05)
+
+    def watch(code, end=None):
+        options, _ = parse(["search", "lstm", "--parallel", "2"], TARGETS)
+        crew = search.Crew(study, options, 1)
+        crew.command = [sys.executable, "-c", f"import os, pathlib, sys\n{code}"]
+        search.watch(study, crew, 1, end, Signals())
+        return crew
+
+    with pytest.raises(
+        search.InputError, match="worker [12] ended with exit code 3, like 3 before it; see study/worker"
+    ):
+        watch("sys.exit(3)")
+    with pytest.raises(search.InputError, match="^units=1: must be 2$"):
+        watch("print('train.py: error: units=1: must be 2'); sys.exit(2)")
+    once = "path = pathlib.Path('relieved' + sys.argv[-1])\nsys.exit(0 if path.exists() else (path.touch(), 5)[1])"
+    assert not watch(once).there and pathlib.Path("relieved1").exists() and pathlib.Path("relieved2").exists()
+    began = time.monotonic()
+    crew = watch("sys.stdin.read()", end=time.time() + 0.5)
+    assert [each.returncode for each in crew.there.values()] == [0, 0] and time.monotonic() - began < 30
 
 
 @pytest.mark.slow
