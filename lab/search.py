@@ -75,8 +75,7 @@ class Crew:
 
     def __exit__(self, *_: Any) -> None:
         for process in self.there.values():
-            assert process.stdin
-            process.stdin.close()
+            release(process)
         for process in self.there.values():
             try:
                 process.wait(LEAVE)
@@ -100,6 +99,7 @@ class Crew:
             if code is None:
                 continue
             del self.there[rank]
+            release(process)
             log = self.folder / f"worker-{rank}.log"
             if code == REFUSAL:
                 raise InputError(log.read_text(errors="replace").splitlines()[-1].removeprefix("train.py: error: "))
@@ -113,6 +113,12 @@ class Crew:
                 raise InputError(f"search: worker {rank} {how}, like {DEATHS} before it; see {log}")
             complain(f"train.py: worker {rank} {how}; another takes its place")
             self.start(rank)
+
+
+def release(process: subprocess.Popen) -> None:
+    """Let a worker know that it is to end."""
+    assert process.stdin
+    process.stdin.close()
 
 
 def watch(study: Study, crew: Crew, trials: int, end: float | None, signals: Signals) -> None:
