@@ -1,12 +1,16 @@
 """What a search draws from, and how a recipe is told as flags."""
 
+import pathlib
 import random
 import re
+import shlex
 
 import pytest
 
 import tfcells
+from lab import search_options
 from lab.fields import InputError, Numbers, Rate, Seed
+from lab.options import named_recipe, parse
 from lab.recipe import fields
 from lab.space import FUNCTIONS, Choice, Fixed, Genotypes, Range, Space, domain, flags
 from recipes import TARGETS
@@ -162,6 +166,16 @@ def test_genotypes_are_drawn_unless_they_are_given():
     assert fewer == {2, 3, 4}
     assert "cell.genotype" not in Space(plain, {"units": "3..4", "genotype": "enas"}).drawn
     assert "cell.genotype" not in Space(plain, {"units": "3..4", "cell": "lstm"}).drawn
+
+
+def test_commands_of_the_page_and_of_help_can_be_given():
+    page = pathlib.Path(__file__).parents[2] / "docs" / "search.md"
+    text = page.read_text(encoding="utf-8") + search_options.DESCRIPTION
+    lines = re.findall(r"^    python train\.py (search .*)", text, re.MULTILINE)
+    assert len(lines) >= 8
+    for line in lines:
+        options, texts = parse(shlex.split(line, comments=True), TARGETS)
+        assert options.resume or Space(named_recipe(options, TARGETS)[0], texts).ends()
 
 
 @pytest.mark.parametrize(
