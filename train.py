@@ -19,7 +19,6 @@ from recipes import TARGETS
 def main(arguments: list[str]) -> int:
     """Do what the command line says; the exit code."""
     os.environ |= {"KERAS_BACKEND": "tensorflow", "KERAS_NNX_ENABLED": "false"}  # before what keras.json says
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         return run(arguments)
     except BrokenPipeError:  # of `train.py --list | head`
