@@ -12,6 +12,7 @@ import sys
 from lab import compare, evaluation, options, training
 from lab.checkpoints import NotFinite
 from lab.fields import BAD_INPUT
+from lab.listing import listing
 from lab.streams import complain, deliver, occupy
 from recipes import TARGETS
 
@@ -39,7 +40,7 @@ def run(arguments: list[str]) -> int:
     given, overrides = options.parse(arguments, TARGETS)
     match given.command:
         case "list":
-            deliver(options.table(TARGETS) + "\n")
+            deliver(listing(given.target, TARGETS) + "\n")
         case "evaluate":
             deliver(json.dumps(evaluation.evaluate(given, TARGETS), allow_nan=False) + "\n")
         case "generate":

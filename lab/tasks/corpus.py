@@ -15,7 +15,7 @@ import data
 from data import CorpusError
 from data.ptb import source as ptb
 from data.pydoc import source as pydoc
-from lab.streams import complain
+from lab.configuration import tensorflow
 from lab.task import Batches
 from lab.tasks.batches import in_order
 
@@ -23,6 +23,11 @@ Tokens = dict[str, list[str]]  # by split
 
 NAMES = "auto", "ptb", "pydoc"
 """What a corpus may be called that is no folder."""
+
+NOTICE = (
+    "The corpus is pydoc, the documentation that comes with Python: its perplexities are not Penn Treebank's. "
+    "To have that: --data_dir FOLDER"
+)
 
 NOWHERE = -1  # the index of a token that the vocabulary lacks
 
@@ -38,6 +43,7 @@ class Corpus:
             alphabetically; `<unk>` at the end if another stream needs it and that lacks it.
         train, valid, test: int32 arrays of shape (tokens,).
         folder: the absolute path of that folder.
+        notice: what the user should know before training on it.
     """
 
     name: str
@@ -47,6 +53,7 @@ class Corpus:
     valid: np.ndarray
     test: np.ndarray
     folder: str | None = None
+    notice: str = ""
 
     @property
     def eos(self) -> int:
@@ -98,8 +105,8 @@ def load_corpus(
     """Find and read a corpus.
 
     corpus: "ptb": Penn Treebank, from `data_dir`, else from the TFDS cache, else by download into
-    that cache; "pydoc": the language reference that comes with Python; "auto": "ptb" if it can be
-    had, else one line on standard error and "pydoc"; a path: a folder that holds train.txt, valid.txt
+    that cache; "pydoc": the documentation that comes with Python; "auto": "ptb" if it can be
+    had, else "pydoc", whose notice says why; a path: a folder that holds train.txt, valid.txt
     and test.txt, or ptb.train.txt ...: any text in UTF-8, words between white space. What its validation
     and test have and its training text has not becomes `<unk>`.
     data_dir: a folder that may hold the three files of Penn Treebank. They are verified.
@@ -113,7 +120,7 @@ def load_corpus(
     """
     if level not in data.LEVELS:
         raise CorpusError(f"level {level!r}: neither 'word' nor 'char'")
-    name, tokens = read(corpus, data_dir, level)
+    name, tokens, notice = read(corpus, data_dir, level)
     scored = [split for split in tokens if split != "train"]
     if vocabulary is None:
         counts = collections.Counter(tokens["train"])
@@ -125,51 +132,56 @@ def load_corpus(
         check_known(f"corpus {name}", split, tokens[split], streams[split])
     folder = None if corpus in NAMES else os.path.abspath(os.path.expanduser(corpus))
     train, valid, test = streams.values()
-    return Corpus(name, level, vocabulary, train, valid, test, folder)
+    return Corpus(name, level, vocabulary, train, valid, test, folder, notice)
 
 
-def read(corpus: str, data_dir: str | None, level: str) -> tuple[str, Tokens]:
-    """The name of a corpus, and a dict split -> tokens."""
-    if corpus == "pydoc":
-        return "pydoc", split(pydoc.prepare(pydoc.topics()), level)
+def read(corpus: str, data_dir: str | None, level: str) -> tuple[str, Tokens, str]:
+    """The name of a corpus, a dict split -> tokens, and the notice."""
+    reason = ""
     if corpus in ("auto", "ptb"):
-        return read_ptb(data_dir, level, or_pydoc=corpus == "auto")
-    return read_folder(corpus, level)
+        try:
+            return "ptb", read_ptb(data_dir, level), ""
+        except NoTreebank as error:
+            if corpus == "ptb":
+                raise
+            reason = f"{error} "
+    if corpus in ("auto", "pydoc"):
+        return "pydoc", split(pydoc.prepare(pydoc.texts()), level), reason + NOTICE
+    return *read_folder(corpus, level), ""
 
 
-def read_ptb(data_dir: str | None, level: str, or_pydoc: bool) -> tuple[str, Tokens]:
-    """Penn Treebank, or pydoc where that will do."""
+class NoTreebank(CorpusError):
+    """Penn Treebank can't be had."""
+
+
+def read_ptb(data_dir: str | None, level: str) -> Tokens:
+    """Penn Treebank. Raises NoTreebank where it is not."""
     reasons = []
     if data_dir is not None:
         if not os.path.isdir(os.path.expanduser(data_dir)):
             raise CorpusError(f"--data_dir {data_dir or repr(data_dir)}: no such folder")
         if texts := ptb.read_folder(data_dir):
-            return "ptb", split(texts, level)
+            return split(texts, level)
         reasons.append(f"not in {data_dir}")
     cache = pathlib.Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
     downloads = cache / "downloads" / "ptb"  # where the builder keeps them, too
     if texts := ptb.read_cache(downloads):
-        return "ptb", split(texts, level)
+        return split(texts, level)
     if (cache / "ptb" / level).is_dir() and (tokens := read_tfds(cache, level)):
-        return "ptb", tokens
+        return tokens
     reasons.append(f"not in the TFDS cache {cache}")
     try:
         ptb.download(downloads)
     except (CorpusError, OSError) as error:
         reasons.append(f"not by download ({error})")
     else:
-        return "ptb", split(ptb.read_folder(downloads), level)
-    reason = " ".join(f"No Penn Treebank: {', '.join(reasons)}.".split())
-    if not or_pydoc:
-        raise CorpusError(reason)
-    complain(f"{reason} Training on pydoc instead: its perplexities are not Penn Treebank's.")
-    return read("pydoc", data_dir, level)
+        return split(ptb.read_folder(downloads), level)
+    raise NoTreebank(" ".join(f"No Penn Treebank: {', '.join(reasons)}.".split()))
 
 
 def read_tfds(cache: pathlib.Path, level: str) -> Tokens:
     """split -> tokens of Penn Treebank as TFDS prepared it, or {} if it is not in its cache."""
-    import tensorflow as tf
-
+    tf = tensorflow()
     from data import builder
     from data.ptb.ptb_dataset_builder import Builder
 

@@ -22,12 +22,13 @@ class HyperLSTMCell(GainedCell, GatedCell):
     For each gate y of i, f, g, o and each of k = x, h, b:  z_ky = Z_ky ^h' + e_ky, of
     `embedding_units`;  d_ky = A_ky z_ky  (e_by = 0).
     i, f, g, o = d_x (W x) + d_h (U h) + d_b + b;  c' = s(f) c + s(i) tanh(g);  h' = s(o) tanh(c').
-    layer_norm=True: both LSTMs normalize each gate, and c on its way to the output, as
-    `LayerNormLSTMCell(norm="gate")`.
+
+    hyper_units: units of the small LSTM. embedding_units: width of each z. forget_bias: of both LSTMs, in the bias, or
+    with layer_norm in the shift. layer_norm: both LSTMs normalize each gate. So is c on its way to the output, as in
+    `LayerNormLSTMCell(norm="gate")`. epsilon: keeps the norm from dividing by zero.
 
     States: h, c, hyper_h, hyper_c. Initialized as the authors do: the scalings start at 0.1, the
-    generated biases at 0, recurrent blocks orthogonal gate by gate. forget_bias, of both LSTMs, is in the
-    bias (with layer_norm: in the shift). The update slot is the main cell's.
+    generated biases at 0, recurrent blocks orthogonal gate by gate. The update slot is the main cell's.
     Source: Ha, Dai & Le, 1609.09106 (section 3.2, appendix A.2), and their code, supercell.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.HyperLSTMCell(8, hyper_units=4))(keras.ops.ones((2, 5, 3))))

@@ -18,9 +18,9 @@ class LSTMCell(GatedCell):
     r"""i, f, g, o = W x + U h + b;  c' = s(f) c + s(i) tanh(g);  h' = s(o) tanh(c').
 
     forget_bias: added to the initial bias of the forget gate (0 in Zaremba et al., 2014).
-    input_gate="coupled": 1 - s(f) in place of s(i), so that there are three gates, f, g, o (CIFG, Greff et al.,
-    1503.04069, who keep i and have f = 1 - i).
-    input_gate="capped": min(1 - s(f), s(i)) in its place (Melis et al.'s code, lamb).
+    input_gate: "free", "coupled" or "capped". Coupled: 1 - s(f) in place of s(i), so that there are three gates, f, g,
+    o (CIFG, Greff et al., 1503.04069, who keep i and have f = 1 - i). Capped: min(1 - s(f), s(i)) in its place (Melis
+    et al.'s code, lamb).
     Kernels stack the gates as i, f, g, o, like `keras.layers.LSTMCell`, whose weights it shares.
     States: h, c. Source: Hochreiter & Schmidhuber, 1997; the forget gate: Gers et al., 2000.
 
@@ -68,6 +68,9 @@ class LSTMCell(GatedCell):
 
 class LayerNormLSTMCell(GainedCell, LSTMCell):
     r"""An LSTM whose pre-activations are normalized: LN(a) = gain (a - mean) / sqrt(var + epsilon) + shift.
+
+    norm: "product" or "gate", what is normalized. cell_norm: "output", "carry" or None, how c is. epsilon: keeps LN
+    from dividing by zero.
 
     norm="product": i, f, g, o = LN(W x) + LN(U h) + b, each over all four gates (Ba et al., 2016).
     norm="gate":    i, f, g, o = LN(W x + U h + b), gate by gate (Ha et al., 2016).
@@ -140,7 +143,7 @@ class PeepholeLSTMCell(LSTMCell):
 
     c' = s(f + p_f c) c + s(i + p_i c) tanh(g);  h' = s(o + p_o c') tanh(c').
 
-    peephole_initializer: of the vectors p_i, p_f and p_o, which have the recurrent kernel's regularizer
+    peephole_initializer: of the vectors p_i, p_f and p_o. These have the recurrent kernel's regularizer
     and constraint. State dropout leaves what they read alone. States, gate order, forget_bias and input_gate
     are LSTMCell's; a coupled input gate has no p_i. Source: Gers, Schraudolph & Schmidhuber, 2002.
 

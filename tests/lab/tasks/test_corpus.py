@@ -268,15 +268,14 @@ def test_damaged_tfds_cache(cache, dummy):
         load_corpus("ptb")
 
 
-def test_wrong_download_is_not_used(cache, dummy, monkeypatch, capsys):
-    """By default it is like none, and the line says what was wrong."""
+def test_wrong_download_is_not_used(cache, dummy, monkeypatch):
+    """By default it is like none, and the notice says what was wrong."""
     served = {f.url: (DUMMY / f.name).read_bytes().upper() for f in source.FILES.values()}
     monkeypatch.setattr(source, "_fetch", lambda url, timeout, limit: served.get(url, b""))
     with pytest.raises(CorpusError, match="not by download.*ptb.train.txt.*SHA-256"):
         load_corpus("ptb")
-    assert load_corpus("auto").name == "pydoc"
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "SHA-256" in line and "Training on pydoc" in line
+    corpus = load_corpus("auto")
+    assert corpus.name == "pydoc" and "SHA-256" in corpus.notice and "The corpus is pydoc" in corpus.notice
     assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
@@ -303,16 +302,16 @@ def test_download_is_kept(cache, dummy, monkeypatch):
     assert len(asked) == 8
 
 
-def test_auto_says_in_one_line_why_it_takes_pydoc(tmp_path, cache, capsys):
+def test_auto_notes_in_one_line_why_it_takes_pydoc(tmp_path, cache, capsys):
     empty = tmp_path / "empty"
     empty.mkdir()
     corpus = load_corpus("auto", data_dir=empty)
     assert corpus.name == "pydoc"
     assert same(corpus, load_corpus("pydoc"))
-    out, err = capsys.readouterr()
-    assert out == "" and err.count("\n") == 1 and err.endswith("\n")
+    assert capsys.readouterr() == ("", "") and "\n" not in corpus.notice
     for part in (str(empty), str(cache), source.ARCHIVE, "no network", "pydoc", "not Penn"):
-        assert part in err
+        assert part in corpus.notice
+    assert corpus.notice.endswith(load_corpus("pydoc").notice) and corpus.notice.endswith("--data_dir FOLDER")
     assert list(tmp_path.iterdir()) == [empty]
 
 
