@@ -38,13 +38,14 @@ class Progress:
         if self.history and recipe.reached(self.history[-1]):
             return "the goal is reached"
         if self.epoch - self.best_epoch >= (recipe.patience or math.inf):
-            return f"none was better on validation since epoch {self.best_epoch} (patience={recipe.patience})"
+            return f"no epoch since {self.best_epoch} was better on validation (patience={recipe.patience})"
         return "all epochs are done" if self.epoch == recipe.epochs else ""
 
     def check(self, epochs: int, steps: int, keys: set[str]) -> None:
         """Refuse what can't be, in a run of a recipe with so many epochs of so many steps."""
-        epochs = self.epochs or epochs
+        planned, epochs = epochs, self.epochs or epochs
         faults = {
+            "epochs": epochs < planned,
             "epoch": self.epoch > epochs,
             "step": self.step > (steps if self.epoch < epochs else 0),
             "best_epoch": not min(self.epoch, 1) <= self.best_epoch <= self.epoch,

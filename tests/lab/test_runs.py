@@ -749,7 +749,7 @@ def test_patience_ends_a_run_that_gets_no_better(place):
     result, history = result_of(place / "short"), history_of(place / "short")
     assert (result["epochs"], result["metrics"]["best_epoch"], len(history)) == (3, 1, 3)
     log = (place / "short" / "log.txt").read_text()
-    end = "none was better on validation since epoch 1 (patience=2)"
+    end = "no epoch since 1 was better on validation (patience=2)"
     assert f"ended early, after epoch 3 of 9: {end}" in log
     assert f"finished already: {end}" in call("lstm --resume --out short")[2]
     refused("lstm --resume --out short --epochs 12", f"epochs=12: short ended after epoch 3: {end}")
@@ -834,6 +834,7 @@ def test_recipe_that_is_not_the_checkpoints(place):
         ("step", None),
         ("loss", "0"),
         ("loss", float("nan")),
+        ("epochs", 1),
         ("best_loss", None),
         ("best_loss", []),
         ("best_epoch", 3),
