@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from data.mnist import source as mnist
+from lab.configuration import configure
 from lab.fields import Count, InputError, Whole
 from lab.task import Batches, Model, Tensor
 from lab.tasks.layers import wide
@@ -158,6 +159,7 @@ def read(corpus: str, data_dir: str | None) -> tuple[str, Arrays, Arrays, str]:
 
 def download() -> list[Arrays]:
     """MNIST as Keras has it, or keeps it; verified by its checksum."""
+    configure()
     import keras
 
     with patience():
