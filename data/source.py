@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import data
 
-FAULTS = data.CorpusError, OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error
+FAULTS = data.CorpusError, OSError, EOFError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error
 
 
 class File(NamedTuple):
@@ -97,15 +97,17 @@ class Source:
         Raises CorpusError if no address has the right files, and says what each has; OSError if the
         folder can't be written.
         """
-        faults = []
-        for fetch_all in (self._fetch_archive, self._fetch_files):
+        faults, ways = [], [self._fetch_archive]
+        if all(file.url for file in self.files.values()):
+            ways.append(self._fetch_files)
+        for fetch_all in ways:
             try:
                 contents = fetch_all(timeout)
                 break
             except FAULTS as error:
                 faults.append(str(error))
         else:
-            raise data.CorpusError("; ".join(filter(None, faults)))
+            raise data.CorpusError("; ".join(faults))
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for part, content in contents.items():
@@ -117,8 +119,6 @@ class Source:
         return self.read_archive(self.archive.verify(content, url, self.title) if self.archive.sha256 else content)
 
     def _fetch_files(self, timeout):
-        if not all(file.url for file in self.files.values()):
-            raise data.CorpusError("")  # the archive alone has them
         return {
             part: file.verify(fetch(file.url, timeout, file.size), file.url, self.title)
             for part, file in self.files.items()
