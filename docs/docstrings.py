@@ -18,6 +18,7 @@ TOKEN = re.compile(
     rf"\s*(?:(?P<number>\d+(?:,\d{{3}})*(?:\.\d+)?)|(?P<word>{WORD})(?![\w\"])"
     r"|(?P<sign><-|<=|>=|\.\.\.?|[-+*/=<>()\[\]|,;]|(?<= )\.(?= \w)|(?<=[\w)'])\^))"
 )
+PAPER = r"\b(\d{4}\.\d{4,5})\b"
 GENERAL = r"(?:States?|Source|Weights|Kernels? |The\s+candidates?,|The rest is|Departs )"
 
 
@@ -153,6 +154,12 @@ def grouped(piece: str, text: str, place: int) -> tuple[str, int]:
     return f"{piece}{{{inner}}}", match.end()
 
 
+def formula(expression: str) -> str:
+    """A count of parameters in LaTeX: 4*n*(d + n + 1) becomes 4 n (d + n + 1)."""
+    text = re.sub(r"[A-Za-z]+_\w+", lambda name: r"\mathrm{%s}" % name[0].replace("_", r"\_"), expression)
+    return re.sub(r"\b(depth|heads|rounds|window)\b", r"\\mathrm{\1}", text.replace("//", "/")).replace("*", r"\,")
+
+
 def display(text: str) -> list[str]:
     """Equations that stand apart, one a line, aligned where they say what is what."""
     rows = [latex(part) for part in re.split(r";\s*", text) if part.strip()]
@@ -183,7 +190,7 @@ def joined(before: str, after: str) -> str:
 
 def plain(text: str) -> str:
     text = re.sub(r"([\\*|_`])", r"\\\1", text)
-    return re.sub(r"\b(\d{4}\.\d{4,5})\b", r"`\1 <https://arxiv.org/abs/\1>`__", text)
+    return re.sub(PAPER, r"`\1 <https://arxiv.org/abs/\1>`__", text)
 
 
 def restructured(lines: list[str], arguments: Collection[str], names: Collection[str]) -> list[str]:

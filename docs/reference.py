@@ -1,0 +1,226 @@
+"""What the site says of classes and functions: docstrings, whole signatures, facts of the table, and who else has a cell."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import docstrings
+import keras
+
+import tfcells
+from tfcells.contract.configured import Configured
+
+TABLE = {row["name"]: row for row in tfcells.cells.table()}
+NAMES = {name for name in tfcells.__all__ if name not in ("__version__", "cells")}
+MARK = re.compile(r"<!-- (family|table): ([\w ]+) -->")
+UNITS, FEATURES = 12, 6
+
+LIBRARIES = {
+    "A": "TensorFlow Addons",
+    "B": "labml",
+    "C": "TensorFlow 1 (contrib)",
+    "D": "supercell",
+    "E": "memax",
+    "F": "FlashRNN",
+    "G": "asahi417/LSTMCell",
+    "H": "haste",
+    "K": "Keras",
+    "L": "Flax",
+    "M": "lamb",
+    "N": "ncps",
+    "P": "recurrentshop",
+    "Q": "flash-linear-attention",
+    "R": "RecurrentLayers.jl",
+    "S": "Sonnet",
+    "T": "torchrecurrent",
+    "V": "SpeechBrain",
+    "W": "awd-lstm-lm",
+    "X": "xlstm",
+    "Z": "the authors' code",
+}
+ELSEWHERE = {
+    "ElmanCell": "KCFSLPE",
+    "OriginalLSTMCell": "TR",
+    "PeepholeLSTMCell": "ACTR",
+    "GRUCell": "KCFHSLPE",
+    "LayerNormLSTMCell": "ACHDGBM",
+    "LayerNormGRUCell": "H",
+    "LayerNormElmanCell": "A",
+    "HyperLSTMCell": "DGB",
+    "RHNCell": "ZRPMGB",
+    "HighwayStateGateRHNCell": "G",
+    "NASCell": "ACTRM",
+    "MogrifierLSTMCell": "M",
+    "MultiplicativeLSTMCell": "TR",
+    "KVPAttention": "G",
+    "WindowAttention": "C",
+    "Attention": "A",
+    "LuongAttention": "A",
+    "IndRNNCell": "CHTRE",
+    "IndyLSTMCell": "C",
+    "QRNNCell": "WV",
+    "SRUCell": "CZ",
+    "LRUCell": "E",
+    "SLSTMCell": "XF",
+    "MLSTMCell": "XQ",
+    "MGUCell": "TRLE",
+    "MinimalRNNCell": "TR",
+    "JANETCell": "TR",
+    "LiGRUCell": "TRV",
+    "UGRNNCell": "CTR",
+    "IntersectionRNNCell": "CTR",
+    "CFNCell": "TR",
+    "RANCell": "TR",
+    "ATRCell": "TR",
+    "MUT1Cell": "TR",
+    "MUT2Cell": "TR",
+    "MUT3Cell": "TR",
+    "SCRNCell": "TR",
+    "FastRNNCell": "TR",
+    "FastGRNNCell": "TR",
+    "AntisymmetricRNNCell": "TR",
+    "GatedAntisymmetricRNNCell": "TR",
+    "CoRNNCell": "TR",
+    "LEMCell": "TR",
+    "LipschitzRNNCell": "T",
+    "BRCCell": "TR",
+    "NBRCCell": "TR",
+    "STARCell": "TR",
+    "PhasedLSTMCell": "C",
+    "LightRUCell": "TR",
+    "ResidualLSTMCell": "T",
+    "EchoStateCell": "A",
+    "CfCCell": "N",
+    "FastSlow": "R",
+    "Multiplicative": "R",
+    "Projection": "CS",
+    "WeightDrop": "HW",
+    "VariationalDropout": "SWM",
+    "Zoneout": "H",
+}
+"""Who else has it, as far as we know: from their sources, some from memory, none of it run."""
+
+
+def fill(app: Any, docname: str, source: list[str]) -> None:
+    """Put what the table knows in place of marks: <!-- family: LSTM -->, <!-- table: cell -->."""
+    source[0] = MARK.sub(lambda mark: "\n".join({"family": family, "table": listed}[mark[1]](mark[2])), source[0])
+
+
+def family(name: str) -> Iterator[str]:
+    """A section for each class."""
+    for row in TABLE.values():
+        if row["family"] == name:
+            yield f"## {row['name']}\n\n```{{eval-rst}}\n.. autoclass:: tfcells.{row['name']}\n```\n"
+
+
+def listed(kind: str) -> Iterator[str]:
+    """All of a kind, in a table."""
+    yield "| name | family | paper | states | all steps at once |\n|---|---|---|---|---|"
+    for row in TABLE.values():
+        if row["kind"] == kind:
+            states = ", ".join(row["states"])
+            parallel = "yes" if row["runs"] == "parallel" else ""
+            paper = re.sub(docstrings.PAPER, r"[\1](https://arxiv.org/abs/\1)", row["paper"].replace("none", ""))
+            yield f"| {{py:class}}`~tfcells.{row['name']}` | {row['family']} | {paper} | {states} | {parallel} |"
+
+
+def sign(app: Any, what: str, name: str, made: Any, options: Any, signature: Any, returns: Any) -> Any:
+    """The signature of a cell, wrapper or layer with the arguments of its bases, its own ones first."""
+    if not (inspect.isclass(made) and issubclass(made, Configured)):
+        return None
+    return f"({', '.join(map(shown, arguments(made)))})", None
+
+
+def arguments(made: Any) -> list[inspect.Parameter]:
+    """Of the constructor and of those of the bases: its own first."""
+    owners = made.arguments()
+    found = [inspect.signature(owner.__init__).parameters[name] for name, owner in owners.items()]
+    return sorted(found, key=lambda each: (each.default is not each.empty, owners[each.name] is not made))
+
+
+def shown(parameter: inspect.Parameter) -> str:
+    return parameter.name if parameter.default is parameter.empty else f"{parameter.name}={parameter.default!r}"
+
+
+def describe(app: Any, what: str, name: str, made: Any, options: Any, lines: list[str]) -> None:
+    """Typeset a docstring; below that of a cell or wrapper, the facts of the table."""
+    configured = inspect.isclass(made) and issubclass(made, Configured)
+    if configured:
+        own = set(made.arguments())
+    else:
+        own = set(inspect.signature(made).parameters) if callable(made) else set()
+    typeset = docstrings.restructured(list(lines), own | {"seed"}, NAMES)
+    if configured:
+        typeset += ["", *inherited(made), ""]
+    row = TABLE.get(getattr(made, "__name__", ""))
+    lines[:] = typeset + (["", *facts(row), ""] if row and row["class"] is made else [])
+
+
+def inherited(made: Any) -> Iterator[str]:
+    """Where the other arguments are described."""
+    owners: dict[type, list[str]] = {}
+    for name, owner in made.arguments().items():
+        if owner is not made and name not in ("units", "cell"):
+            owners.setdefault(owner, []).append(f"``{name}``")
+    for owner, names in owners.items():
+        place = owner.__name__ if owner.__name__ in NAMES else None
+        where = f":class:`~tfcells.{place}`" if place else f"Keras's ``{owner.__name__}``"
+        if owner.__module__.startswith("tfcells") and not place:
+            where = f"``{owner.__name__}``"
+        yield f"| As in {where}: {', '.join(names)}."
+
+
+def facts(row: dict[str, Any]) -> Iterator[str]:
+    """Shapes, size and relations, as a list of fields."""
+    cell, features = built(row)
+    weights = [f"``{weight.name}`` {tuple(weight.shape)}" for weight in cell.weights if "seed" not in weight.name]
+    states = [f"{state} {size(width)}" for state, width in zip(row["states"], cell.state_size, strict=True)]
+    around = " around ``LSTMCell(12)``" if row["kind"] == "wrapper" else ""
+    yield f":Shapes: of {UNITS} units{around}, for {features} features"
+    yield f":Output: (batch, {cell.output_size}) at each step"
+    yield f":States: {', '.join(states)}"
+    yield f":Weights: {', '.join(weights) or 'none'}"
+    yield f":Parameters: :math:`{docstrings.formula(row['parameters'])}`, of n units for d features"
+    yield f":Steps: {'all at once' if row['runs'] == 'parallel' else 'one after the other'}"
+    if row["kind"] == "cell":
+        yield f":Noise: {', '.join(noise(row)) or 'none'}"
+    if others := ELSEWHERE.get(row["name"]):
+        yield f":Also in: {', '.join(LIBRARIES[letter] for letter in others)}"
+
+
+def noise(row: dict[str, Any]) -> Iterator[str]:
+    """The wrappers that draw masks and can go around the cell."""
+    needs = {"VariationalDropout": "kernel", "RecurrentDropout": "update", "Zoneout": "state", "WeightDrop": "kernel"}
+    return (f":class:`~tfcells.{name}`" for name, slot in needs.items() if slot in row["slots"])
+
+
+def size(width: Any) -> str:
+    sizes = tuple(width) if isinstance(width, tuple | list) else (width,)
+    return f"(batch, {', '.join(map(str, sizes))})"
+
+
+def built(row: dict[str, Any]) -> tuple[Any, int]:
+    """An example of a class, and how many features it has been built for."""
+    signature = inspect.signature(row["class"]).parameters.values()
+    given = {p.name: 3 if p.annotation is int else 0.5 for p in signature if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD}
+    given |= {"units": UNITS} if row["kind"] == "cell" else {"cell": tfcells.LSTMCell(UNITS)}
+    for features in FEATURES, UNITS:
+        cell = row["class"](**given)
+        try:
+            cell.build((None, features))
+        except ValueError:  # the input must be as wide as the output
+            continue
+        return cell, features
+    raise ValueError(f"{row['name']} can't be built for {FEATURES} or {UNITS} features")
+
+
+def check(app: Any, error: Any) -> None:
+    """Everything public has its place."""
+    there = {name for name, *_ in app.env.get_domain("py").get_objects()}
+    missing = {name for name in NAMES if f"tfcells.{name}" not in there}
+    if not error and missing - set(tfcells.RENAMED):
+        raise RuntimeError(f"not on the site: {', '.join(sorted(missing))}")
+
+
+assert keras.backend.backend() == "tensorflow"
