@@ -1,6 +1,7 @@
 """What the site says of classes and functions: docstrings, whole signatures, facts of the table, and who else has a cell."""
 
 import inspect
+import pathlib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -9,12 +10,14 @@ import docstrings
 import keras
 
 import tfcells
+from benchmarks.__main__ import NAMES as BENCHMARKS
 from tfcells.contract.configured import Configured
 
 TABLE = {row["name"]: row for row in tfcells.cells.table()}
 NAMES = {name for name in tfcells.__all__ if name not in ("__version__", "cells")}
-MARK = re.compile(r"<!-- (family|table): ([\w ]+) -->")
+MARK = re.compile(r"<!-- (family|table|list): ([\w ]+) -->")
 UNITS, FEATURES = 12, 6
+RESULTS = pathlib.Path(__file__).parents[1] / "benchmarks" / "results"
 
 LIBRARIES = {
     "A": "TensorFlow Addons",
@@ -104,7 +107,8 @@ ELSEWHERE = {
 
 def fill(app: Any, docname: str, source: list[str]) -> None:
     """Put what the table knows in place of marks: <!-- family: LSTM -->, <!-- table: cell -->."""
-    source[0] = MARK.sub(lambda mark: "\n".join({"family": family, "table": listed}[mark[1]](mark[2])), source[0])
+    fillings = {"family": family, "table": listed, "list": reports}
+    source[0] = MARK.sub(lambda mark: "\n".join(fillings[mark[1]](mark[2])), source[0])
 
 
 def family(name: str) -> Iterator[str]:
@@ -123,6 +127,14 @@ def listed(kind: str) -> Iterator[str]:
             parallel = "yes" if row["runs"] == "parallel" else ""
             paper = re.sub(docstrings.PAPER, r"[\1](https://arxiv.org/abs/\1)", row["paper"].replace("none", ""))
             yield f"| {{py:class}}`~tfcells.{row['name']}` | {row['family']} | {paper} | {states} | {parallel} |"
+
+
+def reports(folder: str) -> Iterator[str]:
+    """The benchmarks that have a report."""
+    yield "| report | measures |\n|---|---|"
+    for name, (what, _) in BENCHMARKS.items():
+        if (RESULTS / f"{name}.md").exists():
+            yield f"| [{name}](../benchmarks/{folder}/{name}.md) | {what} |"
 
 
 def sign(app: Any, what: str, name: str, made: Any, options: Any, signature: Any, returns: Any) -> Any:
