@@ -25,7 +25,6 @@ myst_links_external_new_tab = False
 nb_execution_mode = "off"
 nitpicky = True
 
-autodoc_default_options = {"show-inheritance": False}
 autodoc_typehints = "none"
 add_module_names = False
 maximum_signature_line_length = 88

@@ -183,9 +183,10 @@ def inline(text: str, names: Collection[str]) -> str:
 
 
 def joined(before: str, after: str) -> str:
-    """Both, with what markup needs between itself and a letter."""
-    touching = re.search(r"[\w`]$", before) and re.match(r"[\w':`]", after)
-    return before + ("\\ " if touching and (before[-1] == "`" or after[0] in ":`") else "") + after
+    """Both, with what markup needs between itself and a letter or a parenthesis."""
+    begins = after.startswith((":class:", ":math:", "``")) and re.search(r"[^\s'\"(\[{<\-/:]$", before)
+    ends = before.endswith("`") and re.match(r"[^\s'\")\]}>\-/\\:.,;!?]", after)
+    return before + ("\\ " if begins or ends else "") + after
 
 
 def plain(text: str) -> str:
