@@ -27,7 +27,6 @@ nitpicky = True
 
 autodoc_typehints = "none"
 add_module_names = False
-maximum_signature_line_length = 88
 toc_object_entries = False
 
 html_theme = "furo"
@@ -35,7 +34,8 @@ html_title = "tfcells"
 html_extra_path = ["redirect"]
 html_static_path = ["static"]
 html_css_files = ["site.css"]
-html_show_sourcelink = False
+html_show_sourcelink = html_show_copyright = False
+smartquotes = False  # norm="gate" is code
 
 
 def setup(app):

@@ -60,7 +60,8 @@ def sentences(tokens: list[re.Match[str]]) -> Iterator[list[re.Match[str]]]:
             equations = []
         letters = [token for token in part if token["word"]]
         summed = [token for token in letters if token["name"] == "sum"]
-        if letters and len(part) > 2 and (summed or signs & {"+", "-", "/", "*", "^", "<", ">"}):
+        called = [one for one, two in zip(part, part[1:]) if one["word"] and two[0] == "("]
+        if letters and len(part) > 2 and (summed or called or signs & {"+", "-", "/", "*", "^", "<", ">"}):
             yield part
         else:
             yield from ([t] for t in letters if len(t["name"]) == 1 and (t["prime"] or t["after"] or t["below"] or t["hat"]))
@@ -163,7 +164,8 @@ def formula(expression: str) -> str:
 def display(text: str) -> list[str]:
     """Equations that stand apart, one a line, aligned where they say what is what."""
     rows = [latex(part) for part in re.split(r";\s*", text) if part.strip()]
-    rows = [re.sub(r"( = | \\leftarrow )", lambda sign: f" &{sign[0].lstrip()}", row, count=1) for row in rows]
+    if len(rows) > 1:
+        rows = [re.sub(r"( = | \\leftarrow )", lambda sign: f" &{sign[0].lstrip()}", row, count=1) for row in rows]
     return ["", ".. math::", "", *(f"   {row}" + (r" \\" if row is not rows[-1] else "") for row in rows), ""]
 
 
