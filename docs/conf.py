@@ -30,6 +30,7 @@ add_module_names = False
 toc_object_entries = False
 
 html_theme = "furo"
+pygments_dark_style = "monokai"
 html_title = "tfcells"
 html_extra_path = ["redirect"]
 html_static_path = ["static"]

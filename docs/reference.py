@@ -16,7 +16,7 @@ from tfcells.contract.configured import Configured
 TABLE = {row["name"]: row for row in tfcells.cells.table()}
 NAMES = {name for name in tfcells.__all__ if name not in ("__version__", "cells")}
 MARK = re.compile(r"<!-- (family|table|list): ([\w ]+) -->")
-REPORT = re.compile(r"\[([^\]]+)\]\(\S*benchmarks/results/(\S+)\)")
+REPORT = re.compile(r"\[([^\]]+)\]\(\S*benchmarks/results/([^)\s]+)\)")
 UNITS, FEATURES = 12, 6
 RESULTS = pathlib.Path(__file__).parents[1] / "benchmarks" / "results"
 
@@ -135,11 +135,15 @@ def listed(kind: str) -> Iterator[str]:
 
 
 def reports(folder: str) -> Iterator[str]:
-    """The benchmarks that have a report."""
+    """All reports of the benchmarks, in a table and in the menu."""
+    titles = {path.stem: path.read_text(encoding="utf-8").splitlines()[0].strip("# ") for path in RESULTS.glob("*.md")}
+    measures = {name: what for name, (what, _) in BENCHMARKS.items() if name in titles}
+    measures |= {name: title for name, title in sorted(titles.items()) if name not in measures}
     yield "| report | measures |\n|---|---|"
-    for name, (what, _) in BENCHMARKS.items():
-        if (RESULTS / f"{name}.md").exists():
-            yield f"| [{name}](../benchmarks/{folder}/{name}.md) | {what} |"
+    for name, what in measures.items():
+        yield f"| [{name}](../benchmarks/{folder}/{name}.md) | {what} |"
+    menu = [f"{name} <../benchmarks/{folder}/{name}>" for name in measures]
+    yield "\n".join(["", "```{toctree}", ":hidden:", "", *menu, "notes <../benchmarks/NOTES>", "```"])
 
 
 def sign(app: Any, what: str, name: str, made: Any, options: Any, signature: Any, returns: Any) -> Any:
@@ -151,9 +155,9 @@ def sign(app: Any, what: str, name: str, made: Any, options: Any, signature: Any
 
 def arguments(made: Any) -> list[inspect.Parameter]:
     """Of the constructor and of those of the bases: its own first."""
-    owners = made.arguments()
+    owners, own = made.arguments(), list(inspect.signature(made).parameters)
     found = [inspect.signature(owner.__init__).parameters[name] for name, owner in owners.items()]
-    return sorted(found, key=lambda each: (each.default is not each.empty, owners[each.name] is not made))
+    return sorted(found, key=lambda each: own.index(each.name) if owners[each.name] is made else len(own))
 
 
 def shown(parameter: inspect.Parameter) -> str:
@@ -163,11 +167,10 @@ def shown(parameter: inspect.Parameter) -> str:
 def describe(app: Any, what: str, name: str, made: Any, options: Any, lines: list[str]) -> None:
     """Typeset a docstring; below that of a cell or wrapper, the facts of the table."""
     configured = inspect.isclass(made) and issubclass(made, Configured)
+    own = {"name", *inspect.signature(made).parameters}
     if configured:
-        own = set(made.arguments())
-    else:
-        own = set(inspect.signature(made).parameters) if callable(made) else set()
-    typeset = docstrings.restructured(list(lines), own | {"seed"}, NAMES)
+        own |= {*made.arguments(), *inspect.signature(made.call).parameters}
+    typeset = docstrings.restructured(lines, own, NAMES)
     if configured:
         typeset += ["", *inherited(made), ""]
     row = TABLE.get(getattr(made, "__name__", ""))
@@ -181,11 +184,10 @@ def inherited(made: Any) -> Iterator[str]:
         if owner is not made and name not in ("units", "cell"):
             owners.setdefault(owner, []).append(f"``{name}``")
     for owner, names in owners.items():
-        place = owner.__name__ if owner.__name__ in NAMES else None
-        where = f":class:`~tfcells.{place}`" if place else f"Keras's ``{owner.__name__}``"
-        if owner.__module__.startswith("tfcells") and not place:
-            where = f"``{owner.__name__}``"
-        yield f"| As in {where}: {', '.join(names)}."
+        public = getattr(tfcells, owner.__name__, None) is owner
+        where = f":class:`~tfcells.{owner.__name__}`" if public else f"``{owner.__name__}``"
+        whose = "" if owner.__module__.startswith("tfcells") else "Keras's "
+        yield f"| As in {whose}{where}: {', '.join(names)}."
 
 
 def facts(row: dict[str, Any]) -> Iterator[str]:
