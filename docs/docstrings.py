@@ -12,8 +12,17 @@ UPRIGHT = (
     "LN LSTM RHN Re Im activation cumax relu sigmoid sign silu softmax softplus "
     "decay dt features gain heads leak mean new old radius rate shift state steps units var sum"
 ).split()
-SIGNS = {"<-": r"\leftarrow", "<=": r"\le", ">=": r"\ge", "..": r"\ldots", "...": r"\ldots", ".": r"\cdot", "*": r"\odot"}
-WORD = r"(?P<hat>(?<![\w)'\]])\^)?(?P<name>[A-Za-z]+)(?P<prime>'?)(?:_(?P<below>\{[^}]+\}|\([^)]+\)|[A-Za-z0-9]+))?(?P<after>'?)"
+SIGNS = {
+    "<-": r"\leftarrow",
+    "<=": r"\le",
+    ">=": r"\ge",
+    "..": r"\ldots",
+    "...": r"\ldots",
+    ".": r"\cdot",
+    "*": r"\odot",
+}
+INDEX = r"(?:_(?P<below>\{[^}]+\}|\([^)]+\)|[A-Za-z0-9]+))?"
+WORD = rf"(?P<hat>(?<![\w)'\]])\^)?(?P<name>[A-Za-z]+)(?P<prime>'?){INDEX}(?P<after>'?)"
 TOKEN = re.compile(
     rf"\s*(?:(?P<number>\d+(?:,\d{{3}})*(?:\.\d+)?)|(?P<word>{WORD})(?![\w\"])"
     r"|(?P<sign><-|<=|>=|\.\.\.?|[-+*/=<>()\[\]|,;]|(?<= )\.(?= \w)|(?<=[\w)'])\^))"
@@ -64,7 +73,9 @@ def sentences(tokens: list[re.Match[str]]) -> Iterator[list[re.Match[str]]]:
         if letters and len(part) > 2 and (summed or called or signs & {"+", "-", "/", "*", "^", "<", ">"}):
             yield part
         else:
-            yield from ([t] for t in letters if len(t["name"]) == 1 and (t["prime"] or t["after"] or t["below"] or t["hat"]))
+            yield from (
+                [t] for t in letters if len(t["name"]) == 1 and (t["prime"] or t["after"] or t["below"] or t["hat"])
+            )
     if equations:
         yield equations
 
@@ -93,7 +104,11 @@ def trimmed(tokens: list[re.Match[str]]) -> list[re.Match[str]]:
         depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(token["sign"] or "", 0)
         if depth < 0:  # the sentence's
             return trimmed(tokens[:number])
-    return tokens if depth == 0 else trimmed(tokens[next(n for n, t in enumerate(tokens) if t["sign"] in ("(", "[")) + 1 :])
+    return (
+        tokens
+        if depth == 0
+        else trimmed(tokens[next(n for n, t in enumerate(tokens) if t["sign"] in ("(", "[")) + 1 :])
+    )
 
 
 def latex(text: str) -> str:
@@ -157,8 +172,8 @@ def grouped(piece: str, text: str, place: int) -> tuple[str, int]:
 
 def formula(expression: str) -> str:
     """A count of parameters in LaTeX: 4*n*(d + n + 1) becomes 4 n (d + n + 1)."""
-    text = re.sub(r"[A-Za-z]+_\w+", lambda name: r"\mathrm{%s}" % name[0].replace("_", r"\_"), expression)
-    return re.sub(r"\b(depth|heads|rounds|window)\b", r"\\mathrm{\1}", text.replace("//", "/")).replace("*", r"\,")
+    text = re.sub(r"([A-Za-z]\w+)", r"\\mathrm{\1}", expression)
+    return text.replace("_", r"\_").replace("//", "/").replace("*", r"\,")
 
 
 def display(text: str) -> list[str]:

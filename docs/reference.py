@@ -1,4 +1,4 @@
-"""What the site says of classes and functions: docstrings, whole signatures, facts of the table, and who else has a cell."""
+"""What the site says of classes and functions: docstrings, signatures, facts of the table, who else has a cell."""
 
 import inspect
 import pathlib
@@ -222,7 +222,11 @@ def size(width: Any) -> str:
 def built(row: dict[str, Any]) -> tuple[Any, int]:
     """An example of a class, and how many features it has been built for."""
     signature = inspect.signature(row["class"]).parameters.values()
-    given = {p.name: 3 if p.annotation is int else 0.5 for p in signature if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD}
+    given = {
+        p.name: 3 if p.annotation is int else 0.5
+        for p in signature
+        if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+    }
     given |= {"units": UNITS} if row["kind"] == "cell" else {"cell": tfcells.LSTMCell(UNITS)}
     for features in FEATURES, UNITS:
         cell = row["class"](**given)

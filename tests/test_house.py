@@ -326,6 +326,13 @@ def test_readme_names_every_target_and_a_class_of_every_family():
     assert not missing, f"README.md must name every target, and a class of every family: {missing}"
 
 
+def test_the_readme_is_short():
+    lines = page("README.md").splitlines()
+    assert len(lines) <= 150
+    assert not [line for line in lines if len(line) > 120 and line[0] != "|"]
+    assert len(tfcells.CELLS) // 10 == 6  # "Sixty recurrent cells"
+
+
 TINY = (
     "--corpus text --units 3 --batch_size 2 --steps 4 --epochs 1 --steps_per_epoch 2 --engine eager "
     "--evaluation_batch_size 2 --evaluation_steps 8"
@@ -416,6 +423,13 @@ def test_speed_on_the_pages_is_that_of_the_reports():
         assert f"{min(models):.1f} to {max(models):.1f} times as fast as in {name}" in readme
     gpu = median_ratios("cells_gpu", "keras.RNN", "tfcells", only="graphs off")
     assert f"{min(gpu):.1f} to {max(gpu):.0f} times as fast as" in benchmarks
+    for row, name, contender in (
+        ("`tfcells.RNN`", "LSTMCell, graphs off", "tfcells"),
+        ("`tfcells.RNN`, as a CUDA graph", "LSTMCell, graphs on, small ones too", "tfcells"),
+        ("`keras.layers.LSTM`, by cuDNN", "LSTMCell, graphs off", "Keras's layer"),
+    ):
+        seconds = reported("cells_gpu")[f"float32, 650 units: {name}"]["seconds"][contender]
+        assert rows_under("On a GPU", "docs/benchmarks.md")[row] == [f"{1e3 * rounds.median(seconds):.1f}"]
     first, rows = reported("first_call")["seconds"], rows_under("What the first call costs", "docs/compile.md")
     assert {name: [f"{rounds.median(seconds):.2f}"] for name, seconds in first.items()}.items() <= rows.items()
     steps = reported("scaling")["steps"]["1000"]
@@ -468,7 +482,17 @@ def run_blocks(page, names):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "docs/states.md", "docs/decoding.md"])
+def test_the_readme_runs(tmp_path, monkeypatch):
+    """And prints the losses that stand there, but for rounding."""
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    run_blocks("README.md", names)
+    (losses,) = re.findall(r"# \{'loss': \[(.*)\]\}", page("README.md"))
+    np.testing.assert_allclose(names["history"]["loss"], [float(loss) for loss in losses.split(", ")], rtol=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["docs/states.md", "docs/decoding.md"])
 def test_pages_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_blocks(page, {})
