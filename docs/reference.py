@@ -15,7 +15,7 @@ from tfcells.contract.configured import Configured
 
 TABLE = {row["name"]: row for row in tfcells.cells.table()}
 NAMES = {name for name in tfcells.__all__ if name not in ("__version__", "cells")}
-MARK = re.compile(r"<!-- (family|table|list): ([\w ]+) -->")
+MARK = re.compile(r"(?m)^.*<!-- (family|table|list): ([\w ]+) -->$")
 REPORT = re.compile(r"\[([^\]]+)\]\(\S*benchmarks/results/([^)\s]+)\)")
 UNITS, FEATURES = 12, 6
 RESULTS = pathlib.Path(__file__).parents[1] / "benchmarks" / "results"
@@ -107,9 +107,9 @@ ELSEWHERE = {
 
 
 def fill(app: Any, docname: str, source: list[str]) -> None:
-    """Put what the table knows in place of marks: <!-- family: LSTM -->, <!-- table: cell -->.
+    """Put what the table knows in place of lines with marks: <!-- family: LSTM -->, <!-- table: cell -->.
 
-    A report that is still to be made is no link.
+    These lines tell what follows to those who read the page elsewhere. A report that is still to be made is no link.
     """
     fillings = {"family": family, "table": listed, "list": reports}
     source[0] = REPORT.sub(lambda link: link[0] if (RESULTS / link[2]).exists() else link[1], source[0])
