@@ -25,7 +25,7 @@ INDEX = r"(?:_(?P<below>\{[^}]+\}|\([^)]+\)|[A-Za-z0-9]+))?"
 WORD = rf"(?P<hat>(?<![\w)'\]])\^)?(?P<name>[A-Za-z]+)(?P<prime>'?){INDEX}(?P<after>'?)"
 TOKEN = re.compile(
     rf"\s*(?:(?P<number>\d+(?:,\d{{3}})*(?:\.\d+)?)|(?P<word>{WORD})(?![\w\"])"
-    r"|(?P<sign><-|<=|>=|\.\.\.?|[-+*/=<>()\[\]|,;]|(?<= )\.(?= \w)|(?<=[\w)'])\^))"
+    r"|(?P<sign><-|<=|>=|\.\.\.?|[+*/=<>()\[\]|,;]|(?<![A-Za-z])-|-(?![A-Za-z])|(?<= )\.(?= \w)|(?<=[\w)'])\^))"
 )
 PAPER = r"\b(\d{4}\.\d{4,5})\b"
 GENERAL = r"(?:States?|Source|Weights|Kernels? |The\s+candidates?,|The rest is|Departs )"
@@ -252,5 +252,5 @@ def paragraph(text: str, names: Collection[str]) -> list[str]:
         out += [inline(sentence.rstrip(";"), names)] if sentence.strip(" ,.;") else []
         out += display(text[start:end])
         place = end + (text[end : end + 1] in tuple(".;,:"))
-    rest = text[place:].strip()
+    rest = text[place:].strip().rstrip(";")
     return [*out, inline(rest, names)] if rest else out

@@ -1,13 +1,13 @@
 """What the site says of classes and functions: docstrings, signatures, facts of the table, who else has a cell."""
 
 import inspect
+import json
 import pathlib
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import docstrings
-import keras
 
 import tfcells
 from benchmarks.__main__ import NAMES as BENCHMARKS
@@ -18,7 +18,8 @@ NAMES = {name for name in tfcells.__all__ if name not in ("__version__", "cells"
 MARK = re.compile(r"(?m)^.*<!-- (family|table|list): ([\w ]+) -->$")
 REPORT = re.compile(r"\[([^\]]+)\]\(\S*benchmarks/results/([^)\s]+)\)")
 UNITS, FEATURES = 12, 6
-RESULTS = pathlib.Path(__file__).parents[1] / "benchmarks" / "results"
+ROOT = pathlib.Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 
 LIBRARIES = {
     "A": "TensorFlow Addons",
@@ -42,9 +43,11 @@ LIBRARIES = {
     "W": "awd-lstm-lm",
     "X": "xlstm",
     "Z": "the authors' code",
+    "*": "most of the others",
 }
 ELSEWHERE = {
     "ElmanCell": "KCFSLPE",
+    "LSTMCell": "K*",
     "OriginalLSTMCell": "TR",
     "PeepholeLSTMCell": "ACTR",
     "GRUCell": "KCFHSLPE",
@@ -62,6 +65,7 @@ ELSEWHERE = {
     "Attention": "A",
     "LuongAttention": "A",
     "IndRNNCell": "CHTRE",
+    "LayerNormIndRNNCell": "H",
     "IndyLSTMCell": "C",
     "QRNNCell": "WV",
     "SRUCell": "CZ",
@@ -102,6 +106,9 @@ ELSEWHERE = {
     "WeightDrop": "HW",
     "VariationalDropout": "SWM",
     "Zoneout": "H",
+    "RecurrentDropout": "M",
+    "Residual": "SM",
+    "TrainableInitialState": "SMP",
 }
 """Who else has it, as far as we know: from their sources, some from memory, none of it run."""
 
@@ -111,9 +118,15 @@ def fill(app: Any, docname: str, source: list[str]) -> None:
 
     These lines tell what follows to those who read the page elsewhere. A report that is still to be made is no link.
     """
-    fillings = {"family": family, "table": listed, "list": reports}
     source[0] = REPORT.sub(lambda link: link[0] if (RESULTS / link[2]).exists() else link[1], source[0])
-    source[0] = MARK.sub(lambda mark: "\n".join(fillings[mark[1]](mark[2])), source[0])
+    source[0] = MARK.sub(lambda mark: "\n".join(filled(*mark.groups())), source[0])
+
+
+def filled(kind: str, name: str) -> Iterator[str]:
+    """What stands in place of a mark."""
+    if kind == "list":
+        return {"reports": reports, "notebooks": notebooks}[name]()
+    return {"family": family, "table": listed}[kind](name)
 
 
 def family(name: str) -> Iterator[str]:
@@ -134,15 +147,27 @@ def listed(kind: str) -> Iterator[str]:
             yield f"| {{py:class}}`~tfcells.{row['name']}` | {row['family']} | {paper} | {states} | {parallel} |"
 
 
-def reports(folder: str) -> Iterator[str]:
+def notebooks() -> Iterator[str]:
+    """All notebooks by their titles, in a table and in the menu."""
+    yield "| notebook | title |\n|---|---|"
+    names = []
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]
+        title = "".join(first).splitlines()[0].strip("# ")
+        names.append(f"../notebooks/{path.stem}")
+        yield f"| [{path.stem}](../notebooks/{path.name}) | {title} |"
+    yield "\n".join(["", "```{toctree}", ":hidden:", "", *names, "```"])
+
+
+def reports() -> Iterator[str]:
     """All reports of the benchmarks, in a table and in the menu."""
     titles = {path.stem: path.read_text(encoding="utf-8").splitlines()[0].strip("# ") for path in RESULTS.glob("*.md")}
     measures = {name: what for name, (what, _) in BENCHMARKS.items() if name in titles}
     measures |= {name: title for name, title in sorted(titles.items()) if name not in measures}
     yield "| report | measures |\n|---|---|"
     for name, what in measures.items():
-        yield f"| [{name}](../benchmarks/{folder}/{name}.md) | {what} |"
-    menu = [f"{name} <../benchmarks/{folder}/{name}>" for name in measures]
+        yield f"| [{name}](../benchmarks/results/{name}.md) | {what} |"
+    menu = [f"{name} <../benchmarks/results/{name}>" for name in measures]
     yield "\n".join(["", "```{toctree}", ":hidden:", "", *menu, "notes <../benchmarks/NOTES>", "```"])
 
 
@@ -239,11 +264,9 @@ def built(row: dict[str, Any]) -> tuple[Any, int]:
 
 
 def check(app: Any, error: Any) -> None:
-    """Everything public has its place."""
+    """Everything public has its place, and no other library has what we have not."""
+    assert ELSEWHERE.keys() <= TABLE.keys(), ELSEWHERE.keys() - TABLE.keys()
     there = {name for name, *_ in app.env.get_domain("py").get_objects()}
     missing = {name for name in NAMES if f"tfcells.{name}" not in there}
     if not error and missing - set(tfcells.RENAMED):
         raise RuntimeError(f"not on the site: {', '.join(sorted(missing))}")
-
-
-assert keras.backend.backend() == "tensorflow"

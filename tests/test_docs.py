@@ -54,7 +54,7 @@ def test_equations_become_latex(text, expected):
         ("y = tanh(R r + X p), a third as wide as h.", ["y = tanh(R r + X p)"]),
         ("c is None, and the cell's state is h' for units p_i and p_f.", ["h'", "p_i", "p_f"]),
         ("for p < r/2;  2 - 2 p / r for p >= r", ["p < r/2", "2 - 2 p / r", "p >= r"][:2]),
-        ("A GRU whose rate, a number, is in (0, 1].", []),
+        ("A GRU whose rate, a number, is in (0, 1] (T-LSTM).", []),
     ],
 )
 def test_equations_are_found(text, found):

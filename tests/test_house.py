@@ -401,6 +401,8 @@ def test_trainings_side_by_side_are_those_of_the_report(name, heading):
         row = rows.get(run["name"]) or rows[f"`python train.py {run['line']}`"]
         assert [cell.strip("*") for cell in row[-3:]] == trainings.scores_of(run)
     assert len(rows) == len(report["runs"]) + 1
+    if name == "regularizers":
+        assert f"from {rows['none'][-1]} to {rows['those, recurrent dropout 0.1'][-1].strip('*')}" in page("README.md")
 
 
 @pytest.mark.parametrize("contest", [league, abilities], ids=["league", "abilities"])
