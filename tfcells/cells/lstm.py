@@ -206,7 +206,7 @@ class ResidualLSTMCell(PassingCell, PeepholeLSTMCell):
 
 
 class MultiplicativeIntegrationLSTMCell(LSTMCell):
-    r"""An LSTM whose sums W x + U h + b become  alpha (W x) (U h) + beta_1 (U h) + beta_2 (W x) + b.
+    r"""An LSTM that multiplies what its gates read:  i, f, g, o = alpha (W x) (U h) + beta_1 (U h) + beta_2 (W x) + b.
 
     product_initializer: of the vector alpha, product_gain. gain_initializer: of the vectors beta_1 and beta_2,
     recurrent_gain and kernel_gain. The paper chooses their starts task by task; here they are ones, as in public ports.
