@@ -67,8 +67,11 @@ DEFAULTS: dict[str, Any] = {
     "engine": "graph",
     "precision": "float32",
 }
-CORPUS = "auto, ptb, pydoc, or a folder with train.txt, valid.txt and test.txt"
-DATA_DIR = "the folder of Penn Treebank's files, or of MNIST's"
+CORPUS = (
+    "auto, ptb, wikitext2, text8, enwik8, pydoc, or a folder with train.txt, valid.txt and test.txt, or ptb.*.txt, or "
+    "wiki.*.tokens"
+)
+DATA_DIR = "the folder of the corpus's files, or of MNIST's"
 FORMATTER = functools.partial(
     argparse.RawDescriptionHelpFormatter,
     max_help_position=40,
@@ -104,7 +107,7 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     help = "--size quick: a language model in three minutes, of the text that comes with Python"
     sizes.add_argument("--quick", action="store_const", dest="size", const=QUICK, help=help)
     add("--budget", help="choose the units for at most so many parameters: 4650000 or 4.65M")
-    corpus = add("--corpus", help=f"the data: {CORPUS} (default: auto)")
+    corpus = add("--corpus", help=f"the data: {CORPUS} (default: the size's own, auto for most)")
     add("--data_dir", type=absolute, help=DATA_DIR)
     add("--out", type=path, help="the new folder of the run (default: the next runs/TARGET-SIZE-n)")
     add("--resume", action="store_true", help="continue the run in --out, or the newest one")
@@ -346,10 +349,10 @@ def settle(
     if not options.resume:
         if options.out and os.path.lexists(options.out):
             raise taken(options.out)
-        defaults: Any = DEFAULTS | {"size": size}
-        if options.data_dir is None:  # else that is to be read
-            defaults["corpus"] = sizes[size].corpus
-        return recipe, defaults | given, None
+        own = sizes[size].corpus
+        if size == QUICK and options.data_dir is not None:  # which is to be read
+            own = DEFAULTS["corpus"]
+        return recipe, DEFAULTS | {"size": size, "corpus": own} | given, None
 
     run = Run(options.out) if options.out else Run.latest(f"{options.target}-{size}")
     if "epochs" in overrides:  # a run may be trained on

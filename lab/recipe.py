@@ -260,7 +260,8 @@ class Recipe(Task[D]):
 class Size(NamedTuple):
     """A recipe beside its number of parameters and the score it has to reach.
 
-    source: of the published score. published, own: validation / test. corpus: what it is trained on by default.
+    source: of the published score. published, own: validation / test, or test alone. corpus: what it is trained on by
+    default. own: "not trained here" where nobody has.
     """
 
     recipe: Recipe

@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from tfcells.checks import flag, number, positive
-from tfcells.contract.cell import View
+from tfcells.contract.cell import Split
 from tfcells.contract.kernels import GatedCell
 from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Weights
@@ -97,7 +97,7 @@ class HighwayStateGateRHNCell(RHNCell):
     def build(self, input_shape: tuple[Any, ...]) -> None:
         super().build(input_shape)
         H = self.units
-        views = {"V": View(lambda k: k[:H], "h"), "R": View(lambda k: k[H:], "s")}
+        views = Split(0, V=(H, "h"), R=(H, "s"))
         self.add_recurrent_kernel((2 * H, H), "gate_kernel", views=views)
         self.add_bias((H,), "gate_shift", then=lambda b: ops.full_like(b, self.gate_bias))
 

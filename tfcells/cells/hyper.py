@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from tfcells.checks import flag, number, positive
-from tfcells.contract.cell import View
+from tfcells.contract.cell import Split, View
 from tfcells.contract.initial import raise_block
 from tfcells.contract.kernels import GainedCell, GatedCell
 from tfcells.contract.linear import Tensor
@@ -66,11 +66,9 @@ class HyperLSTMCell(GainedCell, GatedCell):
         self.add_kernel((features, 4 * H))
         self.add_recurrent_kernel((H, 4 * H), drawn=4)
         self.add_bias((4 * H,))
-        views = {
-            "hyper_input_kernel": View(lambda k: k[:features]),
-            "hyper_state_kernel": View(lambda k: k[features:], "h", 4),
-        }
-        self.add_kernel((features + self.state_size[0], 4 * N), "hyper_kernel", views=views)
+        read = self.state_size[0]
+        views = Split(0, hyper_input_kernel=(features,), hyper_state_kernel=(read, "h", 4))
+        self.add_kernel((features + read, 4 * N), "hyper_kernel", views=views)
         self.add_recurrent_kernel((N, 4 * N), "hyper_recurrent_kernel", reads="hyper_h", blocks=4, drawn=4)
         self.add_bias((4 * N,), "hyper_bias")
         # Z and A stack their blocks as x, h, b, and inside each i, f, g, o.

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from tfcells.checks import flag, number, positive, require
-from tfcells.contract.cell import View
+from tfcells.contract.cell import Split, View
 from tfcells.contract.initial import fresh, raise_block
 from tfcells.contract.kernels import GainedCell, GatedCell, PassingCell
 from tfcells.contract.linear import Tensor
@@ -209,7 +209,7 @@ class ResidualLSTMCell(PassingCell, PeepholeLSTMCell):
 
 
 class MultiplicativeIntegrationLSTMCell(LSTMCell):
-    r"""An LSTM whose sums W x + U h + b become  alpha (W x) (U h) + beta_1 (U h) + beta_2 (W x) + b.
+    r"""An LSTM that multiplies what its gates read:  i, f, g, o = alpha (W x) (U h) + beta_1 (U h) + beta_2 (W x) + b.
 
     product_initializer: of the vector alpha, product_gain. gain_initializer: of the vectors beta_1 and beta_2,
     recurrent_gain and kernel_gain. The paper chooses their starts task by task; here they are ones, as in public ports.
@@ -297,13 +297,10 @@ class OrderedNeuronsLSTMCell(GatedCell):
         self.chunk_size = require("chunk_size", size, f"a divisor of {units} units", units % size == 0)
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        own = 4 * self.units
-        width = own + 2 * (self.units // self.chunk_size)
+        own, master = 4 * self.units, 2 * (self.units // self.chunk_size)
+        width = own + master
         self.add_kernel((input_shape[-1], width))
-        views = {
-            "recurrent_kernel": View(lambda u: u[:, :own], "h", 4),
-            "master_kernel": View(lambda u: u[:, own:], "h", 2),
-        }
+        views = Split(1, recurrent_kernel=(own, "h", 4), master_kernel=(master, "h", 2))
         self.add_recurrent_kernel((self.units, width), views=views)
         self.add_bias((width,))
 

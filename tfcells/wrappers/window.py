@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from tfcells.checks import flag, positive, require
-from tfcells.contract.cell import Cell, View
+from tfcells.contract.cell import Cell, Split
 from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Weights
 from tfcells.contract.wrapper import OutputWrapper
@@ -152,7 +152,7 @@ class WindowAttention(OutputWrapper):
         super().build(input_shape)
         features, width, draw = input_shape[-1], self.output_size, keras.initializers.GlorotUniform
         units, asked = self.attention_units or width, sum(self.cell.state_size[place] for place in self.query())
-        views = {"W_x": View(lambda k: k[:features]), "W_a": View(lambda k: k[features:], "attention")}
+        views = Split(0, W_x=(features,), W_a=(width, "attention"))
         self.declare("input_kernel", (features + width, features), draw(), views=views)
         self.declare("input_shift", (features,), "zeros")
         self.declare("key_kernel", (width, units), draw())
