@@ -63,8 +63,11 @@ DEFAULTS: dict[str, Any] = {
     "engine": "graph",
     "precision": "float32",
 }
-CORPUS = "auto, ptb, pydoc, or a folder with train.txt, valid.txt and test.txt or ptb.*.txt"
-DATA_DIR = "a folder with the files of Penn Treebank"
+CORPUS = (
+    "auto, ptb, wikitext2, text8, enwik8, pydoc, or a folder with train.txt, valid.txt and test.txt, or ptb.*.txt, or "
+    "wiki.*.tokens"
+)
+DATA_DIR = "a folder with the files of the corpus"
 UNITS_OF_BUDGET = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}
 
 
@@ -90,7 +93,7 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     add("target", nargs="?", help=", ".join(targets))
     add("--size", help="one of the target's sizes, the first by default: see --list")
     add("--budget", help="choose the units for at most so many parameters: 4650000 or 4.65M")
-    add("--corpus", help=f"{CORPUS}; auto by default")
+    add("--corpus", help=f"{CORPUS}; by default the size's own, auto for most")
     add("--data_dir", "--data-dir", type=absolute, help=DATA_DIR)
     add("--out", type=path, help="the folder of the run, a new one: runs/TARGET-SIZE-n")
     add("--resume", action="store_true", help="continue the run in --out, or the newest one")
@@ -315,7 +318,7 @@ def settle(
         if options.out and os.path.lexists(options.out):
             raise taken(options.out)
         defaults: Any = DEFAULTS
-        return recipe, defaults | {"size": size} | given, None
+        return recipe, defaults | {"size": size, "corpus": sizes[size].corpus} | given, None
 
     run = Run(options.out) if options.out else Run.latest(f"{options.target}-{size}")
     saved, settings = recall(run, targets)
@@ -394,7 +397,7 @@ def table(targets: Targets) -> str:
         for size, entry in sizes.items():
             count = f"{entry.parameters:,}"
             rows.append((target, size, count, entry.published, entry.own, entry.paper))
-    note = "published, own: validation / test perplexity; of characters, bits per character"
+    note = "published, own: validation / test perplexity; of characters or bytes, bits of each"
     parts = [columns(rows), note]
     for kind in KINDS:
         rows = [(f"--{kind}", "family", "year", "paper")]

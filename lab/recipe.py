@@ -245,7 +245,8 @@ class Recipe(Task[D]):
 class Size(NamedTuple):
     """A recipe beside its number of parameters and the score it has to reach.
 
-    source: of the published score. published, own: validation / test.
+    source: of the published score. published, own: validation / test, or test alone. corpus: what --corpus is by
+    default. own: "not trained here" where nobody has.
     """
 
     recipe: Recipe
@@ -254,6 +255,7 @@ class Size(NamedTuple):
     source: str
     published: str = ""
     own: str = ""
+    corpus: str = "auto"
 
 
 Targets = dict[str, dict[str, Size]]

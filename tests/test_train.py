@@ -258,7 +258,7 @@ def test_loss_that_is_not_finite_stops_the_run(here):
         ("lstm 5", "unexpected argument '5'"),
         ("lstm --dropout 1.7", "dropout=1.7: must be a number in [0, 1)"),
         ("lstm --units -5", "units=-5: must be a whole number from 1"),
-        ("lstm --level=sentence", "level=sentence: must be word or char"),
+        ("lstm --level=sentence", "level=sentence: must be word or char or byte"),
         ("lstm --engine steam", "--engine=steam: must be graph or eager or xla"),
         ("lstm --precision int8", "--precision=int8: must be float32 or mixed_bfloat16"),
         ("lstm --seed x", "--seed=x: must be a whole number"),

@@ -14,7 +14,6 @@ class Builder(builder.LinesBuilder):
     VERSION = tfds.core.Version("{}.{}.{}".format(*sys.version_info))  # the text is CPython's
     HOMEPAGE = "https://docs.python.org/3/reference/"
 
-    def _split_generators(self, dl_manager):
+    def _texts(self, dl_manager):
         del dl_manager
-        texts = source.prepare(source.topics())
-        return {split: self._generate_examples(lines) for split, lines in texts.items()}
+        return source.prepare(source.topics())

@@ -1,4 +1,4 @@
-"""Language models: predict the next word, or character, of a text.
+"""Language models: predict the next word, character or byte of a text.
 
 Keras and TensorFlow are imported where they are used: reading a recipe, or refusing one, needs
 neither.
@@ -33,7 +33,7 @@ from lab.tasks.layers import carried, recurrent
 from lab.tasks.scoring import Reader, Remember, Scorer
 
 SAMPLE_WORDS = 50
-PENN_TREEBANK = {"word": 10_000, "char": 50}
+PENN_TREEBANK = {"word": 10_000, "char": 50, "byte": 50}
 """The sizes of Penn Treebank's vocabularies, by which the parameters of a recipe are counted."""
 
 
@@ -73,7 +73,7 @@ class LanguageModel(Recipe[Corpus]):
     words' frequencies, which Adam takes long to find: it moves rare words as fast as frequent ones.
     """
 
-    level: Literal["word", "char"] = "word"
+    level: Literal["word", "char", "byte"] = "word"
     steps: Count = 35
     embedding_units: Count | None = None
     one_hot: bool = False
@@ -224,7 +224,7 @@ class LanguageModel(Recipe[Corpus]):
 
     @property
     def unit(self) -> str:
-        return {"word": "words", "char": "characters"}[self.level]
+        return {"word": "words", "char": "characters", "byte": "bytes"}[self.level]
 
     def load(self, corpus: str, data_dir: str | None, like: Corpus | None = None) -> Corpus:
         if like:
@@ -303,14 +303,14 @@ class LanguageModel(Recipe[Corpus]):
         return math.exp(loss) if loss < 709 else math.inf
 
     def results(self, train: float, valid: float, test: float) -> dict[str, object]:
-        """Perplexities; of characters the bits per character, too."""
+        """Perplexities; of characters or bytes the bits of each, too."""
         results: dict[str, object] = {
             "train_perplexity": self.score(train),
             "valid_perplexity": self.score(valid),
             "test_perplexity": self.score(test),
         }
-        if self.level == "char":
-            results["bits_per_character"] = test / math.log(2)
+        if self.level != "word":
+            results[f"bits_per_{self.unit[:-1]}"] = test / math.log(2)
         return results
 
     def scorer(self, model: Model, data: Corpus, remember: Remember) -> Scorer:
@@ -348,7 +348,7 @@ class LanguageModel(Recipe[Corpus]):
 
         decoder = tfcells.Decoder(self.portable(model, data))
         tokens = generate(decoder, data, seed, temperature, prompt)
-        return written(tokens, words, data, prompt, "" if self.level == "char" else " ")
+        return written(tokens, words, data, prompt)
 
     def in_numpy(self, data: Corpus, dtype: str) -> tuple[Any, Any]:
         from tfcells import from_scratch as networks

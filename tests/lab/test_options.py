@@ -59,6 +59,9 @@ def test_names_of_corpora_are_no_paths(home, target):
     for name in recipe.corpora:
         assert settled(target, "--corpus", name)[1]["corpus"] == name
     assert settled(target)[1]["corpus"] == "auto"
+    for size, entry in TARGETS[target].items():
+        assert settled(target, "--size", size)[1]["corpus"] == entry.corpus in recipe.corpora
+        assert settled(target, "--size", size, "--corpus", "auto")[1]["corpus"] == "auto"
 
 
 @pytest.mark.parametrize("line", ["lstm --out={}", "evaluate {}", "generate {}", "compare {} --out={}"])

@@ -31,11 +31,11 @@ from benchmarks import kills
 from lab.fields import InputError
 from lab.run import Run, load, save
 from lab.tasks import scoring
-from lab.tasks.corpus import from_vocabulary
+from lab.tasks.corpus import SOURCES, from_vocabulary
 from lab.tasks.generation import generate
 from lab.tasks.language_model import LanguageModel
 from lab.tasks.scoring import Reader
-from tests.tiny import RUN, call, result_of, write_corpus
+from tests.tiny import RUN, call, dummy_source, result_of, write_corpus
 
 pytestmark = pytest.mark.slow
 
@@ -330,13 +330,32 @@ def test_evaluate_does_not_read_what_it_does_not_score(place):
         assert found[name] == own[name]
 
 
-@pytest.mark.parametrize("level, unit", [("word", "words"), ("char", "characters")])
+@pytest.mark.parametrize("target, size, unit", [("rhn", "enwik8", "bytes"), ("rhn", "text8", "characters")])
+def test_a_size_has_a_corpus_of_its_own(place, monkeypatch, target, size, unit):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(place / "cache"))
+    folder = dummy_source(SOURCES[size], monkeypatch)
+    line = RUN.replace("lstm --corpus text --layers 1", f"{target} --size {size} --depth 1 --embedding_units 3")
+    code, out, err = call(f"{line} --data_dir {folder} --epochs 1 --out new")
+    assert code == 0, err
+    result = result_of(place / "new")
+    assert (result["size"], result["corpus"], result["unit"]) == (size, size, unit)
+    assert result[f"bits_per_{unit[:-1]}"] == pytest.approx(np.log2(result["test_perplexity"]))
+    assert json.loads((place / "new" / "recipe.json").read_text())["corpus"] == size
+    code, out, err = call("evaluate new")
+    assert code == 0, err
+    assert json.loads(out)["test_perplexity"] == pytest.approx(result["test_perplexity"], rel=1e-6)
+    text = {"enwik8": "Zoë's [[b", "text8": "the boat w"}[size]
+    code, out, err = call(["generate", "new", "--words", "5", "--prompt", text])
+    assert code == 0 and out.startswith(text), err
+
+
+@pytest.mark.parametrize("level, unit", [("word", "words"), ("char", "characters"), ("byte", "bytes")])
 def test_names_and_units_are_of_the_level(place, level, unit):
     code, out, err = call(f"{RUN} --level {level} --epochs 1 --out new")
     assert code == 0, err
     result = result_of(place / "new")
     assert result["unit"] == unit and f"{unit}_per_second" in result and f" {unit}/s" in out
-    other = {"words": "characters", "characters": "words"}[unit]
+    other = "words" if level != "word" else "characters"
     assert not [name for name in (*result, *history_of(place / "new")[0]) if other in name]
 
 
@@ -364,7 +383,7 @@ def test_speed_is_the_median_after_the_first_twenty_steps(place):
 
 def test_the_default_corpus_is_settled_when_a_run_begins(place, monkeypatch):
     """What `auto` was then it is when the run is used, whatever there is by now."""
-    monkeypatch.setattr("data.ptb.source._fetch", lambda *_: b"")
+    monkeypatch.setattr("data.source.fetch", lambda *_: b"")
     monkeypatch.setenv("TFDS_DATA_DIR", str(place / "cache"))
     text = {split: ["a b <unk> c"] * 20 for split in ("train", "valid", "test")}
     monkeypatch.setattr("data.pydoc.source.prepare", lambda topics: text)
