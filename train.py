@@ -13,6 +13,7 @@ import sys
 from lab import compare, evaluation, options, search, training
 from lab.checkpoints import NotFinite
 from lab.fields import BAD_INPUT
+from lab.listing import listing
 from lab.streams import complain, deliver, occupy
 from recipes import TARGETS
 
@@ -20,7 +21,6 @@ from recipes import TARGETS
 def main(arguments: list[str]) -> int:
     """Do what the command line says; the exit code."""
     os.environ |= {"KERAS_BACKEND": "tensorflow", "KERAS_NNX_ENABLED": "false"}  # before what keras.json says
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         return run(arguments)
     except BrokenPipeError:  # of `train.py --list | head`
@@ -41,7 +41,7 @@ def run(arguments: list[str]) -> int:
     given, overrides = options.parse(arguments, TARGETS)
     match given.command:
         case "list":
-            deliver(options.table(TARGETS) + "\n")
+            deliver(listing(given.target, TARGETS) + "\n")
         case "evaluate":
             deliver(json.dumps(evaluation.evaluate(given, TARGETS), allow_nan=False) + "\n")
         case "generate":

@@ -6,6 +6,7 @@ import os
 import sys
 
 from benchmarks import engines, half, kills, published, trainings
+from lab.configuration import tensorflow
 
 
 def imported(name: str):
@@ -13,7 +14,7 @@ def imported(name: str):
 
     def main(arguments: list[str]) -> int:
         os.environ["KERAS_BACKEND"] = "tensorflow"
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        tensorflow()
         return importlib.import_module(f"benchmarks.{name}").main(arguments)
 
     return main

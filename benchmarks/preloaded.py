@@ -3,7 +3,10 @@
 import os
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from lab.configuration import tensorflow  # noqa: E402
+
+tensorflow()
 
 import matplotlib.figure  # noqa: E402, F401
 

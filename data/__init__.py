@@ -1,7 +1,7 @@
 """The corpora: text files, lines of text, and the tokens of a line.
 
-A corpus is three files of lines, one each for training, validation and test. A token is a word or
-a character; every line ends in one more, `<eos>`. Rare words are written `<unk>`. This module
+A corpus is three files of lines, one each for training, validation and test. A token is a word, a character
+or a byte; every line ends in one more, `<eos>`. Rare words are written `<unk>`. This module
 imports neither TensorFlow nor TFDS; `data.builder` and the builders in `data/<name>/` do.
 """
 
@@ -10,35 +10,55 @@ import pathlib
 
 EOS = "<eos>"
 UNK = "<unk>"
-LEVELS = ("word", "char")
-#: TFDS's name of a split -> the file that holds it; PTB's own files have "ptb." before the name.
+LEVELS = ("word", "char", "byte")
+#: TFDS's name of a split -> the file that holds it.
 FILES = {"train": "train.txt", "validation": "valid.txt", "test": "test.txt"}
+#: What else the files may be called: in Mikolov's archive, in that of WikiText.
+NAMES = "ptb.{}.txt", "{}.txt", "wiki.{}.tokens"
 
 
 class CorpusError(ValueError):
     """Text that is missing, empty, damaged or unfit; the message names the file, or the argument."""
 
 
-def find_files(folder):
-    """The three files of a corpus in a folder, under either name.
+def existing(folder):
+    """The path of a folder; CorpusError if there is none."""
+    name = os.path.expanduser(folder)  # pathlib's raises for an unknown user
+    if not name or not os.path.isdir(name):
+        raise CorpusError(f"{name or repr(name)}: no such folder")
+    return pathlib.Path(name)
 
-    They may be in the folder itself or, as in Mikolov's archive, in `simple-examples/data/` or `data/`.
+
+def find_files(folder, names=NAMES):
+    """The three files of a corpus in a folder, under one of these names.
+
+    They may be in the folder itself or, as archives have it, in `simple-examples/data/`, `data/` or `wikitext-2/`.
     Returns a dict split -> `pathlib.Path`, in the order of `FILES`, empty if there is no such file.
     Raises CorpusError if the folder does not exist, or holds some of the files only.
     """
-    name = os.path.expanduser(folder)  # pathlib's raises for an unknown user
-    folder = pathlib.Path(name)
-    if not name or not folder.is_dir():
-        raise CorpusError(f"{name or repr(name)}: no such folder")
-    for place in (folder, folder / "simple-examples" / "data", folder / "data"):
-        for prefix in ("ptb.", ""):
-            paths = {split: place / (prefix + name) for split, name in FILES.items()}
+    folder = existing(folder)
+    for place in (folder, folder / "simple-examples" / "data", folder / "data", folder / "wikitext-2"):
+        for name in names:
+            paths = {split: place / name.format(file.removesuffix(".txt")) for split, file in FILES.items()}
             missing = [str(path) for path in paths.values() if not path.is_file()]
             if not missing:
                 return paths
             if len(missing) < len(paths):
                 raise CorpusError(f"missing: {', '.join(missing)}")
     return {}
+
+
+def find_file(folder, name):
+    """The one file of a text that has no splits of its own: {"all": its path}, or {}; CorpusError as `find_files`."""
+    path = existing(folder) / name
+    return {"all": path} if path.is_file() else {}
+
+
+def split_bytes(contents):
+    """The whole text as its splits: the last twentieth for the test, that before it for validation."""
+    text = contents["all"]
+    part = len(text) // 20
+    return {"train": text[: -2 * part], "validation": text[-2 * part : -part], "test": text[-part:]}
 
 
 def read_file(path):
@@ -68,15 +88,21 @@ def to_lines(content, origin):
 
 
 def split_line(line, level):
-    """The tokens of a line: its words, or all its characters; then `<eos>`.
+    """The tokens of a line: its words, all its characters, or all bytes of its UTF-8; then `<eos>`.
+
+    A byte is written as the character of its number.
 
     >>> split_line(" no it was n't \\n", "word")
     ['no', 'it', 'was', "n't", '<eos>']
     >>> split_line(" a b ", "char")
     [' ', 'a', ' ', 'b', ' ', '<eos>']
+    >>> split_line("é", "byte")
+    ['Ã', '©', '<eos>']
     """
     if level == "word":
         return [*line.split(), EOS]
     if level == "char":
         return [*line, EOS]
-    raise CorpusError(f"level {level!r}: neither 'word' nor 'char'")
+    if level == "byte":
+        return [*line.encode().decode("latin-1"), EOS]
+    raise CorpusError(f"level {level!r}: neither {', '.join(map(repr, LEVELS[:-1]))} nor {LEVELS[-1]!r}")

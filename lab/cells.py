@@ -117,6 +117,18 @@ def arguments(name: str | None) -> dict[str, Argument]:
     return found
 
 
+def meaning(name: str, argument: str) -> str:
+    """What the docstring of a class, or of one that it extends, says of an argument, in a line."""
+    kinds = [name]
+    for each in kinds:
+        if node := definition(each):
+            text = " ".join((ast.get_docstring(node) or "").split())
+            if found := re.search(rf"(?:^|[.] ){argument}: (.+?)(?:[.:;] |[.]?$)", text):
+                return found[1].replace("`", "").replace("None", "none")
+            kinds += [ast.unparse(base).rpartition(".")[2] for base in node.bases]
+    return f"an argument of {name}"
+
+
 @functools.cache
 def definition(name: str) -> ast.ClassDef | None:
     """Where the library defines a class: in the module that the table names, as a rule."""

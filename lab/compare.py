@@ -1,5 +1,6 @@
 """Learning curves of several runs in one picture, their results in one table."""
 
+import dataclasses
 import itertools
 import pathlib
 import textwrap
@@ -36,6 +37,7 @@ def story(run: Run, targets: Targets) -> Story:
     try:
         _, facts = load_newest(run.checkpoint, complain)
         history = facts["progress"]["history"]
+        recipe = dataclasses.replace(recipe, epochs=facts["progress"].get("epochs") or recipe.epochs)
     except FileNotFoundError as error:
         raise InputError(f"{run.folder}: not a run, it has no {run.checkpoint.name}") from error
     except (KeyError, TypeError) as error:

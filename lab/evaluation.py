@@ -17,6 +17,7 @@ from lab.options import Settings, located, recall
 from lab.progress import bar
 from lab.recipe import Recipe, Targets
 from lab.run import Run, checksum, digest, load, save, write_json
+from lab.streams import complain
 from lab.task import Batches
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def evaluate(options: argparse.Namespace, targets: Targets) -> dict[str, Any]:
     data = recipe.load(corpus, data_dir, known)
     if own:
         check_data(run, recipe, data)
+    elif data.notice:
+        complain(data.notice)
     configure()  # Keras and TensorFlow are imported from here on, where the input is known to be good
     with enough_memory(recipe):
         learner = learned(recipe, settings, known, best, *splits(recipe, data))

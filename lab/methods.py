@@ -16,7 +16,20 @@ from lab.fields import Count, Few, NonNegative, Positive, Rate
 class Methods:
     """How a text is read.
 
-    ``dynamic`` (Krause et al., 1709.07432): after each segment of ``dynamic_steps`` words every weight w takes the step
+    dynamic: the weights learn from what they have read
+    dynamic_steps: words of a segment, after which they do
+    dynamic_rate: how far they move
+    dynamic_decay: how fast they go back to the trained ones
+    dynamic_epsilon: what is added to the root mean square of a weight's gradient
+    cache: words that were read after similar outputs get likelier
+    cache_window: words that the cache holds
+    cache_theta: how sharply it tells outputs apart
+    cache_share: its share of the prediction
+    temperature: divides the logits
+    mc_dropout: networks with dropout whose mean is the prediction, or none
+
+    Dynamic evaluation (Krause et al., 1709.07432): after each segment of ``dynamic_steps`` words every weight w takes
+    the step
 
         w += dynamic_decay * d * (w0 - w) - dynamic_rate * g / (m + dynamic_epsilon)
 
@@ -24,14 +37,12 @@ class Methods:
     of g over the training text, in 100 rows; d = m / (the mean over the weights of the mean of m), at most
     1 / dynamic_decay.
 
-    ``cache`` (Grave et al., 1612.04426): with h the last layer's outputs, of the ``cache_window`` words i before t
+    The cache (Grave et al., 1612.04426): with h the last layer's outputs, of the ``cache_window`` words i before t
 
         p = (1 - cache_share) * p_softmax + cache_share * sum of softmax_i(cache_theta * h_i . h_t) with word i + 1 = t
 
-    ``temperature`` divides the logits.
-
-    ``mc_dropout``: p_softmax is the mean over so many networks, each with dropout and a state of its own. Dropout on
-    weights is the same in all of them.
+    With ``mc_dropout`` p_softmax is the mean over so many networks, each with dropout and a state of its own. Dropout
+    on weights is the same in all of them.
     """
 
     dynamic: bool = False

@@ -1,17 +1,16 @@
 """The command line of train.py, read and checked before Keras or TensorFlow is imported."""
 
 import argparse
-import inspect
+import functools
 import os
 import pathlib
 import re
 import shlex
 import sys
+import typing
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypedDict, get_type_hints
 
-from lab.cells import REQUIRED, TABLE
-from lab.cells import arguments as arguments_of
 from lab.fields import (
     Count,
     Few,
@@ -27,7 +26,7 @@ from lab.fields import (
     written,
 )
 from lab.methods import Methods
-from lab.recipe import KINDS, RENAMED, Recipe, Targets, differences, fields
+from lab.recipe import KINDS, RENAMED, Recipe, Targets, differences, fields, meanings, with_defaults
 from lab.run import Run, taken
 from lab.search_options import DESCRIPTION as SEARCH
 from lab.search_options import HINTS as SEARCH_HINTS
@@ -36,15 +35,20 @@ from lab.search_options import add_options
 
 DESCRIPTION = """Train a recurrent network, or use one.
 
+    python train.py rhn --quick                         a first look, in three minutes
     python train.py rhn                                 a target as its recipe says
     python train.py rhn --units 100 --batch_size 10     with some fields of the recipe changed
     python train.py lstm --cell gru --budget 4.65M      with another cell, at most so many parameters
     python train.py rhn --resume                        continue the newest run of the target
+    python train.py rhn --resume --epochs 20            train a finished run on, to so many epochs
     python train.py --list                              the targets, cells and wrappers
+    python train.py --list rhn                          a target's sizes, their scores and fields
     python train.py evaluate runs/rhn-small-1           the perplexity of a run's best weights
     python train.py generate runs/rhn-small-1           text that they generate
     python train.py compare RUN RUN                     learning curves in one picture
     python train.py search lstm --units 100..400        the best of many runs
+
+Every field of a target's recipe is a flag, too. TARGET --help explains them.
 """
 
 
@@ -68,8 +72,17 @@ DEFAULTS: dict[str, Any] = {
     "engine": "graph",
     "precision": "float32",
 }
-CORPUS = "auto, ptb, pydoc, or a folder with train.txt, valid.txt and test.txt or ptb.*.txt"
-DATA_DIR = "a folder with the files of Penn Treebank"
+CORPUS = (
+    "auto, ptb, wikitext2, text8, enwik8, pydoc, or a folder with train.txt, valid.txt and test.txt, or ptb.*.txt, or "
+    "wiki.*.tokens"
+)
+DATA_DIR = "the folder of the corpus's files, or of MNIST's"
+FORMATTER = functools.partial(
+    argparse.RawDescriptionHelpFormatter,
+    max_help_position=40,
+    width=1000,  # a line a flag: the terminal wraps what is too long for it
+)
+QUICK = "quick"  # the size for a first look
 UNITS_OF_BUDGET = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}
 
 
@@ -78,6 +91,7 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     for text in arguments:
         if text.endswith("=--"):  # argparse would make an empty list of it
             raise InputError(f"{text}: must be followed by a value")
+    arguments = underscored(arguments)
     if arguments[:1] in (["evaluate"], ["generate"], ["compare"]):
         return parse_use(*arguments), {}
     searching = arguments[:1] == ["search"]
@@ -94,40 +108,41 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
         usage=SEARCH_USAGE if searching else usage,
         description=SEARCH if searching else DESCRIPTION,
         allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=FORMATTER,
     )
-    parser.set_defaults(command="search" if searching else "train")
+    parser.set_defaults(command="search" if searching else "train", epochs=None)
     add = parser.add_argument
     add("target", nargs="?", help=", ".join(targets))
-    add("--size", help="one of the target's sizes, the first by default: see --list")
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--size", help="one of the target's sizes (default: the first in --list TARGET)")
+    help = "--size quick: a language model in three minutes, of the text that comes with Python"
+    sizes.add_argument("--quick", action="store_const", dest="size", const=QUICK, help=help)
     add("--budget", help="choose the units for at most so many parameters: 4650000 or 4.65M")
-    add("--corpus", help=f"{CORPUS}; auto by default")
-    add("--data_dir", "--data-dir", type=absolute, help=DATA_DIR)
+    corpus = add("--corpus", help=f"the data: {CORPUS} (default: the size's own, auto for most)")
+    add("--data_dir", type=absolute, help=DATA_DIR)
     kind, stem = ("study", "TARGET-SIZE-search") if searching else ("run", "TARGET-SIZE")
-    add("--out", type=path, help=f"the folder of the {kind}, a new one: runs/{stem}-n")
+    add("--out", type=path, help=f"the new folder of the {kind} (default: the next runs/{stem}-n)")
     add("--resume", action="store_true", help=f"continue the {kind} in --out, or the newest one")
-    help = "at most between two checkpoints; 600 by default"
-    add("--save_seconds", "--save-seconds", default="600", help=help)
-    add("--seed", help="of all random numbers but a task's data, which have data_seed; 1 by default")
-    for name in ("engine", "precision"):
-        add(f"--{name}", help=f"{describe(SETTINGS[name])}; {DEFAULTS[name]} by default")
+    add("--save_seconds", default="600", help="seconds between two checkpoints at the most (default: 600)")
+    add("--seed", help="seed of all random numbers but data_seed's (default: 1)")
+    for name, what in (("engine", "what computes"), ("precision", "what numbers are")):
+        add(f"--{name}", help=f"{what}: {describe(SETTINGS[name])} (default: {DEFAULTS[name]})")
     if searching:
         add_options(parser)
     else:
-        hint = "show targets, cells and wrappers, and stop"
-        add("--workers", help="processes that share each batch, or the machines of TF_CONFIG; 1 by default")
-        add("--wait", default="120", help="seconds that the workers wait for one another; 120 by default")
-        add("--list", action="store_const", dest="command", const="list", help=hint)
-    text = "those of all targets: see TARGET --help for its own"
-    group = parser.add_argument_group("fields of the recipe", text)
+        add("--workers", help="processes that share each batch, or the machines of TF_CONFIG (default: 1)")
+        add("--wait", default="120", help="seconds that the workers wait for one another (default: 120)")
+        help = "show the targets, cells and wrappers, or a target's sizes, and stop"
+        add("--list", action="store_const", dest="command", const="list", help=help)
+    group = parser.add_argument_group("fields of every recipe")
     hints: dict[str, Hint] = {}
     for size in (size for sizes in targets.values() for size in sizes.values()):
         hints |= fields(size.recipe)
     names = field_names(hints, arguments, others=vars(parser.parse_args([])))
-    flags = {name: add_field(group, name, hints.get(name)) for name in names}
+    flags = {name: add_field(group, name) for name in names}
     if {"-h", "--help"} & set(arguments):
         rest = [text for text in arguments if text not in ("-h", "--help")]
-        explain(group, flags, parser.parse_known_args(rest)[0], targets)
+        explain(group, flags, corpus, parser.parse_known_args(rest)[0], targets)
     options, rest = parser.parse_known_args(arguments)
     if rest:
         refuse(rest, options, names, targets)
@@ -138,6 +153,8 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     for name, read_by in read_as.items():
         convert(options, name, read_by)
     overrides = overridden(options, names)
+    if options.command == "list":
+        check_alone(options, overrides)
     if options.budget is not None:
         options.budget = read_budget(options.budget)
         if "units" in overrides and not searching:
@@ -145,10 +162,31 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     return options, overrides
 
 
+def check_alone(options: argparse.Namespace, overrides: dict[str, str]) -> None:
+    """Refuse what --list has no use for."""
+    names = {"budget", "out", "workers", *SETTINGS} - {"target"}
+    given = sorted(name for name in names if getattr(options, name) is not None)
+    if given := [*given, *overrides, *["resume"] * options.resume]:
+        raise InputError(f"--list: must be given alone or with a target, not with --{given[0]}")
+
+
 def overridden(options: argparse.Namespace, names: Iterable[str]) -> dict[str, str]:
     """The texts of the fields that are given."""
     texts = {name: getattr(options, f"field {name}") for name in names}
     return {name: text for name, text in texts.items() if text is not None}
+
+
+def underscored(arguments: list[str]) -> list[str]:
+    """The arguments, the hyphens within a flag's name as underscores: both are fine."""
+    found = list(arguments)
+    for place, text in enumerate(arguments):
+        if text == "--":  # what follows is no flag
+            break
+        if text.startswith("--"):
+            flag, equals, value = text.partition("=")
+            name = flag.lstrip("-")
+            found[place] = f"{flag.removesuffix(name)}{name.replace('-', '_')}{equals}{value}"
+    return found
 
 
 def field_names(hints: dict[str, Hint], arguments: list[str], others: Iterable[str]) -> list[str]:
@@ -158,38 +196,43 @@ def field_names(hints: dict[str, Hint], arguments: list[str], others: Iterable[s
     """
     given = (text[2:].partition("=")[0] for text in arguments)
     dotted = [name for name in given if name.startswith(tuple(f"{kind}." for kind in KINDS))]
-    names = list(dict.fromkeys([*hints, *(name.replace("-", "_") for name in dotted)]))
+    names = list(dict.fromkeys([*hints, *dotted]))
     short = [name.removeprefix("cell.") for name in hints if name.startswith("cell.")]
     taken = {*names, *others}
     return names + [name for name in [*dict.fromkeys(short), *RENAMED] if name not in taken]
 
 
-def add_field(group: Any, name: str, hint: Hint | None) -> argparse.Action:
-    """Make a flag of a field, without help where it has no hint."""
-    flags = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
-    flag: argparse.Action = group.add_argument(*flags, dest=f"field {name}", metavar="VALUE")
-    flag.help = argparse.SUPPRESS if hint is None else describe(hint).replace("%", "%%")
+def add_field(group: Any, name: str) -> argparse.Action:
+    """Make a flag of a field, which --help leaves out."""
+    flag: argparse.Action = group.add_argument(
+        f"--{name}", dest=f"field {name}", metavar="VALUE", help=argparse.SUPPRESS
+    )
     return flag
 
 
-def explain(group: Any, flags: dict[str, argparse.Action], options: argparse.Namespace, targets: Targets) -> None:
-    """Have --help explain the fields of the target, size, cell and wrapper that the options name."""
-    if options.target not in targets:
-        return
-    recipe = targets[options.target][size_of(options, targets)].recipe
-    classes = {name: text for name, text in overridden(options, flags).items() if name in KINDS}
-    own, values = recipe.known(**{kind: text.partition(",")[0] for kind, text in classes.items()})
-    for kind in KINDS:
-        for key, argument in arguments_of(values.get(kind)).items():
-            if argument.default is not REQUIRED:
-                values.setdefault(f"{kind}.{key}", argument.default)
-    group.description = explained(type(recipe))
-    for name in flags.keys() - own.keys():
-        flags[name].help = argparse.SUPPRESS
-    for name, hint in own.items():
-        flag = flags.get(name) or add_field(group, name, hint)
-        default = f"; {written(values[name])} by default" if name in values else ""
-        flag.help = f"{describe(hint)}{default}".replace("%", "%%")
+def explain(
+    group: Any,
+    flags: dict[str, argparse.Action],
+    corpus: argparse.Action,
+    options: argparse.Namespace,
+    targets: Targets,
+) -> None:
+    """Have --help explain the fields of the target, size, cell and wrapper that the options name, or of all targets."""
+    if options.target in targets:
+        size = targets[options.target][size_of(options, targets)]
+        classes = {name: text for name, text in overridden(options, flags).items() if name in KINDS}
+        hints, values = size.recipe.known(**{kind: text.partition(",")[0] for kind, text in classes.items()})
+        values, said = with_defaults(values), meanings(type(size.recipe), values)
+        group.title = "fields of the recipe"
+        names = ", ".join(size.recipe.corpora)
+        corpus.help = f"the data: {CORPUS if CORPUS.startswith(names) else names} (default: {size.corpus})"
+    else:
+        hints, values, said = fields(Recipe), {}, meanings(Recipe)
+    for name, hint in hints.items():
+        flag = flags.get(name) or add_field(group, name)
+        default = f" (default: {written(values[name])})" if name in values else ""
+        choices = f": {describe(hint)}" if typing.get_origin(hint) is Literal else ""
+        flag.help = f"{said[name]}{choices}{default}".replace("%", "%%")
 
 
 def refuse(rest: list[str], options: argparse.Namespace, names: list[str], targets: Targets) -> None:
@@ -215,12 +258,6 @@ def read_budget(text: str) -> int:
     return budget
 
 
-def explained(kind: type) -> str:
-    """The docstrings of a recipe and those that it extends."""
-    kinds = [each for each in reversed(kind.__mro__) if issubclass(each, Recipe)]
-    return "\n\n".join(inspect.cleandoc(each.__doc__ or "") for each in kinds).replace("``", "")
-
-
 def parse_use(command: str, *arguments: str) -> argparse.Namespace:
     """The options of the commands that use runs."""
     helps = {
@@ -229,27 +266,29 @@ def parse_use(command: str, *arguments: str) -> argparse.Namespace:
         "compare": "Learning curves of some runs in one picture, results in one table, as Markdown. "
         "The runs need not be finished.",
     }
-    parser = argparse.ArgumentParser(prog=f"train.py {command}", description=helps[command], allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog=f"train.py {command}",
+        usage=f"train.py {command} RUN {'[RUN ...] ' * (command == 'compare')}[options]",
+        description=helps[command],
+        allow_abbrev=False,
+        formatter_class=FORMATTER,
+    )
     parser.set_defaults(command=command)
     add = parser.add_argument
     if command == "compare":
         add("runs", type=path, nargs="+", metavar="RUN", help="a run's folder")
         picture = pathlib.Path("compare.png")
-        add("--out", type=path, default=picture, help=f"the picture; {picture} by default")
+        add("--out", type=path, default=picture, help=f"the picture (default: {picture})")
         return parser.parse_args(arguments)
     add("run", type=path, metavar="RUN", help="a run's folder; it need not be finished")
     if command == "evaluate":
-        add("--corpus", help=f"{CORPUS}; the run's own by default")
-        add("--data_dir", "--data-dir", type=absolute, help=DATA_DIR)
+        add("--corpus", help=f"the data: {CORPUS} (default: the run's own)")
+        add("--data_dir", type=absolute, help=DATA_DIR)
         return with_methods(parser, arguments)
-    add("--words", default="100", help="how many to generate; 100 by default")
-    add(
-        "--temperature",
-        default="1",
-        help="below 1 likely words are favored, above 1 rare ones; 1 by default",
-    )
+    add("--words", default="100", help="words to generate (default: 100)")
+    add("--temperature", default="1", help="below 1 likely words are favored, above 1 rare ones (default: 1)")
     add("--prompt", default="", help="how the text begins; unknown words are <unk>")
-    add("--seed", help="of the random numbers; the run's own by default")
+    add("--seed", help="seed of the random numbers (default: the run's own)")
     options = named(parser.parse_args(arguments))
     for name, hint in {"words": Count, "temperature": Positive, "seed": Seed}.items():
         convert(options, name, hint)
@@ -258,19 +297,15 @@ def parse_use(command: str, *arguments: str) -> argparse.Namespace:
 
 def with_methods(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """The options of evaluate: of a language model also how it reads."""
-    group = parser.add_argument_group(
-        "how a language model reads", inspect.cleandoc(Methods.__doc__ or "").replace("``", "")
-    )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    group = parser.add_argument_group("how a language model reads")
     hints = get_type_hints(Methods, include_extras=True)
-    defaults = Methods()
+    said, defaults = meanings(Methods), Methods()
     for name, hint in hints.items():
-        flags, default = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]), getattr(defaults, name)
         if hint is bool:
-            group.add_argument(*flags, action="store_true", default=None, help="use it")
+            group.add_argument(f"--{name}", action="store_true", default=None, help=said[name])
         else:
-            text = f"{describe(hint)}; {written(default)} by default".replace("%", "%%")
-            group.add_argument(*flags, metavar="VALUE", help=text)
+            text = f"{said[name]} (default: {written(getattr(defaults, name))})"
+            group.add_argument(f"--{name}", metavar="VALUE", help=text)
     group.add_argument("--tune", action="store_true", help="choose the settings that are not given on validation")
     options = named(parser.parse_args(arguments))
     for name, hint in hints.items():
@@ -312,6 +347,15 @@ def convert(options: argparse.Namespace, name: str, hint: Hint) -> None:
         setattr(options, name, read(f"--{name}", hint, text))
 
 
+def new_settings(options: argparse.Namespace, recipe: Recipe[Any], size: str, targets: Targets) -> Settings:
+    """What is given, else the size's own, else the defaults."""
+    corpus = targets[options.target][size].corpus
+    if size == QUICK and options.data_dir is not None:  # which is to be read
+        corpus = DEFAULTS["corpus"]
+    settings: Any = DEFAULTS | {"size": size, "corpus": corpus}
+    return settings | given_settings(options, recipe)
+
+
 def settle(
     options: argparse.Namespace, overrides: dict[str, str], targets: Targets
 ) -> tuple[Recipe[Any], Settings, Run | None]:
@@ -322,10 +366,12 @@ def settle(
     if not options.resume:
         if options.out and os.path.lexists(options.out):
             raise taken(options.out)
-        defaults: Any = DEFAULTS
-        return recipe, defaults | {"size": size} | given, None
+        return recipe, new_settings(options, recipe, size, targets), None
 
     run = Run(options.out) if options.out else Run.latest(f"{options.target}-{size}")
+    if "epochs" in overrides:  # a run may be trained on
+        options.epochs = recipe.epochs
+        overrides = {name: text for name, text in overrides.items() if name != "epochs"}
     saved, settings = recall(run, targets)
     was: dict[str, Any] = dict(settings)
     changed = [
@@ -414,25 +460,3 @@ def continuation(arguments: list[str], folder: pathlib.Path) -> str:
         elif argument != "--resume" and not argument.startswith("--out="):
             kept.append(argument)
     return shlex.join([sys.executable, sys.argv[0], *kept, "--resume", "--out", str(folder)])
-
-
-def table(targets: Targets) -> str:
-    """Targets with their sizes, then cells and wrappers, in lines and columns."""
-    rows: list[tuple[str, ...]] = [("target", "size", "parameters", "published", "own", "paper")]
-    for target, sizes in targets.items():
-        for size, entry in sizes.items():
-            count = f"{entry.parameters:,}"
-            rows.append((target, size, count, entry.published, entry.own, entry.paper))
-    note = "published, own: validation / test perplexity; of characters, bits per character"
-    parts = [columns(rows), note]
-    for kind in KINDS:
-        rows = [(f"--{kind}", "family", "year", "paper")]
-        rows += [(r.name, r.family, str(r.year), r.paper) for r in TABLE.values() if r.kind == kind]
-        parts.append(columns(rows))
-    return "\n\n".join(parts)
-
-
-def columns(rows: list[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ([text.ljust(n) for text, n in zip(row, widths, strict=True)] for row in rows)
-    return "\n".join("  ".join(line).rstrip() for line in lines)

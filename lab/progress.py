@@ -25,6 +25,7 @@ class Progress:
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # a dict of numbers for each epoch
     step_seconds: list[float] = dataclasses.field(default_factory=list)
     seconds: NonNegative = 0.0
+    epochs: Natural = 0  # what to train to, if that is more than the recipe's
 
     def __post_init__(self) -> None:
         for name, hint in fields(type(self)).items():
@@ -32,17 +33,19 @@ class Progress:
                 raise InputError(f"{name}={getattr(self, name)!r}: must be {describe(hint)}")
         self.began = time.monotonic() - self.seconds
 
-    def done(self, recipe: Recipe[Any]) -> bool:
-        """Whether training has come to its end: all epochs, the goal reached, or patience lost."""
-        if not self.history:
-            return False
-        in_vain = self.epoch - self.best_epoch
-        last = self.epoch == recipe.epochs or in_vain >= (recipe.patience or math.inf)
-        return last or recipe.reached(self.history[-1])
+    def end(self, recipe: Recipe[Any]) -> str:
+        """Why training has come to its end: the goal is reached, patience lost, or all is done; "" if it has not."""
+        if self.history and recipe.reached(self.history[-1]):
+            return "the goal is reached"
+        if self.epoch - self.best_epoch >= (recipe.patience or math.inf):
+            return f"no epoch since {self.best_epoch} was better on validation (patience={recipe.patience})"
+        return "all epochs are done" if self.epoch == recipe.epochs else ""
 
     def check(self, epochs: int, steps: int, keys: set[str]) -> None:
-        """Refuse what can't be, in a run of so many epochs of so many steps."""
+        """Refuse what can't be, in a run of a recipe with so many epochs of so many steps."""
+        planned, epochs = epochs, self.epochs or epochs
         faults = {
+            "epochs": epochs < planned,
             "epoch": self.epoch > epochs,
             "step": self.step > (steps if self.epoch < epochs else 0),
             "best_epoch": not min(self.epoch, 1) <= self.best_epoch <= self.epoch,

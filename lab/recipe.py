@@ -6,11 +6,13 @@ answered at once.
 
 import concurrent.futures
 import dataclasses
+import inspect
 import math
+import re
 import typing
 from typing import Any, Literal, NamedTuple
 
-from lab.cells import CellName, WrapperName, arguments, check_arguments, make, make_cell
+from lab.cells import REQUIRED, CellName, WrapperName, arguments, check_arguments, make, make_cell, meaning
 from lab.configuration import configure
 from lab.fields import (
     Count,
@@ -27,8 +29,8 @@ from lab.fields import (
 )
 from lab.task import Batches, D, Model, Task, Tensor
 
-RENAMED = {"signal_units": "cell.embedding_units"}
-"""The names that fields had in version 0.1, which flags and old runs may still use."""
+RENAMED = {"signal_units": "cell.embedding_units", "lr": "learning_rate"}
+"""Other names of fields, which flags and runs may use: those of version 0.1, and what everybody types."""
 
 KINDS = "cell", "wrapper"
 """The fields that name a class of the table; the class's arguments are in KIND_arguments."""
@@ -39,27 +41,37 @@ FIXED = "cell", "init_biases"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe(Task[D]):
-    """The network's cell and how to train it: each task extends this.
+    """A network's cell and how it is trained; each task extends this.
 
-    The network has ``layers`` layers of ``units`` units of any ``cell``, whose own arguments are fields
-    too: ``cell.depth``. A ``wrapper`` goes around each layer's cell, with arguments such as
-    ``wrapper.rate``.
+    cell: the recurrent cell of every layer, a name of --list
+    wrapper: what goes around each layer's cell, a name of --list or none
+    units: hidden units of a layer
+    layers: recurrent layers, one on another
+    epochs: passes over the training data
+    batch_size: sequences trained on at once
+    learning_rate: the learning rate, before decay, warm_up and anneal
+    patience: epochs without a better validation loss after which training ends, or none
+    steps_per_epoch: steps of the optimizer in an epoch, or none for all data
+    optimizer: how a gradient changes the weights
+    decay: the factor of the learning rate in each epoch after decay_after
+    decay_after: epochs before the learning rate decays
+    warm_up: epochs in which the learning rate rises from 0
+    anneal: how the learning rate falls to 0 by the end of the last epoch
+    clip_norm: the largest norm of the gradient over all weights, or none
+    weight_decay: the share of a weight that a step subtracts, times the learning rate
+    decay_all: let biases, gains and shifts decay, too
+    ema: decay of the averaged weights that are validated, tested and kept, 0 for none
+    shards: parts of a batch that are computed at once
 
-    The learning rate of an epoch (counted from 1) is
+    The learning rate of an epoch, counted from 1, is
 
         learning_rate * decay ** max(epoch - decay_after, 0)
 
-    which is Zaremba's schedule. It rises linearly to that during the first ``warm_up`` epochs, and
-    falls to zero at the end of the last, along a line or half a cosine, if ``anneal`` says so.
-    The gradient of the objective is clipped at ``clip_norm``, by its norm over all weights.
-    Every step subtracts rate * weight_decay * w from each weight w, but from biases, gains and shifts
-    only with ``decay_all``. With ``ema`` above 0, what is validated, tested and kept is a moving
-    average of the weights, ema * average + (1 - ema) * w after each step. With ``patience``, training
-    ends after so many epochs in a row without a new best on validation; the learning rate falls as if
-    it went on to the last of ``epochs``.
+    which is Zaremba's schedule. During the first ``warm_up`` epochs it rises to that along a line. With ``anneal`` it
+    falls to zero along a line or half a cosine. With ``patience`` it falls as if training went on to the last of
+    ``epochs``. ``ema`` keeps the average ema * average + (1 - ema) * w after each step.
 
-    A batch is split into ``shards`` that are worked on at once: two cores are busier with half a batch
-    each than with one together. Only rounding and random numbers depend on it.
+    Two ``shards`` keep two cores busier than one. Only rounding and random numbers depend on them.
     """
 
     cell: CellName = "LSTMCell"
@@ -118,9 +130,12 @@ class Recipe(Task[D]):
         A new cell gets those of the old one's arguments that it has, too.
         """
         known, values = self.known(**{kind: texts[kind] for kind in KINDS if kind in texts})
+        names: dict[str, str] = {}
         for name, text in texts.items():
             if name not in KINDS:
                 full = full_name(name, known, values)
+                if names.setdefault(full, name) != name:
+                    raise InputError(f"{name}: must not be given with {names[full]}, which is the same")
                 values[full] = read(name, known[full], text)
         return self.of(values)
 
@@ -245,7 +260,8 @@ class Recipe(Task[D]):
 class Size(NamedTuple):
     """A recipe beside its number of parameters and the score it has to reach.
 
-    source: of the published score. published, own: validation / test.
+    source: of the published score. published, own: validation / test, or test alone. corpus: what it is trained on by
+    default. own: "not trained here" where nobody has.
     """
 
     recipe: Recipe
@@ -254,6 +270,7 @@ class Size(NamedTuple):
     source: str
     published: str = ""
     own: str = ""
+    corpus: str = "auto"
 
 
 Targets = dict[str, dict[str, Size]]
@@ -270,6 +287,22 @@ def fields(recipe: Any) -> dict[str, Hint]:
     names = [each.name for each in dataclasses.fields(kind)]
     found = {name: hints[name] for name in names if not name.endswith("_arguments")}
     return found if recipe is kind else known_fields(kind, recipe.values())
+
+
+def with_defaults(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a recipe's fields, and of the arguments of its cell and wrapper that are not given."""
+    given = {f"{kind}.{key}": each.default for kind in KINDS for key, each in arguments(values.get(kind)).items()}
+    return {name: value for name, value in given.items() if value is not REQUIRED} | values
+
+
+def meanings(kind: type, values: dict[str, Any] | None = None) -> dict[str, str]:
+    """A line about each field: from the docstrings of a class and its bases, of the cell and of the wrapper."""
+    docs = (inspect.cleandoc(each.__doc__ or "") for each in reversed(kind.__mro__))
+    found = {name: text for doc in docs for name, text in re.findall(r"^(\w+): (.+)$", doc, re.MULTILINE)}
+    for part in KINDS:
+        if name := (values or {}).get(part):
+            found |= {f"{part}.{key}": meaning(name, key) for key in arguments(name)}
+    return found
 
 
 def known_fields(recipe: type[Recipe], classes: dict[str, Any]) -> dict[str, Hint]:

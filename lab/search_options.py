@@ -46,8 +46,8 @@ HINTS: dict[str, Hint] = {name: option.hint for name, option in OPTIONS.items()}
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     for name, option in OPTIONS.items():
-        default = "" if option.default is None else f"; {option.default} by default"
-        default = "; study.db in the folder by default" if name == "storage" else default
+        default = "" if option.default is None else f" (default: {option.default})"
+        default = " (default: study.db in the folder)" if name == "storage" else default
         parser.add_argument(f"--{name}", help=f"{option.help}: {describe(option.hint)}{default}")
     parser.add_argument("--worker", help=argparse.SUPPRESS)  # which of the workers this process is
 

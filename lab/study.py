@@ -19,11 +19,12 @@ from typing import Any, Self
 
 from lab.engines import check_numpy
 from lab.fields import InputError
-from lab.options import DEFAULTS, Settings, check_unchanged, given_settings, named_recipe
+from lab.options import Settings, check_unchanged, named_recipe, new_settings
 from lab.recipe import Recipe, Targets
 from lab.run import Run, taken
 from lab.search_options import given
 from lab.space import Fixed, Space
+from lab.streams import complain
 
 NAME = "study.json"
 RETRIES = 3  # of a trial whose worker was killed
@@ -51,8 +52,7 @@ class Plan:
     def make(cls, options: argparse.Namespace, texts: dict[str, str], targets: Targets) -> Self:
         """A new one, of the options and fields of a command line."""
         recipe, size = named_recipe(options, targets)
-        defaults: Any = DEFAULTS
-        settings = defaults | {"size": size} | given_settings(options, recipe)
+        settings = new_settings(options, recipe, size, targets)
         if options.out and os.path.lexists(options.out):
             raise taken(options.out)
         space = Space(recipe, texts)
@@ -64,6 +64,8 @@ class Plan:
         data = first.load(settings["corpus"], settings["data_dir"])
         if settings["corpus"] == "auto":
             settings["corpus"] = data.name  # from now on
+        if data.notice:
+            complain(data.notice)
         own = {name: given(options, name) for name in ("trials", "sampler", "pruner")}
         return cls(settings, texts, options.budget, data_sha256=first.fingerprint(data), **own)
 

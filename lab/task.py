@@ -32,7 +32,9 @@ class Task(Protocol[D]):
     # Data.
 
     def load(self, corpus: str, data_dir: str | None, like: D | None = None) -> D:
-        """The data, which have a ``name``. like: what `recall` returned, to read other data with.
+        """The data, which have a ``name`` and a ``notice``, what the user should know before training on them, or "".
+
+        like: what `recall` returned, to read other data with.
 
         Raises InputError or CorpusError where they cannot be had.
         """

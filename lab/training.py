@@ -22,7 +22,7 @@ from lab.engines import check_numpy
 from lab.evaluation import check_data, mean_loss, splits
 from lab.fields import InputError
 from lab.memory import OutOfMemory, check_fits, enough_memory
-from lab.options import Settings, check_unchanged, continuation
+from lab.options import QUICK, Settings, check_unchanged, continuation
 from lab.progress import Progress, bar
 from lab.recipe import Recipe, differences
 from lab.run import Run, digest, replacing, write_json
@@ -70,13 +70,18 @@ def train(
         check_fits(recipe, data, recipe.batches(data), *splits(recipe, data))
         if workers.count > 1:
             workers.agree(facts(recipe, settings, data))
+        begun = not run
         with opened(recipe, settings, data, run, options.out, signals, workers) as training:
             if training.run is None:
                 return follow(training)
             run = training.run
+            if options.epochs:
+                prolong(run, recipe, data, training.learner, training.progress, options.epochs)
             command = continuation(arguments, run.folder)
             if workers.heartbeat:
                 workers.heartbeat.say = lambda text: run.say(f"{text}; to go on: {command}")
+            if begun and data.notice:
+                complain(data.notice)
             try:
                 with enough_memory(recipe):
                     result = training.go_on(options.save_seconds)
@@ -92,6 +97,8 @@ def train(
             except OSError as error:
                 raise InputError(f"{error}; the last checkpoint is whole; to go on: {command}") from error
     say(json.dumps(result, allow_nan=False))
+    if settings["size"] == QUICK:
+        complain(f"That was a quick look. The real run: python train.py {settings['target']} --data_dir FOLDER")
     return 0
 
 
@@ -113,6 +120,23 @@ def opened(
     with run.locked():
         progress = restore(recipe, data, run, learner)
         yield Training(recipe, data, settings, learner, run, progress, signals, workers)
+
+
+def prolong(run: Run, recipe: Recipe[Any], data: Any, learner: "AnyLearner", progress: Progress, epochs: int) -> None:
+    """Let a run train on to a later epoch than it was begun for, as if that were its recipe's from here on."""
+    planned = progress.epochs or recipe.epochs
+    if epochs < planned:
+        raise InputError(f"epochs={epochs}: must be at least {planned}, those of {run.folder}")
+    if epochs == planned:
+        return
+    longer = dataclasses.replace(recipe, epochs=epochs)
+    if end := progress.end(longer):
+        raise InputError(f"epochs={epochs}: {run.folder} ended after epoch {progress.epoch}: {end}")
+    progress.epochs = epochs
+    keep(run, learner, progress)
+    (run.folder / "result.json").unlink(missing_ok=True)
+    rate = longer.rate(progress.epoch, progress.step, len(recipe.batches(data)))
+    run.say(f"training on to epoch {epochs}; the learning rate is that of a run of so many epochs, now {rate:.4g}")
 
 
 def follow(training: "Training") -> int:
@@ -189,10 +213,14 @@ class Training:
         if self.shared:
             self.shared.follow()
             self.progress = Progress(**self.workers.first(lambda: dataclasses.asdict(self.progress)))
-        done = self.progress.done(self.recipe)
+        if self.progress.epochs:
+            self.recipe = dataclasses.replace(self.recipe, epochs=self.progress.epochs)
+        done = bool(self.progress.end(self.recipe))
         self.check()
-        while not self.progress.done(self.recipe):
+        while not (end := self.progress.end(self.recipe)):
             self.epoch(save_seconds)
+        if self.run and not done and self.progress.epoch < self.recipe.epochs:
+            self.run.say(f"ended early, after epoch {self.progress.epoch} of {self.recipe.epochs}: {end}")
         return self.workers.first(lambda: self.finish(done))
 
     def check(self, *flags: bool) -> list[bool]:
@@ -302,7 +330,8 @@ class Training:
         recipe, learner, progress, run = self.recipe, self.learner, self.progress, self.run
         assert run is not None
         if done and (run.folder / "result.json").exists():
-            complain(f"train.py: {run.folder} was finished already")
+            more = "; --epochs N trains it on" if progress.epoch == recipe.epochs else ""
+            complain(f"train.py: {run.folder} was finished already: {progress.end(recipe)}{more}")
             return json.loads(strict(run, "result.json"))
         settings, data = self.settings, self.data
         if progress.best_epoch != progress.epoch or recipe.ema:

@@ -145,9 +145,9 @@ class Worker:
             for epoch in progress.history[len(scores) :]:
                 scores.append(epoch[f"valid_{recipe.score_name}"])
                 trial.report(scores[-1], epoch["epoch"])
-                if trial.should_prune() and not progress.done(recipe):
+                if trial.should_prune() and not progress.end(recipe):
                     raise optuna.TrialPruned(f"worse than others after epoch {epoch['epoch']}")
-            if progress.done(recipe):
+            if progress.end(recipe):
                 return min(scores)
             training.epoch(self.save_seconds)
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lab.configuration import tensorflow
 from lab.fields import InputError
 from lab.options import Settings
 from lab.recipe import Recipe
@@ -272,8 +273,7 @@ def joined(count: int, cluster: Cluster | None, wait: float, arguments: list[str
 
 def strategy(cluster: Cluster, heartbeat: Heartbeat, wait: float) -> Any:
     """TensorFlow's strategy for this cluster, with one processor or one GPU a worker."""
-    import tensorflow as tf
-
+    tf = tensorflow()
     gpus = tf.config.list_physical_devices("GPU")
     if gpus and cluster.local:
         if len(cluster.addresses) > len(gpus):

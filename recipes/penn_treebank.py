@@ -32,10 +32,18 @@ SMALL: dict[str, Any] = {
     "output_dropout": 0.25,
 }
 
-NORMALIZED = SMALL | {
-    # Where c is normalized on its way out its size is free, and grows with the length of the text: a
-    # network whose state never restarts fails in time (benchmarks/NOTES.md).
-    "restart": 0.02,
+# Where c is normalized on its way out its size is free, and grows with the length of the text: a network whose state
+# never restarts fails in time (benchmarks/NOTES.md).
+NORMALIZED: dict[str, Any] = {"restart": 0.02}
+
+QUICK: dict[str, Any] = SMALL | {
+    # For pydoc, a sixth of Penn Treebank: smaller, with more dropout.
+    "embedding_units": 160,
+    "epochs": 8,
+    "learning_rate": 5e-3,
+    "input_dropout": 0.3,
+    "state_dropout": 0.15,
+    "output_dropout": 0.3,
 }
 
 PTB_SOTA: dict[str, Any] = {
@@ -58,6 +66,12 @@ PTB_SOTA: dict[str, Any] = {
     "output_dropout": 0.75,
     "init_biases": True,
 }
+
+
+def quick(parameters: int, **more: Any) -> Size:
+    """A first look, on the text that comes with Python. parameters: with Penn Treebank's words."""
+    return Size(LanguageModel(**QUICK | more), parameters, paper="", source="ours, for pydoc", corpus="pydoc")
+
 
 LSTM: dict[str, Any] = {"cell": "LSTMCell", "cell_arguments": {"forget_bias": 0.0}}
 HYPER_LSTM = {"embedding_units": 4, "layer_norm": True, "forget_bias": 1.0}
@@ -142,6 +156,7 @@ TARGETS: Targets = {
             published="89.9 / 85.1",
             own="85.9 / 80.4",
         ),
+        "quick": quick(2_571_760, cell="LSTMCell", cell_arguments={"forget_bias": 1.0}, units=400),
     },
     "lnlstm": {
         "small": Size(
@@ -149,12 +164,15 @@ TARGETS: Targets = {
                 cell="LayerNormLSTMCell",
                 cell_arguments={"forget_bias": 1.0},
                 units=656,
-                **NORMALIZED | {"epochs": 8},
+                **SMALL | NORMALIZED | {"epochs": 8},
             ),
             4_396_728,
             paper="Ba et al. 2016, arXiv 1607.06450",
             source="ours; the paper has no language model of Penn Treebank",
             own="91.4 / 84.9",
+        ),
+        "quick": quick(
+            2_575_760, cell="LayerNormLSTMCell", cell_arguments={"forget_bias": 1.0}, units=400, **NORMALIZED
         ),
     },
     "rhn": {
@@ -170,6 +188,13 @@ TARGETS: Targets = {
             paper=ZILLY,
             source="ours; the paper's smallest has 23 million parameters",
             own="87.9 / 82.3",
+        ),
+        "quick": quick(
+            2_380_080,
+            cell="RHNCell",
+            cell_arguments={"depth": 3, "transform_bias": -2.0},
+            units=320,
+            init_biases=True,
         ),
         "paper": Size(
             LanguageModel(
@@ -196,6 +221,13 @@ TARGETS: Targets = {
             4_290_072,
             paper=SHOHAM,
             source="ours; the paper's models are larger",
+        ),
+        "quick": quick(
+            2_585_200,
+            cell="HighwayStateGateRHNCell",
+            cell_arguments={"depth": 3, "transform_bias": -2.0, "gate_bias": -2.0},
+            units=320,
+            init_biases=True,
         ),
         # Depth 40 and the biases of the only published code, github.com/asahi417/LSTMCell; the rest
         # as rhn's. The paper's own scores could not be verified.
@@ -227,6 +259,14 @@ TARGETS: Targets = {
             paper=DANILUK,
             source="ours; the paper's corpora are Wikipedia and the Children's Book Test",
         ),
+        "quick": quick(
+            2_533_424,
+            cell="LSTMCell",
+            cell_arguments={"forget_bias": 1.0},
+            wrapper="KVPAttention",
+            wrapper_arguments={"window": 5},
+            units=384,
+        ),
     },
     # The cell that a search of theirs found; `train.py search cell` looks for another.
     "cell": {
@@ -248,12 +288,16 @@ TARGETS: Targets = {
                 cell="HyperLSTMCell",
                 cell_arguments=HYPER_LSTM | {"hyper_units": 64},
                 units=448,
+                **SMALL,
                 **NORMALIZED,
             ),
             3_475_064,
             paper=HA,
             source="ours; the paper has characters alone",
             own="91.1 / 84.9",
+        ),
+        "quick": quick(
+            2_219_856, cell="HyperLSTMCell", cell_arguments=HYPER_LSTM | {"hyper_units": 64}, units=256, **NORMALIZED
         ),
         # Layer-norm HyperLSTM; inputs are one-hot characters: so the paper's parameters add up.
         "paper": Size(

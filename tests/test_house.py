@@ -19,7 +19,7 @@ import pytest
 
 import data
 import tfcells
-from benchmarks import abilities, league, trainings
+from benchmarks import abilities, league, rounds, trainings
 from benchmarks.__main__ import NAMES
 from recipes import TARGETS
 from tests.cases import Case
@@ -326,6 +326,13 @@ def test_readme_names_every_target_and_a_class_of_every_family():
     assert not missing, f"README.md must name every target, and a class of every family: {missing}"
 
 
+def test_the_readme_is_short():
+    lines = page("README.md").splitlines()
+    assert len(lines) <= 150
+    assert not [line for line in lines if len(line) > 120 and line[0] != "|"]
+    assert len(tfcells.CELLS) // 10 == 6  # "Sixty recurrent cells"
+
+
 TINY = (
     "--corpus text --units 3 --batch_size 2 --steps 4 --epochs 1 --steps_per_epoch 2 --engine eager "
     "--evaluation_batch_size 2 --evaluation_steps 8"
@@ -333,10 +340,11 @@ TINY = (
 
 
 @pytest.mark.slow
-def test_commands_of_the_readme_run(tmp_path, monkeypatch):
+def test_commands_of_the_pages_run(tmp_path, monkeypatch):
     """As they are given, but on a tiny text, cut short."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    lines = [line.strip() for line in re.findall(r"python train\.py ((?!TARGET)[\w .-]+)", text)]
+    text = "\n".join(map(page, ("README.md", "docs/train.md", "docs/recipes.md")))
+    found = re.findall(r"python train\.py ((?!TARGET)[\w .-]+)", text)
+    lines = list(dict.fromkeys(line.strip() for line in found))
     assert len(lines) > 5 and "rhn" in lines and "--list" in lines
     write_corpus(tmp_path / "text")
     monkeypatch.chdir(tmp_path)
@@ -355,21 +363,26 @@ def test_commands_of_the_readme_run(tmp_path, monkeypatch):
 
 
 def test_results_are_those_of_the_runs():
-    """The README's table and the list of targets say what result.json of each run says."""
-    rows = rows_under("Results on the Penn Treebank")
+    """The tables of both pages and the list of targets say what result.json of each run says."""
+    rows = rows_under("Results on the Penn Treebank", "docs/recipes.md")
+    short = rows_under("Results on the Penn Treebank", "README.md")
     results = json.loads((ROOT / "benchmarks" / "results" / "penn_treebank.json").read_text())
     for command, result in results.items():
         recipe = TARGETS[result["target"]][result["size"]]
         valid, test = (f"{result[f'{split}_perplexity']:.1f}" for split in ("valid", "test"))
         cells = rows[f"`{command}`"]
         found = f"{result['words_per_second']:,.0f}", f"{result['seconds'] / 60:.0f}"
-        assert cells[:2] == [f"{result['parameters']:,}", str(result["epochs"])]
-        assert cells[3:] == [f"{valid} / **{test}**", *found]
+        parameters = f"{result['parameters']:,}"
+        assert cells[:-1] == [parameters, str(result["epochs"]), valid, f"**{test}**", *found]
+        if cells := short.pop(f"`{command}`", None):
+            published = recipe.published.split(" / ")[1] if recipe.published else ""
+            assert cells == [parameters, valid, f"**{test}**", published]
         if result["metrics"]["engine"] == "graph":  # the list has the default engine's
             assert recipe.own == f"{valid} / {test}"
         assert recipe.recipe.epochs == result["epochs"]
         assert recipe.parameters == recipe.recipe.parameters() == result["parameters"]
         assert (result["corpus"], result["seed"]) == ("ptb", 1)
+    assert list(short) == ["command"]  # the head
 
 
 @pytest.mark.parametrize(
@@ -380,30 +393,78 @@ def test_results_are_those_of_the_runs():
     ],
 )
 def test_trainings_side_by_side_are_those_of_the_report(name, heading):
-    """A table of the README has every run of the benchmark, and its perplexities."""
-    rows = rows_under(heading)
-    report = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+    """A table of docs/recipes.md has every run of the benchmark, and its perplexities."""
+    rows = rows_under(heading, "docs/recipes.md")
+    report = reported(name)
     assert sorted(run["line"] for run in report["runs"]) == sorted(trainings.RUNS[name].values())
     for run in report["runs"]:
         row = rows.get(run["name"]) or rows[f"`python train.py {run['line']}`"]
         assert [cell.strip("*") for cell in row[-3:]] == trainings.scores_of(run)
     assert len(rows) == len(report["runs"]) + 1
+    if name == "regularizers":
+        assert f"from {rows['none'][-1]} to {rows['those, recurrent dropout 0.1'][-1].strip('*')}" in page("README.md")
 
 
 @pytest.mark.parametrize("contest", [league, abilities], ids=["league", "abilities"])
 def test_the_page_on_choosing_a_cell_is_that_of_the_reports(contest):
     name = contest.__name__.rpartition(".")[2]
-    page = (ROOT / "docs" / "choose.md").read_text(encoding="utf-8")
-    (told,) = re.findall(rf"<!-- {name} -->\n\n(.*?)\n\n<!-- end of {name} -->", page, re.DOTALL)
+    text = page("docs/choose.md")
+    (told,) = re.findall(rf"<!-- {name} -->\n\n(.*?)\n\n<!-- end of {name} -->", text, re.DOTALL)
     path = ROOT / "benchmarks" / "results" / f"{name}.json"
     assert told == ("\n".join(contest.page(json.loads(path.read_text()))) if path.exists() else "Not measured yet.")
-    for command in re.findall(r"python -m benchmarks (\w+)", page):
+    for command in re.findall(r"python -m benchmarks (\w+)", text):
         assert command in NAMES
 
 
-def rows_under(heading: str) -> dict[str, list[str]]:
-    """The cells of a table of the README by the first of each row."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_speed_on_the_pages_is_that_of_the_reports():
+    readme, compiling, benchmarks = page("README.md"), page("docs/compile.md"), page("docs/benchmarks.md")
+    layers = median_ratios("layers", "Keras", "tfcells")
+    assert f"is {min(layers):.1f} to {max(layers):.0f} times as fast as Keras's" in readme
+    for peer, name in (("Keras fit", "Keras"), ("PyTorch", "PyTorch")):
+        models = median_ratios("language_model", "train.py", peer, "words_per_second")
+        assert f"{min(models):.1f} to {max(models):.1f} times as fast as in {name}" in readme
+    gpu = median_ratios("cells_gpu", "keras.RNN", "tfcells", only="graphs off")
+    assert f"{min(gpu):.1f} to {max(gpu):.0f} times as fast as" in benchmarks
+    for row, name, contender in (
+        ("`tfcells.RNN`", "LSTMCell, graphs off", "tfcells"),
+        ("`tfcells.RNN`, as a CUDA graph", "LSTMCell, graphs on, small ones too", "tfcells"),
+        ("`keras.layers.LSTM`, by cuDNN", "LSTMCell, graphs off", "Keras's layer"),
+    ):
+        seconds = reported("cells_gpu")[f"float32, 650 units: {name}"]["seconds"][contender]
+        assert rows_under("On a GPU", "docs/benchmarks.md")[row] == [f"{1e3 * rounds.median(seconds):.1f}"]
+    first, rows = reported("first_call")["seconds"], rows_under("What the first call costs", "docs/compile.md")
+    assert {name: [f"{rounds.median(seconds):.2f}"] for name, seconds in first.items()}.items() <= rows.items()
+    steps = reported("scaling")["steps"]["1000"]
+    time = rounds.median(rounds.ratios(steps["seconds"], "tfcells, remat", "tfcells")) - 1
+    memory = steps["bytes"]["tfcells, remat"] / steps["bytes"]["tfcells"]
+    assert f"{100 * memory:.0f} % of the memory and {100 * time:.0f} % more time" in compiling
+
+
+def test_engines_are_those_of_the_report():
+    rows, report = rows_under("Engines", "docs/recipes.md"), reported("engines")
+    for engine, speed in report["words_per_second"].items():
+        (row,) = [cells for first, cells in rows.items() if f"--engine {engine}`" in first]
+        assert row == [f"{speed:,.0f}", f"{np.mean(report['losses']['float32'][engine]):.4f}"]
+
+
+def median_ratios(report, over, under, kind="seconds", only=""):
+    """For each measurement of a report, how many times the one contender's figure is the other's, the median."""
+    measured = [value[kind] for name, value in reported(report).items() if name != "machine" and only in name]
+    return [rounds.median(rounds.ratios(each, over, under)) for each in measured if over in each]
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def reported(name: str):
+    """What a benchmark's report holds."""
+    return json.loads(page(f"benchmarks/results/{name}.json"))
+
+
+def rows_under(heading: str, name: str) -> dict[str, list[str]]:
+    """The cells of a page's tables under a heading, by the first of each row."""
+    text = page(name)
     (section,) = re.findall(rf"^#+ {heading}\n(.*?)(?:^#|\Z)", text, re.DOTALL | re.MULTILINE)
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -423,7 +484,17 @@ def run_blocks(page, names):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "docs/states.md", "docs/decoding.md"])
+def test_the_readme_runs(tmp_path, monkeypatch):
+    """And prints the losses that stand there, but for rounding."""
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    run_blocks("README.md", names)
+    (losses,) = re.findall(r"# \{'loss': \[(.*)\]\}", page("README.md"))
+    np.testing.assert_allclose(names["history"]["loss"], [float(loss) for loss in losses.split(", ")], rtol=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["docs/states.md", "docs/decoding.md"])
 def test_pages_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_blocks(page, {})

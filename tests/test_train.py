@@ -258,7 +258,7 @@ def test_loss_that_is_not_finite_stops_the_run(here):
         ("lstm 5", "unexpected argument '5'"),
         ("lstm --dropout 1.7", "dropout=1.7: must be a number in [0, 1)"),
         ("lstm --units -5", "units=-5: must be a whole number from 1"),
-        ("lstm --level=sentence", "level=sentence: must be word or char"),
+        ("lstm --level=sentence", "level=sentence: must be word or char or byte"),
         ("lstm --engine steam", "--engine=steam: must be graph or eager or xla"),
         ("lstm --precision int8", "--precision=int8: must be float32 or mixed_bfloat16"),
         ("lstm --seed x", "--seed=x: must be a whole number"),
@@ -303,8 +303,8 @@ def test_help_of_a_target():
     code, out, err = call("rhn --size paper --help")
     assert code == 0 and not err
     said = " ".join(out.split())
-    assert "--units VALUE a whole number from 1 to 1000000; 830 by default" in said
-    assert "word_dropout drops words" in said and "--symbols" not in out
+    assert "--units VALUE hidden units of a layer (default: 830)" in said
+    assert "--symbols" not in out
 
 
 def test_list_into_a_closed_pipe(place):

@@ -13,7 +13,7 @@ except ImportError as error:  # Keras is there, its backend is not
 
 from tfcells import cells
 from tfcells.cells import *
-from tfcells.contract import Call, Cell, GatedCell, InputCell, Kernel, KernelCell, View, Weights, Wrapper
+from tfcells.contract import Call, Cell, GatedCell, InputCell, Kernel, KernelCell, Split, View, Weights, Wrapper
 from tfcells.convert import from_addons, from_keras, from_torch, load_keras_weights, to_keras, to_torch
 from tfcells.decoding import Decoded, Decoder
 from tfcells.layers import RNN, Bias, Dense, Restart, WordDropout
@@ -40,6 +40,7 @@ __all__ = [
     "KernelCell",
     "RNN",
     "Restart",
+    "Split",
     "TemporalActivationRegularizer",
     "View",
     "Weights",

@@ -185,8 +185,8 @@ class Decoder:
         return Decoded(found["tokens"][:, :length], found["lengths"], found["scores"], found["states"])
 
     def checked_context(self, context: Any, rows: int) -> list[Tensor]:
-        """What the model reads besides tokens, as tensors."""
-        given = [ops.convert_to_tensor(x) for x in keras.tree.flatten(context)]
+        """What the model reads besides tokens, as tensors without masks of Keras's: there are inputs for those."""
+        given = [ops.convert_to_numpy(x) for x in keras.tree.flatten(context)]
         wanted = [(rows, *x.shape[1:]) for x in self.context]
         shapes = [tuple(x.shape) for x in given]
         if len(given) != len(wanted) or not all(map(fits, shapes, wanted)):
@@ -194,7 +194,7 @@ class Decoder:
             raise ValueError(
                 f"context must be arrays of shapes {wanted}, the inputs {names} of the model, got {shapes}"
             )
-        return [ops.cast(x, like.dtype) for x, like in zip(given, self.context, strict=True)]
+        return [ops.convert_to_tensor(x, like.dtype) for x, like in zip(given, self.context, strict=True)]
 
     def checked_state(self, initial_state: Any, rows: int) -> list[Tensor]:
         """The states before the prompt: given, or the model's own."""

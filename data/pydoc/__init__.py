@@ -1,1 +1,1 @@
-"""The language reference that every CPython ships, prepared like Penn Treebank."""
+"""The documentation that every CPython ships, prepared like Penn Treebank."""

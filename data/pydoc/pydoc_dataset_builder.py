@@ -1,4 +1,4 @@
-"""The language reference of this Python as a TFDS dataset: `pydoc/word` and `pydoc/char`."""
+"""The documentation of this Python as a TFDS dataset: `pydoc/word` and `pydoc/char`."""
 
 import sys
 
@@ -12,9 +12,8 @@ class Builder(builder.LinesBuilder):
     """Prepares the text that this Python ships; nothing is downloaded."""
 
     VERSION = tfds.core.Version("{}.{}.{}".format(*sys.version_info))  # the text is CPython's
-    HOMEPAGE = "https://docs.python.org/3/reference/"
+    HOMEPAGE = "https://docs.python.org/3/"
 
-    def _split_generators(self, dl_manager):
+    def _texts(self, dl_manager):
         del dl_manager
-        texts = source.prepare(source.topics())
-        return {split: self._generate_examples(lines) for split, lines in texts.items()}
+        return source.prepare(source.texts())

@@ -1,13 +1,16 @@
-"""Prepare `pydoc_data.topics`, the texts of `help("TOPIC")`, the way Mikolov prepared PTB.
+"""Prepare the documentation that CPython ships the way Mikolov prepared PTB.
 
-Every CPython ships them, so this corpus needs neither network nor license. It is small, and differs
-a little from one version of Python to the next: perplexities compare only within a version.
+It has two parts: `pydoc_data.topics`, the texts of `help("TOPIC")`, and the docstrings of `MODULES`. So this corpus
+needs neither network nor license. It is small, and differs a little from one version of Python to the next:
+perplexities compare only within a version.
 
 - Prose only: a paragraph, or an item of a list, that begins with a capital letter and ends with a
   full stop, colon, question or exclamation mark. Code, grammars, tables, headings and signatures
   are left out.
 - One sentence a line, lower case, numbers written N, punctuation and operators dropped; "'s" and
   "n't" are words of their own; names keep their dots and underscores (`object.__new__`).
+- The docstrings of a file are a topic, too, named by its path: `email/header.py`. They are read from the source, as
+  are nested ones; nothing is imported.
 - A topic belongs to one split, by a hash of its name: the same in every version of Python.
 - Topics overlap: `compound` quotes all of `if`, `with`, and others. A sentence that stands in
   several topics is kept once, in the shortest of them, so that no split repeats another.
@@ -15,11 +18,28 @@ a little from one version of Python to the next: perplexities compare only withi
   any split, is written `<unk>`.
 """
 
+import ast
 import collections
 import hashlib
+import pathlib
 import re
+import sysconfig
 
 import data
+
+#: The modules and packages whose docstrings are read: those with prose that Python 3.11 to 3.13 have.
+MODULES = """
+    __future__ _collections_abc _pydecimal _pyio abc argparse ast asyncio base64 bdb bisect bz2 cProfile calendar
+    cmd code codecs codeop collections compileall concurrent configparser contextlib copy copyreg csv ctypes
+    dataclasses datetime dbm difflib dis doctest email enum filecmp fileinput fnmatch fractions ftplib functools
+    getopt getpass gettext glob graphlib gzip heapq hmac html http imaplib importlib inspect io ipaddress json
+    linecache locale logging lzma mailbox mimetypes modulefinder multiprocessing netrc numbers operator optparse os
+    pathlib pdb pickle pickletools pkgutil platform plistlib poplib pprint profile pstats py_compile pyclbr queue
+    quopri random re rlcompleter runpy sched secrets selectors shelve shlex shutil site smtplib socket socketserver
+    sqlite3 ssl statistics string subprocess symtable sysconfig tabnanny tarfile tempfile textwrap threading timeit
+    tokenize trace traceback tracemalloc types typing unittest urllib uuid warnings wave weakref webbrowser wsgiref
+    xml xmlrpc zipapp zipfile zipimport zoneinfo
+""".split()
 
 MINIMUM_COUNT = 2
 
@@ -36,8 +56,38 @@ _CLITIC = r"'(?:s|re|ve|ll|d|m)\b"
 _WORD = re.compile(rf"n't|{_CLITIC}|\w+(?:[./-]\w+)*|[$%&]", re.ASCII)
 
 
+def texts():
+    """All texts, as a dict topic -> str.
+
+    Raises CorpusError if this Python ships without a part of them.
+    """
+    return topics() | docstrings()
+
+
+def docstrings(folder=None):
+    """The docstrings of each file of `MODULES`, tests aside, as a dict path -> str.
+
+    folder: that of the standard library, if not this Python's.
+    """
+    folder, found = pathlib.Path(folder or sysconfig.get_path("stdlib")), {}
+    for module in MODULES:
+        files = sorted((folder / module).rglob("*.py")) or [folder / f"{module}.py"]
+        for path in files:
+            name = path.relative_to(folder)
+            if not {"test", "tests"} & set(name.parts):
+                found[name.as_posix()] = "\n\n".join(_docstrings(data.read_file(path)))
+    return found
+
+
+def _docstrings(content):
+    for node in ast.walk(ast.parse(content)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if text := ast.get_docstring(node):
+                yield text
+
+
 def topics():
-    """The texts, as a dict topic -> str.
+    """The texts of `help("TOPIC")`, as a dict topic -> str.
 
     Raises CorpusError if this Python ships without them.
     """
@@ -81,7 +131,7 @@ def _words(sentence):
 def prepare(texts):
     """The corpus of some topics.
 
-    texts: a dict topic -> str, such as `topics()`. Returns a dict split -> list of lines, the topics of
+    texts: a dict topic -> str, such as `texts()`. Returns a dict split -> list of lines, the topics of
     a split in alphabetical order. Raises CorpusError if a split is empty.
     """
     kept, seen = {}, set()

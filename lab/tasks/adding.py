@@ -14,8 +14,10 @@ from lab.tasks.sequences import Arrays, Examples, Figure, Rng, SequenceTask
 class Adding(SequenceTask):
     """The sum of the two numbers, of many in [0, 1], that are marked (Hochreiter & Schmidhuber, 1997).
 
-    In training sequences have half of ``steps`` to ``steps`` steps, in validation and test ``steps``;
-    one marker is in either half. To answer 1 always has the squared error 0.1667 (0.1767 in some papers).
+    steps: length of the longest sequences in training, and of all in validation and test
+
+    In training the shortest sequences have half of ``steps``. One marker is in either half. To answer 1 always has
+    the squared error 0.1667 (0.1767 in some papers).
     ``at_double`` is the squared error at twice the steps.
     """
 

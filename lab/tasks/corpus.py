@@ -5,24 +5,40 @@ Neither TensorFlow nor TFDS is imported before it is needed.
 
 import collections
 import dataclasses
+import importlib
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 import data
 from data import CorpusError
-from data.ptb import source as ptb
+from data.enwik8.source import SOURCE as ENWIK8
+from data.ptb.source import SOURCE as PTB
 from data.pydoc import source as pydoc
-from lab.streams import complain
+from data.source import Source
+from data.text8.source import SOURCE as TEXT8
+from data.wikitext2.source import SOURCE as WIKITEXT2
+from lab.configuration import tensorflow
 from lab.task import Batches
 from lab.tasks.batches import in_order
 
-Tokens = dict[str, list[str]]  # by split
+Tokens = dict[str, list[str] | str]
+"""By split. Of characters or bytes one string, in which a new line stands for `<eos>`."""
 
-NAMES = "auto", "ptb", "pydoc"
+SOURCES: dict[str, Source] = {source.name: source for source in (PTB, WIKITEXT2, TEXT8, ENWIK8)}
+
+NAMES = "auto", *SOURCES, "pydoc"
 """What a corpus may be called that is no folder."""
+
+NOTICE = (
+    "The corpus is pydoc, the documentation that comes with Python: its perplexities are not Penn Treebank's. "
+    "To have that: --data_dir FOLDER"
+)
+OF_BYTES = {"text8": ("char", "byte"), "enwik8": ("byte",)}
+"""Texts without lines, each with the levels at which it is read."""
 
 NOWHERE = -1  # the index of a token that the vocabulary lacks
 
@@ -32,12 +48,14 @@ class Corpus:
     """A text as three streams of token indices, each line ended by `<eos>`.
 
     Attributes:
-        name: "ptb", "pydoc", or the name of the folder it was read from.
-        level: "word" or "char".
+        name: one of NAMES, but for "auto", or the name of the folder it was read from.
+        level: "word", "char" or "byte".
         vocabulary: index -> token; the tokens of the training stream by falling count, then
-            alphabetically; `<unk>` at the end if another stream needs it and that lacks it.
+            alphabetically; `<unk>` at the end if another stream needs it and that lacks it. A byte is written as the
+            character of its number.
         train, valid, test: int32 arrays of shape (tokens,).
         folder: the absolute path of that folder.
+        notice: what the user should know before training on it.
     """
 
     name: str
@@ -47,6 +65,7 @@ class Corpus:
     valid: np.ndarray
     test: np.ndarray
     folder: str | None = None
+    notice: str = ""
 
     @property
     def eos(self) -> int:
@@ -97,27 +116,31 @@ def load_corpus(
 ) -> Corpus:
     """Find and read a corpus.
 
-    corpus: "ptb": Penn Treebank, from `data_dir`, else from the TFDS cache, else by download into
-    that cache; "pydoc": the language reference that comes with Python; "auto": "ptb" if it can be
-    had, else one line on standard error and "pydoc"; a path: a folder that holds train.txt, valid.txt
-    and test.txt, or ptb.train.txt ...: any text in UTF-8, words between white space. What its validation
-    and test have and its training text has not becomes `<unk>`.
-    data_dir: a folder that may hold the three files of Penn Treebank. They are verified.
-    level: "word" or "char".
-    vocabulary: the tokens by index; those of the training text if not given. The training text may then
-        have others.
+    corpus: "ptb", "wikitext2", "text8", "enwik8": from `data_dir`, else from the TFDS cache, else by download into
+    that cache; "pydoc": the documentation that comes with Python; "auto": "ptb" if it can be
+    had, else "pydoc", whose notice says why; a path: a folder that holds train.txt, valid.txt
+    and test.txt, or ptb.train.txt ..., or wiki.train.tokens ...: any text in UTF-8, words between white space. What its
+    validation and test have and its training text has not becomes `<unk>`.
+    data_dir: a folder that may hold the files of the corpus. They are verified.
+    level: "word", "char" or "byte"; of text8 one of the last two, which are the same; of enwik8 the last.
+    vocabulary: the tokens by index; those of the training text if not given, of text8 and enwik8 those of the whole
+        text. The training text may then have others.
 
     Raises CorpusError if the corpus can't be had; if a file is missing, empty, damaged or not UTF-8;
     if a token of validation or test is not in the vocabulary given, and neither is `<unk>`; if `data_dir`
-    does not exist, or holds files that are not Penn Treebank's. Nothing has been written then.
+    does not exist, or holds files that are not the corpus's. Nothing has been written then.
     """
     if level not in data.LEVELS:
-        raise CorpusError(f"level {level!r}: neither 'word' nor 'char'")
-    name, tokens = read(corpus, data_dir, level)
+        raise CorpusError(f"level {level!r}: must be {' or '.join(data.LEVELS)}")
+    name, tokens, notice = read(corpus, data_dir, level)
     scored = [split for split in tokens if split != "train"]
     if vocabulary is None:
-        counts = collections.Counter(tokens["train"])
-        if not counts.keys() >= set().union(*(tokens[split] for split in scored)):
+        counts = count(tokens["train"])
+        known = {token for split in scored for token in count(tokens[split])}
+        if name in OF_BYTES:
+            known.add(data.EOS)  # with which reading starts, though text8 has no lines
+            counts.update(dict.fromkeys(known, 0))
+        elif not counts.keys() >= known:
             counts.setdefault(data.UNK, 0)
         vocabulary = tuple(sorted(counts, key=lambda token: (-counts[token], token)))
     streams = {split: encode(part, vocabulary) for split, part in tokens.items()}
@@ -125,59 +148,71 @@ def load_corpus(
         check_known(f"corpus {name}", split, tokens[split], streams[split])
     folder = None if corpus in NAMES else os.path.abspath(os.path.expanduser(corpus))
     train, valid, test = streams.values()
-    return Corpus(name, level, vocabulary, train, valid, test, folder)
+    return Corpus(name, level, vocabulary, train, valid, test, folder, notice)
 
 
-def read(corpus: str, data_dir: str | None, level: str) -> tuple[str, Tokens]:
-    """The name of a corpus, and a dict split -> tokens."""
-    if corpus == "pydoc":
-        return "pydoc", split(pydoc.prepare(pydoc.topics()), level)
-    if corpus in ("auto", "ptb"):
-        return read_ptb(data_dir, level, or_pydoc=corpus == "auto")
-    return read_folder(corpus, level)
+def read(corpus: str, data_dir: str | None, level: str) -> tuple[str, Tokens, str]:
+    """The name of a corpus, a dict split -> tokens, and the notice."""
+    reason = ""
+    if corpus == "auto":
+        try:
+            return PTB.name, read_source(PTB, data_dir, level), ""
+        except NotToBeHad as error:
+            reason = f"{error} "
+    if corpus in ("auto", "pydoc"):
+        return "pydoc", split(pydoc.prepare(pydoc.texts()), level), reason + NOTICE
+    if corpus in SOURCES:
+        return corpus, read_source(SOURCES[corpus], data_dir, level), ""
+    return *read_folder(corpus, level), ""
 
 
-def read_ptb(data_dir: str | None, level: str, or_pydoc: bool) -> tuple[str, Tokens]:
-    """Penn Treebank, or pydoc where that will do."""
+class NotToBeHad(CorpusError):
+    """The corpus is nowhere."""
+
+
+def read_source(source: Source, data_dir: str | None, level: str) -> Tokens:
+    """A corpus of that source. Raises NotToBeHad where it is not."""
+    name, levels = source.name, OF_BYTES.get(source.name, data.LEVELS)
+    if level not in levels:
+        raise CorpusError(f"--corpus {name}: must be read with --level {' or '.join(levels)}, not {level}")
     reasons = []
     if data_dir is not None:
         if not os.path.isdir(os.path.expanduser(data_dir)):
             raise CorpusError(f"--data_dir {data_dir or repr(data_dir)}: no such folder")
-        if texts := ptb.read_folder(data_dir):
-            return "ptb", split(texts, level)
+        if texts := source.read_folder(data_dir):
+            return split(texts, level)
         reasons.append(f"not in {data_dir}")
     cache = pathlib.Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
-    downloads = cache / "downloads" / "ptb"  # where the builder keeps them, too
-    if texts := ptb.read_cache(downloads):
-        return "ptb", split(texts, level)
-    if (cache / "ptb" / level).is_dir() and (tokens := read_tfds(cache, level)):
-        return "ptb", tokens
+    downloads = cache / "downloads" / name  # where the builder keeps them, too
+    if texts := source.read_cache(downloads):
+        return split(texts, level)
+    if tokens := read_tfds(name, cache, level):
+        return tokens
     reasons.append(f"not in the TFDS cache {cache}")
     try:
-        ptb.download(downloads)
+        source.download(downloads)
     except (CorpusError, OSError) as error:
         reasons.append(f"not by download ({error})")
     else:
-        return "ptb", split(ptb.read_folder(downloads), level)
-    reason = " ".join(f"No Penn Treebank: {', '.join(reasons)}.".split())
-    if not or_pydoc:
-        raise CorpusError(reason)
-    complain(f"{reason} Training on pydoc instead: its perplexities are not Penn Treebank's.")
-    return read("pydoc", data_dir, level)
+        return split(source.read_folder(downloads), level)
+    raise NotToBeHad(" ".join(f"No {source.title}: {', '.join(reasons)}.".split()))
 
 
-def read_tfds(cache: pathlib.Path, level: str) -> Tokens:
-    """split -> tokens of Penn Treebank as TFDS prepared it, or {} if it is not in its cache."""
-    import tensorflow as tf
-
+def read_tfds(name: str, cache: pathlib.Path, level: str) -> Tokens:
+    """split -> tokens of a corpus as TFDS prepared it, or {} if it is not in its cache."""
+    config = "byte" if name in OF_BYTES else level
+    if not (cache / name / config).is_dir():
+        return {}
+    tf = tensorflow()
     from data import builder
-    from data.ptb.ptb_dataset_builder import Builder
 
-    prepared = Builder(config=level, data_dir=cache)
+    prepared = importlib.import_module(f"data.{name}.{name}_dataset_builder").Builder(config=config, data_dir=cache)
     if not prepared.is_prepared():
         return {}
     try:
-        return {split: builder.read_tokens(prepared, split) for split in data.FILES}
+        if name in OF_BYTES:
+            return split({part: builder.read_bytes(prepared, part) for part in data.FILES}, level)
+        return {part: joined(builder.read_tokens(prepared, part), level) for part in data.FILES}
     except tf.errors.OpError as error:
         raise CorpusError(f"{prepared.data_dir}: damaged: {error.message}") from error
 
@@ -188,27 +223,59 @@ def read_folder(folder: str, level: str) -> tuple[str, Tokens]:
         raise CorpusError(f"--corpus {str(folder)!r}: neither {', '.join(NAMES)} nor a folder")
     paths = data.find_files(path)
     if not paths:
-        raise CorpusError(f"--corpus {folder}: holds neither {', '.join(data.FILES.values())} nor ptb.*.txt")
-    whole = ptb.read_cache(path)  # Penn Treebank's own files are read as Penn Treebank
+        raise CorpusError(
+            f"--corpus {folder}: holds neither {', '.join(data.FILES.values())} nor ptb.*.txt, wiki.*.tokens"
+        )
+    whole = PTB.read_cache(path)  # Penn Treebank's own files are read as Penn Treebank
     texts = whole or {split: data.to_lines(data.read_file(path), path) for split, path in paths.items()}
     name = path.resolve().name
     return (str(path.resolve()) if name in ("", *NAMES) else name), split(texts, level)
 
 
-def split(texts: dict[str, list[str]], level: str) -> Tokens:
+def split(texts: dict[str, list[str]] | dict[str, bytes], level: str) -> Tokens:
+    """The tokens of texts, which are lines, or bytes."""
     return {
-        split: [token for line in lines for token in data.split_line(line, level)] for split, lines in texts.items()
+        split: text.decode("latin-1")
+        if isinstance(text, bytes)
+        else joined([token for line in text for token in data.split_line(line, level)], level)
+        for split, text in texts.items()
     }
 
 
-def encode(tokens: list[str], vocabulary: tuple[str, ...]) -> np.ndarray:
+def joined(tokens: list[str], level: str) -> list[str] | str:
+    """Characters or bytes as one string."""
+    return tokens if level == "word" else "".join("\n" if token == data.EOS else token for token in tokens)
+
+
+def codes(text: str) -> np.ndarray:
+    """The numbers of the characters."""
+    return np.frombuffer(text.encode("utf-32-le"), "<u4")
+
+
+def symbol(code: int) -> str:
+    return data.EOS if code == ord("\n") else chr(code)
+
+
+def count(tokens: list[str] | str) -> collections.Counter[str]:
+    """How often each token occurs."""
+    if isinstance(tokens, list):
+        return collections.Counter(tokens)
+    numbers = np.bincount(codes(tokens))
+    return collections.Counter({symbol(int(code)): int(numbers[code]) for code in np.flatnonzero(numbers)})
+
+
+def encode(tokens: list[str] | str, vocabulary: tuple[str, ...]) -> np.ndarray:
     """The indices of tokens in a vocabulary; of what it lacks that of `<unk>`, or NOWHERE if it lacks that, too."""
     index = {token: number for number, token in enumerate(vocabulary)}
     unknown = index.get(data.UNK, NOWHERE)
-    return np.fromiter((index.get(token, unknown) for token in tokens), np.int32, len(tokens))
+    if isinstance(tokens, list):
+        return np.fromiter((index.get(token, unknown) for token in tokens), np.int32, len(tokens))
+    numbers = codes(tokens)
+    table = [index.get(symbol(code), unknown) for code in range(int(numbers.max(initial=0)) + 1)]
+    return np.array(table, np.int32)[numbers]
 
 
-def check_known(origin: str, split: str, tokens: list[str], stream: np.ndarray) -> None:
+def check_known(origin: str, split: str, tokens: Sequence[str], stream: np.ndarray) -> None:
     """Refuse tokens that have no index."""
     if (stream == NOWHERE).any():
         first = tokens[int(np.argmax(stream == NOWHERE))]

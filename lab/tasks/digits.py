@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from data.mnist import source as mnist
+from lab.configuration import configure
 from lab.fields import Count, InputError, Whole
-from lab.streams import complain
 from lab.task import Batches, Model, Tensor
 from lab.tasks.layers import wide
 from lab.tasks.sequences import Arrays, Examples, Figure, SequenceTask
@@ -26,8 +26,9 @@ class Digits(SequenceTask):
     the 10,000 digits of MNIST's test, the first 9,000 are trained on, and tested on the others.
     `--corpus digits`: the 8 x 8 digits of scikit-learn, every tenth for the test. `--corpus auto`: the
     first of these that is available. The last ``valid_examples`` of training are for validation. An epoch
-    is ``train_examples`` digits, drawn without putting back until there is none left. Each is moved by
-    up to ``shift`` hundredths of its size along both sides.
+    is ``train_examples`` digits, drawn without putting back until there is none left.
+
+    shift: how far a digit is moved along both sides in training, in hundredths of its size
     """
 
     shift: Whole = 8
@@ -42,7 +43,7 @@ class Digits(SequenceTask):
             raise InputError(f"shift={self.shift}: must be at most 100")
 
     def load(self, corpus: str, data_dir: str | None, like: Examples | None = None) -> Examples:
-        name, train, test = read(corpus, data_dir)
+        name, train, test, notice = read(corpus, data_dir)
         cut = len(train[0]) - self.valid_examples
         if cut < self.batch_size:
             raise InputError(
@@ -51,7 +52,7 @@ class Digits(SequenceTask):
             )
         split = [[array[:cut] for array in train], [array[cut:] for array in train]]
         test = tuple(array[: self.test_examples] for array in test)
-        return Examples(name, tuple(split[0]), tuple(split[1]), test)
+        return Examples(name, tuple(split[0]), tuple(split[1]), test, notice)
 
     def files(self, data: Examples) -> dict[str, object]:
         return {"rows.json": list(data.train[0].shape[1:])}
@@ -127,34 +128,38 @@ class Digits(SequenceTask):
         return figure
 
 
-def read(corpus: str, data_dir: str | None) -> tuple[str, Arrays, Arrays]:
-    """The corpus's name, and (images, labels) of training and test; images within [0, 1]."""
+def read(corpus: str, data_dir: str | None) -> tuple[str, Arrays, Arrays, str]:
+    """The corpus's name, (images, labels) of training and test, and the notice; images within [0, 1]."""
     if corpus not in Digits.corpora:
         raise InputError(f"--corpus {corpus}: must be auto, mnist or digits")
-    reasons = []
+    reasons, notice = [], ""
     if corpus != "digits":
         if data_dir is not None:
             if found := mnist.read_folder(data_dir):
-                return "mnist", found[0], found[1]
+                return "mnist", found[0], found[1], notice
             reasons.append(f"not in {data_dir}")
         try:
             train, test = download()
-            return "mnist", train, test
+            return "mnist", train, test, notice
         except Exception as error:  # Keras passes on whatever its downloads raise
             reasons.append(f"not by download ({error})".replace("\n", " "))
         if corpus == "mnist":
             raise InputError(f"--corpus mnist: {', '.join(reasons)}")
-        complain(f"No MNIST: {', '.join(reasons)}. Training on scikit-learn's 8 x 8 digits instead.")
+        notice = (
+            f"No MNIST: {', '.join(reasons)}. The digits are scikit-learn's, of 8 x 8 pixels. "
+            "To have MNIST's: --data_dir FOLDER"
+        )
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
     x, y = (x.reshape(-1, 8, 8) / 16).astype("float32"), y.astype("int32")
     test = np.arange(len(x)) % 10 == 9
-    return "digits", (x[~test], y[~test]), (x[test], y[test])
+    return "digits", (x[~test], y[~test]), (x[test], y[test]), notice
 
 
 def download() -> list[Arrays]:
     """MNIST as Keras has it, or keeps it; verified by its checksum."""
+    configure()
     import keras
 
     with patience():

@@ -1,11 +1,13 @@
 """Text that a language model generates."""
 
+import codecs
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data import EOS
 from lab.fields import InputError
 from lab.tasks.corpus import Corpus
 
@@ -29,13 +31,27 @@ def generate(
         tokens, states = found.tokens[:, -1:], found.states
 
 
-def written(tokens: Iterable[str], words: int, data: Corpus, prompt: Sequence[int], space: str) -> str:
+def characters(tokens: Iterable[str]) -> Iterator[str]:
+    """The characters that bytes make in UTF-8, U+FFFD where they make none; `<eos>` stays."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    for token in tokens:
+        if token == EOS:
+            yield from decoder.decode(b"", final=True)
+            yield token
+        else:
+            yield from decoder.decode(token.encode("latin-1"))
+
+
+def written(tokens: Iterable[str], words: int, data: Corpus, prompt: Sequence[int]) -> str:
     """A prompt and so many words of some tokens, with space between them; a sentence a line."""
-    end = data.vocabulary[data.eos]
-    parts = ["\n" if token == data.eos else space + data.vocabulary[token] for token in prompt]
+    space = " " if data.level == "word" else ""
+    given: Iterable[str] = (data.vocabulary[token] for token in prompt)
+    if data.level == "byte":
+        given, tokens = characters(given), characters(tokens)
+    parts = ["\n" if token == EOS else space + token for token in given]
     # A model of characters may never care to end a word.
     for token in itertools.islice(tokens, 20 * words):
-        part = "\n" if token == end else space + token
+        part = "\n" if token == EOS else space + token
         if part.strip() and (not parts or parts[-1][-1].isspace() or part[0].isspace()):
             if not words:
                 break

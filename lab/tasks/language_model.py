@@ -1,4 +1,4 @@
-"""Language models: predict the next word, or character, of a text.
+"""Language models: predict the next word, character or byte of a text.
 
 Keras and TensorFlow are imported where they are used: reading a recipe, or refusing one, needs
 neither.
@@ -33,7 +33,7 @@ from lab.tasks.layers import carried, recurrent
 from lab.tasks.scoring import Reader, Remember, Scorer
 
 SAMPLE_WORDS = 50
-PENN_TREEBANK = {"word": 10_000, "char": 50}
+PENN_TREEBANK = {"word": 10_000, "char": 50, "byte": 50}
 """The sizes of Penn Treebank's vocabularies, by which the parameters of a recipe are counted."""
 
 
@@ -41,39 +41,51 @@ PENN_TREEBANK = {"word": 10_000, "char": 50}
 class LanguageModel(Recipe[Corpus]):
     """Embedding, recurrent layers, softmax.
 
-    The training text is cut into ``batch_size`` rows, and those into windows of ``steps``; state is
-    carried from window to window and starts at zero in each epoch. The loss is summed over time and
-    averaged over the batch, as in Zaremba's code and those after it, to which their learning rates and
-    clipping norms refer. With ``loss="mean"`` it is averaged over time, too.
+    level: what a token is
+    steps: tokens of a window, over which gradients flow
+    embedding_units: width of the embedding, or none for that of the layers
+    one_hot: one-hot vectors instead of an embedding
+    tied: the softmax shares the embedding's matrix
+    unigram_start: the softmax's bias starts at the logarithms of the words' frequencies
+    init_scale: weights start uniform within plus and minus that, or none for Keras's initializers
+    init_biases: init_scale is for the cells' biases, too
+    dropout: before each layer and after the last, new noise at each step
+    word_dropout: share of the words dropped out of the vocabulary, one mask a window
+    input_dropout: on the inputs of each layer, one mask a window
+    state_dropout: on what kernels read of the state, one mask a window
+    output_dropout: on the outputs of the last layer, one mask a window
+    untied_masks: state_dropout has a mask for each gate
+    recurrent_dropout: on the update of the cell's memory, new noise at each step
+    zoneout: probability that a unit of a state keeps its old value
+    weight_drop: on the recurrent kernels, one mask a window
+    activation_penalty: weight of AR, the mean square of the last layer's outputs
+    temporal_penalty: weight of TAR, the mean square of their change from step to step
+    restart: share of a batch's rows that begin a window with the zero state
+    augmented_loss: weight of the augmented loss, times its temperature; 0 for none
+    augmented_temperature: temperature of the augmented loss
+    partial_shuffle: each row of a batch begins at another word in every epoch
+    layer_sum: the softmax reads the sum of the outputs of all layers
+    loss: summed or averaged over the steps of a window
+    evaluation_batch_size: rows that validation reads at once
+    evaluation_steps: steps that validation and test read at once
 
-    Dropout comes in two kinds. ``dropout`` is Zaremba's: new noise at each step, before each layer
-    and after the last. The others keep one mask for a window: ``word_dropout`` drops words out of
-    the vocabulary, ``input_dropout`` acts on the inputs of each layer, ``state_dropout`` on what
-    its kernels read of the state (one mask a gate with ``untied_masks``), ``output_dropout`` on the
-    outputs of the last. In the cells: ``recurrent_dropout``, new noise at each step on the update of the
-    memory (Semeniuta et al., 1603.05118); ``zoneout`` of every state (Krueger et al., 1606.01305);
-    ``weight_drop`` on the recurrent kernels (Merity et al., 1708.02182). On the last layer's outputs:
-    ``activation_penalty`` and ``temporal_penalty``, AR and TAR (Merity et al., 1708.01009), added to
-    the mean loss of a prediction; both after ``output_dropout``, unlike the authors' TAR.
+    The training text is cut into ``batch_size`` rows, and those into windows of ``steps``. State is carried from
+    window to window and starts at zero in each epoch. The loss is averaged over the batch. Over time it is summed, as
+    in Zaremba's code and those after it, to which their learning rates and clipping norms refer.
 
-    ``restart`` is the share of a batch's rows that begin a window with the zero state.
+    ``dropout`` is Zaremba's. ``recurrent_dropout`` is from Semeniuta et al., 1603.05118; ``zoneout`` from Krueger et
+    al., 1606.01305; ``weight_drop`` from Merity et al., 1708.02182. AR and TAR (Merity et al., 1708.01009) are added to
+    the mean loss of a prediction. Both act after ``output_dropout``, unlike the authors' TAR.
 
-    ``augmented_loss``, times the temperature, is the weight of a second loss (Inan et al., 1611.01462): the divergence
-    of the prediction from the likeness of all words' embeddings to the right one's, both at
-    ``augmented_temperature``. It acts on gradients alone: the losses that are shown lack it.
+    The augmented loss (Inan et al., 1611.01462) is the divergence of the prediction from the likeness of all words'
+    embeddings to the right one's, both at ``augmented_temperature``. It acts on gradients alone: the losses that are
+    shown lack it. ``partial_shuffle`` is from Press, 1903.04167, ``layer_sum`` from Melis et al., 1707.05589.
 
-    With ``partial_shuffle`` each row begins at another word in every epoch, and goes on from its end with its
-    beginning (Press, 1903.04167). With ``layer_sum`` the softmax reads the sum of the outputs of all layers (Melis et
-    al., 1707.05589), instead of the last one's.
-
-    ``embedding_units`` is the width of the embedding, if not ``units``; a linear map leads back to
-    it before a tied softmax. ``one_hot`` replaces the embedding by one-hot vectors. ``init_scale`` draws
-    weights uniformly within plus and minus that, the cells' biases too with ``init_biases``; without it,
-    Keras's own initializers do. ``unigram_start`` starts the softmax's bias at the logarithms of the
-    words' frequencies, which Adam takes long to find: it moves rare words as fast as frequent ones.
+    A linear map leads from ``units`` back to ``embedding_units`` before a tied softmax. Adam takes long to find the
+    bias of ``unigram_start``, as it moves rare words as fast as frequent ones.
     """
 
-    level: Literal["word", "char"] = "word"
+    level: Literal["word", "char", "byte"] = "word"
     steps: Count = 35
     embedding_units: Count | None = None
     one_hot: bool = False
@@ -224,7 +236,7 @@ class LanguageModel(Recipe[Corpus]):
 
     @property
     def unit(self) -> str:
-        return {"word": "words", "char": "characters"}[self.level]
+        return {"word": "words", "char": "characters", "byte": "bytes"}[self.level]
 
     def load(self, corpus: str, data_dir: str | None, like: Corpus | None = None) -> Corpus:
         if like:
@@ -303,14 +315,14 @@ class LanguageModel(Recipe[Corpus]):
         return math.exp(loss) if loss < 709 else math.inf
 
     def results(self, train: float, valid: float, test: float) -> dict[str, object]:
-        """Perplexities; of characters the bits per character, too."""
+        """Perplexities; of characters or bytes the bits of each, too."""
         results: dict[str, object] = {
             "train_perplexity": self.score(train),
             "valid_perplexity": self.score(valid),
             "test_perplexity": self.score(test),
         }
-        if self.level == "char":
-            results["bits_per_character"] = test / math.log(2)
+        if self.level != "word":
+            results[f"bits_per_{self.unit[:-1]}"] = test / math.log(2)
         return results
 
     def scorer(self, model: Model, data: Corpus, remember: Remember) -> Scorer:
@@ -348,7 +360,7 @@ class LanguageModel(Recipe[Corpus]):
 
         decoder = tfcells.Decoder(self.portable(model, data))
         tokens = generate(decoder, data, seed, temperature, prompt)
-        return written(tokens, words, data, prompt, "" if self.level == "char" else " ")
+        return written(tokens, words, data, prompt)
 
     def in_numpy(self, data: Corpus, dtype: str) -> tuple[Any, Any]:
         from tfcells import from_scratch as networks

@@ -18,9 +18,11 @@ LEAD = 5  # steps before the first number: after one step an LSTM's output is wi
 class Numbers(SequenceTask):
     """The first hidden unit is to equal ``count`` numbers from [-1, 1], one after the other.
 
-    The inputs, ``features`` numbers at each step, are random too, and begin five steps earlier; an epoch
-    is ``train_examples`` steps of the optimizer on that one sequence. Training stops when the squared
-    error is below 1e-6.
+    count: numbers to know by heart
+    features: random inputs at each step
+
+    The inputs begin five steps earlier. An epoch is ``train_examples`` steps of the optimizer on that one sequence.
+    Training stops when the squared error is below 1e-6.
     """
 
     count: Count = 10

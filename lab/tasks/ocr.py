@@ -27,10 +27,13 @@ UNSEEN = ("STIXGeneral",)
 
 @dataclass(frozen=True, kw_only=True)
 class TextRecognition(Transducer):
-    """Strings of ``shortest`` to ``longest`` of a-z0-9, in several fonts, moved.
+    """Strings of a-z0-9, in several fonts, moved.
 
-    ``shear``, ``stretch`` and ``noise`` say how much at the most, the last in shares of full ink;
-    ``bold`` is the share of strings in bolder type.
+    filters: channels of the first convolution
+    shear: how far strings lean at the most
+    stretch: how much wider or narrower strings are at the most
+    bold: share of strings in bolder type
+    noise: noise of the pixels at the most, as a share of full ink
 
     Three convolutions halve the image's height and width, the first two both; what is left of a column
     is a row of the memory, after a recurrent layer in both directions. ``right`` is the share of whole

@@ -32,14 +32,21 @@ class Examples:
     train: Arrays
     valid: Arrays
     test: Arrays
+    notice: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceTask(Recipe[Examples]):
     """A recurrent network for sequences that a generator draws.
 
-    All examples are drawn with ``data_seed``. An epoch has ``train_examples`` of them in a new order, or new
-    ones where the task says so. A prediction, to the learner, is that for a whole sequence.
+    data_seed: seed of all examples
+    train_examples: training sequences of an epoch
+    valid_examples: sequences that validation reads
+    test_examples: sequences that the test reads
+    evaluation_batch_size: sequences that validation and test read at once
+
+    An epoch has its ``train_examples`` in a new order, or new ones where the task says so. A prediction, to the
+    learner, is that for a whole sequence.
 
     A task has a `name`, `examples`, a `network`, `losses`, `measures` and a `figure`.
     """
@@ -93,10 +100,10 @@ class SequenceTask(Recipe[Examples]):
         if corpus not in self.corpora:
             raise InputError(f"--corpus {corpus}: must be auto, as {self.name} draws its own data")
         counts = (getattr(self, f"{split}_examples") for split in SPLITS)
-        parts = (
+        train, valid, test = (
             self.examples(self.rng(stream), count, split) for stream, (split, count) in enumerate(zip(SPLITS, counts))
         )
-        return Examples(self.name, *parts)
+        return Examples(self.name, train, valid, test)
 
     def files(self, data: Examples) -> dict[str, object]:
         return {}

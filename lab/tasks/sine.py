@@ -19,6 +19,9 @@ HEARD, ALONE = 100, 200  # samples
 class Sine(SequenceTask):
     """sin(a), or sin(a) + sin(sqrt(2) a) / 2, for a = 2 pi t / 25, from any t on.
 
+    wave: one sine, or the sum of two
+    steps: samples of a sequence
+
     Each step reads a sample and predicts the next one. ``one_step`` is the squared error of that over
     the squared error of persistence (that nothing changes), after the first period; ``alone`` the
     squared error, over the variance of the wave, of 200 samples that the network generates from its own

@@ -19,8 +19,15 @@ NOTHING = 0  # padding, and what the decoder reads first; the end of a target is
 class Transducer(SequenceTask):
     """An encoder, and a decoder that attends to what it has read.
 
-    Targets are symbols from 1 on, then their end, then padding. In training the decoder reads the right
-    answer so far; else its own, the likeliest of ``beam`` that it follows at once.
+    symbols: different symbols
+    shortest: symbols of the shortest sequences
+    longest: symbols of the longest sequences in training
+    embedding_units: width of the embedding of a symbol
+    attention_units: width of the attention's hidden layer
+    beam: answers that the decoder follows at once
+
+    Targets are symbols from 1 on, then their end, then padding. In training the decoder reads the right answer so
+    far; else its own, the likeliest of ``beam``.
     """
 
     symbols: Count
@@ -109,7 +116,9 @@ class Transducer(SequenceTask):
 class Transduction(Transducer):
     """Copies, reverses or sorts; the encoder reads in both directions.
 
-    Sequences of ``shortest`` to ``longest`` symbols, new ones each epoch. ``right`` is the share of
+    kind: what the answer is
+
+    Each epoch has new sequences. ``right`` is the share of
     whole sequences that come out right, ``right_at_double`` the same for sequences of twice the longest
     length, which training never sees.
     """

@@ -22,10 +22,13 @@ DISTANCE = 0.01  # between samples
 class Waveform(SequenceTask):
     """`layers` recurrent layers, a linear map to one number, and zeros as inputs.
 
-    The signal is cut into chunks of ``steps`` samples; state is carried from chunk to chunk and
-    gradients are not. An epoch goes over it ``train_examples`` times. The loss is the squared error
-    over the variance of the signal: 1 for its mean, 0.0216 for its slow sine alone.
-    ``forget_bias`` is the default of ``cell.forget_bias`` in cells that have one.
+    samples: length of the signal
+    steps: samples of a chunk, over which gradients flow
+    forget_bias: cell.forget_bias, if that is not given, in cells that have one
+    init_scale: standard deviation with which weights start
+
+    State is carried from chunk to chunk. An epoch goes over the signal ``train_examples`` times. The loss is the
+    squared error over the variance of the signal: 1 for its mean, 0.0216 for its slow sine alone.
     """
 
     samples: Count

@@ -18,25 +18,28 @@ from tensorflow_datasets.core import dataset_metadata
 
 import data
 from data import builder
-from data.ptb import ptb_dataset_builder, source
+from data import source as sources
+from data.ptb import ptb_dataset_builder
+from data.ptb.source import SOURCE
+from tests.tiny import dummy_source
 
 pytestmark = pytest.mark.slow
 
-DUMMY = pathlib.Path(source.__file__).with_name("dummy_data")
+DUMMY = pathlib.Path(ptb_dataset_builder.__file__).with_name("dummy_data")
 TEXTS = {split: f"{split} text\n".encode() for split in data.FILES}
 
 
 def files_of(texts):
-    """`source.FILES` as if these texts, split -> bytes, were Penn Treebank."""
+    """`SOURCE.files` as if these texts, split -> bytes, were Penn Treebank."""
     return {
-        split: source.FILES[split]._replace(size=len(text), sha256=hashlib.sha256(text).hexdigest())
+        split: SOURCE.files[split]._replace(size=len(text), sha256=hashlib.sha256(text).hexdigest())
         for split, text in texts.items()
     }
 
 
 @pytest.fixture
 def invented(monkeypatch):
-    monkeypatch.setattr(source, "FILES", files_of(TEXTS))
+    monkeypatch.setattr(SOURCE, "files", files_of(TEXTS))
 
 
 def archive(members):
@@ -56,8 +59,7 @@ def right_members():
 
 @pytest.fixture
 def dummy(monkeypatch):
-    texts = {split: (DUMMY / f"ptb.{name}").read_bytes() for split, name in data.FILES.items()}
-    monkeypatch.setattr(source, "FILES", files_of(texts))
+    dummy_source(SOURCE, monkeypatch)
 
 
 @pytest.mark.parametrize("level", data.LEVELS)
@@ -85,7 +87,7 @@ def test_metadata():
 def test_examples_are_the_tokens_of_the_lines_in_order(tmp_path, monkeypatch, level):
     lines = ["a b", "ç d"] + [f"line {number}" for number in range(50)]
     texts = dict.fromkeys(data.FILES, "".join(f" {line} \n" for line in lines).encode())
-    monkeypatch.setattr(source, "FILES", files_of(texts))
+    monkeypatch.setattr(SOURCE, "files", files_of(texts))
     manual = tmp_path / "manual"
     manual.mkdir()
     for split, name in data.FILES.items():
@@ -94,7 +96,7 @@ def test_examples_are_the_tokens_of_the_lines_in_order(tmp_path, monkeypatch, le
     built.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual))
     read = tfds.as_numpy(built.as_dataset(split="validation"))
     examples = [[token.decode() for token in example["tokens"]] for example in read]
-    split = str.split if level == "word" else list
+    split = {"word": str.split, "char": list, "byte": lambda line: list(line.replace("ç", "Ã§"))}[level]
     assert examples == [[*split(line), "<eos>"] for line in lines]
     assert builder.read_tokens(built, "train") == [*itertools.chain(*examples)]
 
@@ -106,18 +108,18 @@ def test_the_builder_downloads_once(tmp_path, monkeypatch, invented):
         asked.append(url)
         return archive(right_members())
 
-    monkeypatch.setattr(source, "_fetch", fetch)
+    monkeypatch.setattr(sources, "fetch", fetch)
     for level in data.LEVELS:
         built = ptb_dataset_builder.Builder(config=level, data_dir=tmp_path)
         built.download_and_prepare()
         assert builder.read_tokens(built, "test")[-1] == "<eos>"
-    assert asked == [source.ARCHIVE]
+    assert asked == [SOURCE.archive.url]
 
 
 def test_checksums_are_those_of_tfds():
-    assert list(source.FILES) == list(data.FILES)
+    assert list(SOURCE.files) == list(data.FILES)
     registered = ptb_dataset_builder.Builder.url_infos
-    for file in source.FILES.values():
+    for file in SOURCE.files.values():
         assert registered[file.url].checksum == file.sha256
         assert registered[file.url].size == file.size
         assert registered[file.url].filename == file.name
@@ -126,23 +128,23 @@ def test_checksums_are_those_of_tfds():
 def test_folder_with_a_changed_byte_is_refused(tmp_path, invented):
     for split, name in data.FILES.items():
         (tmp_path / f"ptb.{name}").write_bytes(TEXTS[split])
-    assert source.read_folder(tmp_path)["train"] == ["train text"]
+    assert SOURCE.read_folder(tmp_path)["train"] == ["train text"]
     (tmp_path / "ptb.valid.txt").write_bytes(TEXTS["validation"].replace(b"x", b"y"))
     with pytest.raises(data.CorpusError, match=r"ptb\.valid\.txt: not Penn Treebank's.*SHA-256"):
-        source.read_folder(tmp_path)
-    assert source.read_cache(tmp_path) == {}
+        SOURCE.read_folder(tmp_path)
+    assert SOURCE.read_cache(tmp_path) == {}
 
 
 def test_truncated_file_is_refused(tmp_path, invented):
     for split, name in data.FILES.items():
         (tmp_path / f"ptb.{name}").write_bytes(TEXTS[split][:9])
     with pytest.raises(data.CorpusError, match=r"ptb\.train\.txt.* 9 bytes instead of 11"):
-        source.read_folder(tmp_path)
+        SOURCE.read_folder(tmp_path)
 
 
 def test_archive_is_read(invented):
     other = [("./simple-examples/data/ptb.char.train.txt", b"other"), ("./ptb.train.txt", b"other")]
-    assert source.read_archive(archive(other + right_members())) == TEXTS
+    assert SOURCE.read_archive(archive(other + right_members())) == TEXTS
 
 
 @pytest.mark.parametrize(
@@ -160,7 +162,7 @@ def test_member_outside_its_folder_is_not_read(tmp_path, monkeypatch, invented, 
     monkeypatch.chdir(inner)
     members = [(name, TEXTS["train"]), *right_members()[1:]]
     with pytest.raises(data.CorpusError, match=r"no member simple-examples/data/ptb\.train\.txt"):
-        source.read_archive(archive(members))
+        SOURCE.read_archive(archive(members))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
@@ -171,13 +173,13 @@ def test_linked_member_is_not_read(tmp_path, invented):
         info.type, info.linkname = tarfile.SYMTYPE, str(tmp_path / "secret")
         tar.addfile(info)
     with pytest.raises(data.CorpusError, match="no member"):
-        source.read_archive(buffer.getvalue())
+        SOURCE.read_archive(buffer.getvalue())
 
 
 def test_oversized_member_is_not_read_whole(invented):
     members = [(right_members()[0][0], b"0" * 1_000_000)]
     with pytest.raises(data.CorpusError, match="12 bytes instead of 11"):
-        source.read_archive(archive(members))
+        SOURCE.read_archive(archive(members))
 
 
 DAMAGED = {
@@ -191,24 +193,24 @@ DAMAGED = {
 
 @pytest.mark.parametrize("fault", DAMAGED)
 def test_mirror_follows_a_damaged_archive(tmp_path, monkeypatch, invented, fault):
-    answers = {file.url: TEXTS[split] for split, file in source.FILES.items()}
-    answers[source.ARCHIVE] = DAMAGED[fault]
-    monkeypatch.setattr(source, "_fetch", lambda url, timeout, limit: answers[url])
-    source.download(tmp_path / "new")
+    answers = {file.url: TEXTS[split] for split, file in SOURCE.files.items()}
+    answers[SOURCE.archive.url] = DAMAGED[fault]
+    monkeypatch.setattr(sources, "fetch", lambda url, timeout, limit: answers[url])
+    SOURCE.download(tmp_path / "new")
     names = sorted(path.name for path in (tmp_path / "new").iterdir())
     assert names == ["ptb.test.txt", "ptb.train.txt", "ptb.valid.txt"]
-    assert source.read_folder(tmp_path / "new")["test"] == ["test text"]
+    assert SOURCE.read_folder(tmp_path / "new")["test"] == ["test text"]
 
 
 def test_failed_download_names_both_sources_and_writes_nothing(tmp_path, monkeypatch, invented):
-    answers = {file.url: TEXTS[split] for split, file in source.FILES.items()}
-    answers[source.ARCHIVE] = archive(right_members()[1:])
-    answers[source.FILES["test"].url] = b"changed text"
-    monkeypatch.setattr(source, "_fetch", lambda url, timeout, limit: answers[url])
+    answers = {file.url: TEXTS[split] for split, file in SOURCE.files.items()}
+    answers[SOURCE.archive.url] = archive(right_members()[1:])
+    answers[SOURCE.files["test"].url] = b"changed text"
+    monkeypatch.setattr(sources, "fetch", lambda url, timeout, limit: answers[url])
     with pytest.raises(data.CorpusError) as caught:
-        source.download(tmp_path / "new")
-    assert source.ARCHIVE in str(caught.value)
-    assert source.FILES["test"].url in str(caught.value)
+        SOURCE.download(tmp_path / "new")
+    assert SOURCE.archive.url in str(caught.value)
+    assert SOURCE.files["test"].url in str(caught.value)
     assert not list(tmp_path.iterdir())
 
 
@@ -216,9 +218,9 @@ def test_interrupted_write_leaves_no_file(tmp_path, monkeypatch):
     def interrupt(*paths):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(source.os, "replace", interrupt)
+    monkeypatch.setattr(sources.os, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        source._write(tmp_path / "file", b"content")
+        sources.write(tmp_path / "file", b"content")
     assert not list(tmp_path.iterdir())
 
 
@@ -244,10 +246,10 @@ def address():
 
 
 def test_fetch(address):
-    assert source._fetch(f"{address}/text", 5, 100) == b"some text"
-    assert source._fetch(f"{address}/text", 5, 3) == b"some"
+    assert sources.fetch(f"{address}/text", 5, 100) == b"some text"
+    assert sources.fetch(f"{address}/text", 5, 3) == b"some"
     with pytest.raises(OSError, match=f"{address}/none: .*404"):
-        source._fetch(f"{address}/none", 5, 100)
+        sources.fetch(f"{address}/none", 5, 100)
 
 
 def test_silent_server_is_given_up_in_time():
@@ -255,7 +257,7 @@ def test_silent_server_is_given_up_in_time():
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         start = time.monotonic()
         with pytest.raises(OSError, match=f"{url}: .*(no answer|timed out)"):
-            source._fetch(url, 0.2, 100)
+            sources.fetch(url, 0.2, 100)
         assert time.monotonic() - start < 2
 
 
@@ -263,5 +265,5 @@ def test_silent_name_server_is_given_up_in_time(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: time.sleep(3))
     start = time.monotonic()
     with pytest.raises(TimeoutError, match="no answer in 0.2 s"):
-        source._fetch("http://example.invalid/", 0.2, 100)
+        sources.fetch("http://example.invalid/", 0.2, 100)
     assert time.monotonic() - start < 2

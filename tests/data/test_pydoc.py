@@ -19,9 +19,14 @@ ROOT = pathlib.Path(data.__file__).parents[1]
 TOPICS = json.loads((ROOT / "data/pydoc/dummy_data/topics.json").read_text())
 
 
+@pytest.fixture(scope="module")
+def texts():
+    return source.prepare(source.texts())
+
+
 @pytest.mark.parametrize("level", data.LEVELS)
 def test_builder_on_dummy_data(tmp_path, monkeypatch, level):
-    monkeypatch.setattr(source, "topics", lambda: TOPICS)
+    monkeypatch.setattr(source, "texts", lambda: TOPICS)
     built = tfds.builder(f"pydoc/{level}", data_dir=tmp_path)
     assert type(built) is pydoc_dataset_builder.Builder
     built.download_and_prepare()
@@ -74,13 +79,12 @@ def test_sentences(text, expected):
     assert source.sentences(text) == expected
 
 
-def test_this_python_gives_a_corpus():
-    texts = source.prepare(source.topics())
+def test_this_python_gives_a_corpus(texts):
     words = {split: [w for line in lines for w in line.split()] for split, lines in texts.items()}
     assert list(texts) == ["train", "validation", "test"]
-    assert len(words["train"]) > 25_000
+    assert 120_000 < len(words["train"]) < 180_000 and 4000 < len(set(words["train"])) < 6000
     for split in ("validation", "test"):
-        assert 0.05 < len(words[split]) / len(words["train"]) < 0.3
+        assert 0.1 < len(words[split]) / len(words["train"]) < 0.2
         assert set(words[split]) <= set(words["train"])
         assert words[split].count("<unk>") / len(words[split]) < 0.15
     everything = "".join(line for lines in texts.values() for line in lines)
@@ -91,17 +95,17 @@ def test_this_python_gives_a_corpus():
 
 def test_no_sentence_stands_in_two_splits(monkeypatch):
     monkeypatch.setattr(source, "MINIMUM_COUNT", 0)  # else <unk> makes sentences equal
-    texts = source.prepare(source.topics())
+    texts = source.prepare(source.texts())
     lines = [line for lines in texts.values() for line in lines]
-    assert len(set(lines) - {"<unk>"}) > 2000
+    assert len(set(lines) - {"<unk>"}) > 10_000
     parts = [set(lines) for lines in texts.values()]
     assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
 
 
-def test_order_and_hash_seed_of_the_process_do_not_matter():
-    reverse = dict(reversed(source.topics().items()))
-    assert source.prepare(reverse) == source.prepare(source.topics())
-    code = "from data.pydoc.source import *; print(prepare(topics()))"
+def test_order_and_hash_seed_of_the_process_do_not_matter(texts):
+    reverse = dict(reversed(source.texts().items()))
+    assert source.prepare(reverse) == texts
+    code = "from data.pydoc.source import *; print(prepare(texts()))"
     run = [
         subprocess.run(
             [sys.executable, "-c", code],
@@ -118,6 +122,41 @@ def test_order_and_hash_seed_of_the_process_do_not_matter():
 def test_empty_split_is_named():
     with pytest.raises(data.CorpusError, match="pydoc: no sentence for the test split"):
         source.prepare({topic: TOPICS[topic] for topic in ("types", "objects")})
+
+
+MODULE = '''
+"""The module."""
+raise ImportError("nobody imports it")
+
+class Boat:
+    r"""A boat \\sigma."""
+
+    async def sail(self):
+        """Sail."""
+        def inner():
+            """Within."""
+        x = """No docstring."""
+
+def bare():
+    pass
+'''
+
+
+def test_docstrings_are_read_and_never_imported(tmp_path, monkeypatch):
+    monkeypatch.setattr(source, "MODULES", ["boat", "fleet"])
+    for name in ("boat.py", "fleet/__init__.py", "fleet/deep/ship.py", "fleet/tests/test_ship.py", "other.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(MODULE)
+    found = source.docstrings(tmp_path)
+    assert list(found) == ["boat.py", "fleet/__init__.py", "fleet/deep/ship.py"]
+    assert set(found.values()) == {"The module.\n\nA boat \\sigma.\n\nSail.\n\nWithin."}
+    (tmp_path / "boat.py").unlink()
+    with pytest.raises(data.CorpusError, match=r"boat\.py: No such file"):
+        source.docstrings(tmp_path)
+
+
+def test_the_modules_are_a_sorted_list_of_the_standard_librarys():
+    assert source.MODULES == sorted(set(source.MODULES)) and set(source.MODULES) <= sys.stdlib_module_names
 
 
 def test_python_without_the_text(monkeypatch):

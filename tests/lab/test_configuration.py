@@ -58,6 +58,43 @@ def test_another_backend_is_refused(monkeypatch):
         configure()
 
 
+def said(code, level=None):
+    """The exit code of a program, and what is on its standard error."""
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    environment |= {"KERAS_BACKEND": "tensorflow", "PYTHONPATH": str(ROOT)}
+    environment |= {"TF_CPP_MIN_LOG_LEVEL": level} if level else {}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stderr
+
+
+def test_what_is_no_notice_is_shown_even_if_the_process_dies():
+    lines = (
+        "WARNING: All log messages before absl::InitializeLog() ...",
+        "I0000 00:00: hello",
+        "W0000 a",
+        "E0000 b",
+        "F c",
+    )
+    code = f"""if True:
+        import os
+        from lab.configuration import quiet
+        with quiet():
+            for line in {lines}:
+                os.write(2, (line + os.linesep).encode())
+            os.abort()
+    """
+    number, err = said(code)
+    assert number != 0 and err.splitlines() == list(lines[2:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", [None, "0"])
+def test_tensorflow_is_imported_without_a_word(level):
+    """But for one who wants all."""
+    code, err = said("from lab.configuration import configure; configure()", level)
+    assert code == 0 and bool(err) == (level == "0"), err
+
+
 def run(place, line, name, configuration):
     home = place / f"{name}-keras"
     home.mkdir()

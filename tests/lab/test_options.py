@@ -14,7 +14,7 @@ import tfcells
 from lab.fields import InputError, read
 from lab.options import absolute, parse, path, settle
 from lab.recipe import fields
-from recipes import TARGETS
+from recipes import TARGETS, penn_treebank
 from tests.tiny import RUN, call, result_of, write_corpus
 
 SIZES = [(target, size) for target, sizes in TARGETS.items() for size in sizes]
@@ -59,6 +59,9 @@ def test_names_of_corpora_are_no_paths(home, target):
     for name in recipe.corpora:
         assert settled(target, "--corpus", name)[1]["corpus"] == name
     assert settled(target)[1]["corpus"] == "auto"
+    for size, entry in TARGETS[target].items():
+        assert settled(target, "--size", size)[1]["corpus"] == entry.corpus in recipe.corpora
+        assert settled(target, "--size", size, "--corpus", "auto")[1]["corpus"] == "auto"
 
 
 @pytest.mark.parametrize("line", ["lstm --out={}", "evaluate {}", "generate {}", "compare {} --out={}"])
@@ -129,47 +132,111 @@ def test_a_folder_of_ones_own_is_named_as_one(home, name):
 
 
 def told(*arguments):
+    """What --help says of each flag, in a line."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out), pytest.raises(SystemExit):
         parse([*arguments], TARGETS)
-    return " ".join(out.getvalue().split())
+    lines = (re.fullmatch(r"  (?:-h, )?--(\S+)(?: \S+)? {2,}(.+)", line) for line in out.getvalue().splitlines())
+    return {line[1]: line[2] for line in lines if line}
 
 
-def default_of(name, text):
-    """What help says of a field's default, None if nothing."""
-    found = re.search(rf"--{re.escape(name)} VALUE(?:, --\S+ VALUE)?((?: (?!--)\S+)*)", text)
-    assert found, name
-    default = re.search(r"; (\S+) by default", found[1])
-    return default and default[1]
+def default_of(text):
+    found = re.search(r"\(default: (\S+)\)$", text)
+    return found and found[1]
 
 
 @pytest.mark.parametrize("target, size", SIZES)
-def test_help_says_what_is_so_by_default(target, size, monkeypatch):
+def test_help_says_what_is_so_by_default(target, size):
     """Of that size, wherever it is named; and what it says can be given."""
-    monkeypatch.setenv("COLUMNS", "200")
     recipe = TARGETS[target][size].recipe
     first = told(target, f"--size={size}", "--help")
     assert told(f"--size={size}", target, "-h") == told("--help", target, "--size", size) == first
     hints, values = fields(recipe), recipe.values()
     for name, hint in hints.items():
-        default = default_of(name, first)
+        default = default_of(first[name])
         if name in values:
             assert read(name, hint, default) == values[name]
-        elif default is not None:
+        else:
             read(name, hint, default)
+    assert default_of(first["corpus"]) == TARGETS[target][size].corpus in recipe.corpora
 
 
 @pytest.mark.parametrize("cell", tfcells.CELLS)
-def test_help_is_of_the_cell_and_the_wrapper_that_are_named(cell, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+def test_help_is_of_the_cell_and_the_wrapper_that_are_named(cell):
     text = told("lstm", f"--cell={cell}", "--wrapper", "zoneout", "--help")
-    assert default_of("cell", text) == cell and default_of("wrapper", text) == "Zoneout"
+    assert default_of(text["cell"]) == cell and default_of(text["wrapper"]) == "Zoneout"
     known, _ = TARGETS["lstm"]["small"].recipe.known(cell=cell, wrapper="zoneout")
     for name, hint in known.items():
-        default = default_of(name, text)
-        if default is not None:
+        if default := default_of(text[name]):
             read(name, hint, default)
-    assert set(re.findall(r"--((?:cell|wrapper)\.\w+) VALUE", text)) == {n for n in known if "." in n}
+    assert {name for name in text if "." in name} == {name for name in known if "." in name}
+
+
+@pytest.mark.parametrize(
+    "line", ["", *(f"{target} --size {size}" for target, size in SIZES), "evaluate", "generate", "compare"]
+)
+def test_help_is_a_line_a_flag_that_says_what_it_means(line):
+    for name, text in told(*line.split(), "--help").items():
+        assert len(text) < 140 and not re.search("3e38|1000000|an argument of|None", text), name
+        assert len(re.sub(r"\(default.*", "", text).split()) > 1, name
+
+
+def test_help_of_all_targets_is_of_what_they_share():
+    text = told("--help")
+    assert {"units", "epochs", "learning_rate", "size", "quick"} <= text.keys()
+    assert not {"word_dropout", "cell.depth", "symbols"} & text.keys()
+    assert text["optimizer"].endswith(": sgd or adam")
+
+
+def test_help_names_the_corpora_of_the_target():
+    assert "pydoc, or a folder" in told("rhn", "--help")["corpus"]
+    assert "mnist, digits (" in told("mnist", "--help")["corpus"]
+
+
+@pytest.mark.parametrize("line", ["--learning-rate 3 --batch-size=7", "--lr 3 --batch_size 7"])
+def test_a_flag_by_its_other_names(home, line):
+    recipe = settled(f"lstm {line}")[0]
+    assert (recipe.learning_rate, recipe.batch_size) == (3, 7)
+
+
+def test_one_field_by_two_names_is_refused(home):
+    with pytest.raises(InputError, match="lr: must not be given with learning_rate, which is the same"):
+        settled("lstm --lr 1 --learning_rate 2")
+
+
+# --list.
+
+
+def test_a_target_is_listed_with_its_sizes_scores_and_fields():
+    code, out, err = call("--list rhn")
+    assert code == 0 and not err
+    assert out == call("rhn --list")[1]
+    lines = {line.split()[0]: line for line in out.splitlines() if line}
+    for size, entry in TARGETS["rhn"].items():
+        for text in (f"{entry.parameters:,}", entry.published, entry.own, entry.paper, entry.source):
+            assert text in lines[size]
+    units = [str(size.recipe.units) for size in TARGETS["rhn"].values()]
+    assert lines["units"].split()[1 : len(units) + 1] == units
+    assert lines.keys() >= fields(TARGETS["rhn"]["small"].recipe).keys()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_can_be_listed(target):
+    assert call(f"--list {target}")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("--list rnh", "unknown target 'rnh'; did you mean rhn?"),
+        ("--list rhn --units 3", "not with --units"),
+        ("--list --resume", "not with --resume"),
+        ("--list rhn --size paper", "not with --size"),
+    ],
+)
+def test_what_a_list_has_no_use_for_is_refused(line, message):
+    code, out, err = call(line)
+    assert code == 2 and not out and message in err
 
 
 @pytest.mark.parametrize(
@@ -178,6 +245,46 @@ def test_help_is_of_the_cell_and_the_wrapper_that_are_named(cell, monkeypatch):
 def test_help_on_what_there_is_not_is_refused(line, message):
     with pytest.raises(InputError, match=message):
         parse(line.split(), TARGETS)
+
+
+# A quick look.
+
+
+@pytest.mark.parametrize("target", penn_treebank.TARGETS)
+def test_every_language_model_has_a_size_for_a_quick_look(home, target):
+    """On the text that comes with Python, with enough epochs for a curve."""
+    recipe, settings, _ = settled(f"{target} --quick")
+    assert (settings["size"], settings["corpus"]) == ("quick", "pydoc")
+    assert recipe == TARGETS[target]["quick"].recipe and recipe.epochs >= 5
+    assert recipe.cell in {size.recipe.cell for name, size in TARGETS[target].items() if name != "quick"}
+    assert settled(f"{target} --size quick")[:2] == (recipe, settings)
+    assert settled(f"{target} --quick --data_dir ptb")[1]["corpus"] == "auto"
+    assert settled(f"{target} --quick --corpus ptb")[1]["corpus"] == "ptb"
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("sine --quick", "sine has no size 'quick'; there are sine, sum"),
+        ("rhn --quick --size small", "--size: not allowed with argument --quick"),
+    ],
+)
+def test_a_quick_look_that_there_is_not_is_refused(home, line, message):
+    code, _, err = call(line)
+    assert code == 2 and message in err
+
+
+@pytest.mark.slow
+def test_a_quick_look_ends_with_the_command_for_the_real_run(home, monkeypatch):
+    text = {split: ["a b <unk> c"] * 200 for split in ("train", "valid", "test")}
+    monkeypatch.setattr("data.pydoc.source.prepare", lambda topics: text)
+    code, out, err = call("rhn --quick --units 4 --embedding_units 3 --steps_per_epoch 1 --engine eager")
+    assert code == 0, err
+    folder = pathlib.Path("runs/rhn-quick-1")
+    assert result_of(folder) == json.loads(out.splitlines()[-1]) and result_of(folder)["corpus"] == "pydoc"
+    assert len(re.findall("^epoch .*valid", (folder / "log.txt").read_text(), re.MULTILINE)) >= 5
+    assert "--data_dir" in err.partition("epoch 1/")[0].strip().splitlines()[-1]
+    assert err.splitlines()[-1].endswith("The real run: python train.py rhn --data_dir FOLDER")
 
 
 # What NumPy can't do is said before any data are looked for.

@@ -31,11 +31,11 @@ from benchmarks import kills
 from lab.fields import InputError
 from lab.run import Run, load, save
 from lab.tasks import scoring
-from lab.tasks.corpus import from_vocabulary
+from lab.tasks.corpus import SOURCES, from_vocabulary
 from lab.tasks.generation import generate
 from lab.tasks.language_model import LanguageModel
 from lab.tasks.scoring import Reader
-from tests.tiny import RUN, call, result_of, write_corpus
+from tests.tiny import RUN, call, dummy_source, result_of, write_corpus
 
 pytestmark = pytest.mark.slow
 
@@ -330,13 +330,32 @@ def test_evaluate_does_not_read_what_it_does_not_score(place):
         assert found[name] == own[name]
 
 
-@pytest.mark.parametrize("level, unit", [("word", "words"), ("char", "characters")])
+@pytest.mark.parametrize("target, size, unit", [("rhn", "enwik8", "bytes"), ("rhn", "text8", "characters")])
+def test_a_size_has_a_corpus_of_its_own(place, monkeypatch, target, size, unit):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(place / "cache"))
+    folder = dummy_source(SOURCES[size], monkeypatch)
+    line = RUN.replace("lstm --corpus text --layers 1", f"{target} --size {size} --depth 1 --embedding_units 3")
+    code, out, err = call(f"{line} --data_dir {folder} --epochs 1 --out new")
+    assert code == 0, err
+    result = result_of(place / "new")
+    assert (result["size"], result["corpus"], result["unit"]) == (size, size, unit)
+    assert result[f"bits_per_{unit[:-1]}"] == pytest.approx(np.log2(result["test_perplexity"]))
+    assert json.loads((place / "new" / "recipe.json").read_text())["corpus"] == size
+    code, out, err = call("evaluate new")
+    assert code == 0, err
+    assert json.loads(out)["test_perplexity"] == pytest.approx(result["test_perplexity"], rel=1e-6)
+    text = {"enwik8": "Zoë's [[b", "text8": "the boat w"}[size]
+    code, out, err = call(["generate", "new", "--words", "5", "--prompt", text])
+    assert code == 0 and out.startswith(text), err
+
+
+@pytest.mark.parametrize("level, unit", [("word", "words"), ("char", "characters"), ("byte", "bytes")])
 def test_names_and_units_are_of_the_level(place, level, unit):
     code, out, err = call(f"{RUN} --level {level} --epochs 1 --out new")
     assert code == 0, err
     result = result_of(place / "new")
     assert result["unit"] == unit and f"{unit}_per_second" in result and f" {unit}/s" in out
-    other = {"words": "characters", "characters": "words"}[unit]
+    other = "words" if level != "word" else "characters"
     assert not [name for name in (*result, *history_of(place / "new")[0]) if other in name]
 
 
@@ -364,17 +383,19 @@ def test_speed_is_the_median_after_the_first_twenty_steps(place):
 
 def test_the_default_corpus_is_settled_when_a_run_begins(place, monkeypatch):
     """What `auto` was then it is when the run is used, whatever there is by now."""
-    monkeypatch.setattr("data.ptb.source._fetch", lambda *_: b"")
+    monkeypatch.setattr("data.source.fetch", lambda *_: b"")
     monkeypatch.setenv("TFDS_DATA_DIR", str(place / "cache"))
     text = {split: ["a b <unk> c"] * 20 for split in ("train", "valid", "test")}
     monkeypatch.setattr("data.pydoc.source.prepare", lambda topics: text)
     code, out, err = call(RUN.replace("--corpus text", "--out new"))
-    assert code == 0 and err.count("Training on pydoc") == 1
+    assert code == 0 and err.count("The corpus is pydoc") == 1
+    before, notice, after = err.partition(next(line for line in err.splitlines() if "pydoc" in line))
+    assert before == "" and "--data_dir" in notice and after.lstrip().startswith("epoch 1/2")
     assert json.loads(out.splitlines()[-1])["corpus"] == "pydoc"
     assert json.loads((place / "new" / "recipe.json").read_text())["corpus"] == "pydoc"
     for line in ("evaluate new", "lstm --resume --out new"):
         code, out, err = call(line)
-        assert code == 0 and "Training on pydoc" not in err
+        assert code == 0 and "The corpus is pydoc" not in err
 
 
 # Runs that stop and go on.
@@ -746,13 +767,58 @@ def test_patience_ends_a_run_that_gets_no_better(place):
     assert call(f"{worse} --patience 2 --out short")[0] == 0
     result, history = result_of(place / "short"), history_of(place / "short")
     assert (result["epochs"], result["metrics"]["best_epoch"], len(history)) == (3, 1, 3)
-    assert call("lstm --resume --out short")[2].count("finished already") == 1
+    log = (place / "short" / "log.txt").read_text()
+    end = "no epoch since 1 was better on validation (patience=2)"
+    assert f"ended early, after epoch 3 of 9: {end}" in log
+    assert f"finished already: {end}" in call("lstm --resume --out short")[2]
+    refused("lstm --resume --out short --epochs 12", f"epochs=12: short ended after epoch 3: {end}")
     assert call(f"{RUN} --epochs 4 --patience 1 --out better")[0] == 0
     losses = [epoch["valid_perplexity"] for epoch in history_of(place / "better")]
     best = losses.index(min(losses))
     assert best > 0 and losses[: best + 1] == sorted(losses[: best + 1], reverse=True)
     assert len(losses) == min(best + 2, 4)
     refused(f"{RUN} --patience 0 --out never", "patience=0: must be")
+
+
+def test_a_finished_run_is_trained_on(place):
+    """As if it had been begun for so many epochs."""
+    assert call(f"{RUN} --epochs 4 --out long")[0] == 0
+    assert "ended early" not in (place / "long" / "log.txt").read_text()
+    code, out, err = call("lstm --resume --epochs 4 --out done")
+    assert code == 0 and "training on to epoch 4; the learning rate is that of a run of so many epochs, now 0.01" in out
+    (one, facts), (other, expected) = (load(place / name / "checkpoint.npz") for name in ("done", "long"))
+    for name in one.keys() - {"step_seconds"}:
+        np.testing.assert_array_equal(one[name], other[name])
+    for key in ("valid_perplexity", "test_perplexity", "epochs"):
+        assert result_of(place / "done")[key] == result_of(place / "long")[key]
+    assert [epoch["train_loss"] for epoch in facts["progress"]["history"]] == [
+        epoch["train_loss"] for epoch in expected["progress"]["history"]
+    ]
+    refused("lstm --resume --epochs 3 --out done", "epochs=3: must be at least 4, those of done")
+    for more in ("", "--epochs 4"):
+        code, _, err = call(f"lstm --resume --out done {more}")
+        assert code == 0 and "done was finished already: all epochs are done; --epochs N trains it on" in err
+    out = call("compare done long --out both.png")[1]
+    assert out.count("epochs=4") == 2
+
+
+def test_a_run_that_is_trained_on_can_be_stopped(place, monkeypatch):
+    """The schedule is from there on that of the longer run, and its result is away until there is a new one."""
+    assert call(f"{RUN} --anneal linear --out new")[0] == 0
+    train = lab.learner.Learner.train
+
+    def send(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        return train(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lab.learner.Learner, "train", send)
+        code, out, err = call("lstm --resume --epochs 4 --out new")
+    assert code == 130 and "now 0.005" in out and not (place / "new" / "result.json").exists()
+    assert call("lstm --resume --out new")[0] == 0
+    rates = [epoch["learning_rate"] for epoch in history_of(place / "new")]
+    assert rates == pytest.approx([0.0075, 0.0025, 0.00375, 0.00125])
+    assert result_of(place / "new")["epochs"] == 4
 
 
 def history_of(folder):
@@ -787,6 +853,7 @@ def test_recipe_that_is_not_the_checkpoints(place):
         ("step", None),
         ("loss", "0"),
         ("loss", float("nan")),
+        ("epochs", 1),
         ("best_loss", None),
         ("best_loss", []),
         ("best_epoch", 3),

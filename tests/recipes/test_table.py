@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from lab.task import Task
+from lab.tasks.corpus import from_vocabulary
 from recipes import TARGETS
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -16,7 +17,10 @@ SIZES = [(target, size) for target, sizes in TARGETS.items() for size in sizes]
 @pytest.mark.parametrize("target, size", SIZES)
 def test_the_table_has_the_number_of_parameters(target, size):
     entry = TARGETS[target][size]
-    assert entry.parameters == entry.recipe.parameters()
+    symbols = {"wikitext2": 33_278, "text8": 28, "enwik8": 205}.get(entry.corpus)
+    data = from_vocabulary(["<eos>", *map(str, range(1, symbols))], entry.recipe.level) if symbols else None
+    assert entry.parameters == entry.recipe.parameters(data)
+    assert (entry.own == "not trained here") == bool(symbols)
 
 
 def test_the_list_imports_neither_keras_nor_tensorflow():
@@ -31,7 +35,7 @@ def test_the_list_imports_neither_keras_nor_tensorflow():
     command = [sys.executable, "-c", code]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
-    for name in ("lstm  ", "GRUCell ", "Zoneout ", "4,651,600"):
+    for name in ("lstm  ", "GRUCell ", "Zoneout ", "4,651,600", "not trained here"):
         assert name in run.stdout
 
 

@@ -312,6 +312,19 @@ def test_states_go_on(name, uncompiled):
         np.testing.assert_allclose(more.scores[3 * row + beam], steps.max(), rtol=1e-11)
 
 
+def test_a_memory_may_come_from_a_masked_encoder(uncompiled, recwarn):
+    """Keras warned that its mask gets lost; the model has an input of its own for it."""
+    model, (memory, mask) = model_of("attention", dtype="float32")
+    masked = layers.Masking()(np.where(mask[..., None], memory, 0).astype("float32"))
+    found, other = (
+        tfcells.Decoder(model, end_token=END).greedy(PROMPT, LENGTH, context=[read, mask])
+        for read in (masked, np.asarray(masked))
+    )
+    np.testing.assert_array_equal(found.tokens, other.tokens)
+    np.testing.assert_array_equal(found.scores, other.scores)
+    assert not [warning for warning in recwarn if "mask" in str(warning.message)]
+
+
 def test_no_length_is_traced_anew():
     decoder = tfcells.Decoder(model_of("lstm", dtype="float32")[0], end_token=END)
     for length in (1, 2, 20, 33):

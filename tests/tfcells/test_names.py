@@ -12,7 +12,7 @@ PUBLIC = """
 ActivationRegularizer Attention Bias CELLS Call Cell Clip ClockworkRNNCell Decoded Decoder Dense ElmanCell
 FastWeightsCell GRUCell GatedCell HighwayStateGateRHNCell HyperLSTMCell InputCell Kernel KernelCell LSTMCell
 LayerNormElmanCell LayerNormGRUCell LayerNormLSTMCell MGUCell MinGRUCell Mogrifier MogrifierLSTMCell
-Multiplicative MultiplicativeLSTMCell PeepholeLSTMCell RHNCell RNN RecurrentDropout Residual Restart
+Multiplicative MultiplicativeLSTMCell PeepholeLSTMCell RHNCell RNN RecurrentDropout Residual Restart Split
 TemporalActivationRegularizer TrainableInitialState VariationalDropout View WRAPPERS WeightDrop Weights
 WordDropout Wrapper Zoneout __version__ cells from_addons from_keras from_torch get_states
 load_keras_weights part_of_batch portable reset_states set_states step_model to_keras to_torch trace whole_batch

@@ -6,7 +6,7 @@ from keras import ops
 
 from tfcells.cells.gru import BIASES
 from tfcells.checks import number
-from tfcells.contract.cell import View
+from tfcells.contract.cell import Split
 from tfcells.contract.initial import raise_block
 from tfcells.contract.kernels import GatedCell, PassingCell
 from tfcells.contract.linear import Tensor
@@ -131,8 +131,7 @@ class RANCell(GatedCell):
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         H = self.units
-        views = {"kernel": View(lambda k: k[:, : 2 * H]), "content_kernel": View(lambda k: k[:, 2 * H :])}
-        self.add_kernel((input_shape[-1], 3 * H), views=views)
+        self.add_kernel((input_shape[-1], 3 * H), views=Split(1, kernel=(2 * H,), content_kernel=(H,)))
         self.add_recurrent_kernel((H, 2 * H))
         self.add_bias((2 * H,))
 
@@ -194,9 +193,8 @@ class BRCCell(GatedCell):
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         H = self.units
-        views = {"v_a": View(lambda v: v[:H]), "v_c": View(lambda v: v[H:])}
         self.add_kernel((input_shape[-1], 3 * H))
-        self.add("recurrent", (2 * H,), "recurrent_vector", views=views)
+        self.add("recurrent", (2 * H,), "recurrent_vector", views=Split(0, v_a=(H,), v_c=(H,)))
         self.add_bias((3 * H,))
 
     def read(self, h: Tensor, w: Weights) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from tfcells.checks import flag, number
-from tfcells.contract.cell import View
+from tfcells.contract.cell import Split, View
 from tfcells.contract.kernels import GainedCell, GatedCell
 from tfcells.contract.linear import Tensor
 from tfcells.contract.normalization import layer_norm
@@ -42,10 +42,7 @@ class GRUCell(GatedCell):
             self.add_recurrent_kernel((H, width))
             self.add_bias((2, width), views=BIASES)
         else:
-            views = {
-                "recurrent_kernel": View(lambda u: u[:, : 2 * H], "h", 2),
-                "candidate_kernel": View(lambda u: u[:, 2 * H :], "h"),
-            }
+            views = Split(1, recurrent_kernel=(2 * H, "h", 2), candidate_kernel=(H, "h"))
             self.add_recurrent_kernel((H, width), views=views)
             self.add_bias((width,))
 

@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from tfcells.checks import flag, number, positive
-from tfcells.contract.cell import View
+from tfcells.contract.cell import Split
 from tfcells.contract.kernels import GatedCell
 from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Weights
@@ -18,7 +18,8 @@ class RHNCell(GatedCell):
     g, t = W x + R_l s + b_l;  s <- tanh(g) s(t) + s (1 - s(t)).
     coupled=False has a carry gate of its own: g, t, c = ...;  s <- tanh(g) s(t) + s s(c).
 
-    transform_bias: the initial bias of every transform gate t (the others: bias_initializer).
+    depth: highway layers in every step. coupled: carry what the transform gate leaves, 1 - s(t).
+    transform_bias: the initial bias of every transform gate t. The others have that of bias_initializer.
     The candidate, for recurrent dropout, is tanh(g). State: s, which is also the output.
     Weights: kernel (features, 2 units), `depth` recurrent kernels (units, 2 units) and biases (2 units,);
     3 units if not coupled. Source: Zilly et al., 1607.03474.
@@ -79,8 +80,8 @@ class HighwayStateGateRHNCell(RHNCell):
 
     s' = RHN(x, s), as `RHNCell`;  g = s(V h + R s' + b);  h' = g h + (1 - g) s'.
 
-    gate_bias: the initial b. V and R are stacked in gate_kernel, (2 units, units). States: h, which is
-    the output, and s, from which the highway goes on. Source: Shoham & Permuter, 1805.09238; as there
+    gate_bias: the initial bias of the state gate, b. V and R are stacked in gate_kernel, (2 units, units). States: h,
+    which is the output, and s, from which the highway goes on. Source: Shoham & Permuter, 1805.09238; as there
     is no code of theirs, what goes on in time follows asahi417/LSTMCell.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.HighwayStateGateRHNCell(8))(keras.ops.ones((2, 5, 3))))
@@ -96,7 +97,7 @@ class HighwayStateGateRHNCell(RHNCell):
     def build(self, input_shape: tuple[Any, ...]) -> None:
         super().build(input_shape)
         H = self.units
-        views = {"V": View(lambda k: k[:H], "h"), "R": View(lambda k: k[H:], "s")}
+        views = Split(0, V=(H, "h"), R=(H, "s"))
         self.add_recurrent_kernel((2 * H, H), "gate_kernel", views=views)
         self.add_bias((H,), "gate_shift", then=lambda b: ops.full_like(b, self.gate_bias))
 

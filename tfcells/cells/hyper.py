@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from tfcells.checks import flag, number, positive
-from tfcells.contract.cell import View
+from tfcells.contract.cell import Split, View
 from tfcells.contract.initial import raise_block
 from tfcells.contract.kernels import GainedCell, GatedCell
 from tfcells.contract.linear import Tensor
@@ -22,12 +22,13 @@ class HyperLSTMCell(GainedCell, GatedCell):
     For each gate y of i, f, g, o and each of k = x, h, b:  z_ky = Z_ky ^h' + e_ky, of
     `embedding_units`;  d_ky = A_ky z_ky  (e_by = 0).
     i, f, g, o = d_x (W x) + d_h (U h) + d_b + b;  c' = s(f) c + s(i) tanh(g);  h' = s(o) tanh(c').
-    layer_norm=True: both LSTMs normalize each gate, and c on its way to the output, as
-    `LayerNormLSTMCell(norm="gate")`.
+
+    hyper_units: units of the small LSTM. embedding_units: width of each z. forget_bias: of both LSTMs, in the bias, or
+    with layer_norm in the shift. layer_norm: both LSTMs normalize each gate. So is c on its way to the output, as in
+    `LayerNormLSTMCell(norm="gate")`. epsilon: keeps the norm from dividing by zero.
 
     States: h, c, hyper_h, hyper_c. Initialized as the authors do: the scalings start at 0.1, the
-    generated biases at 0, recurrent blocks orthogonal gate by gate. forget_bias, of both LSTMs, is in the
-    bias (with layer_norm: in the shift). The update slot is the main cell's.
+    generated biases at 0, recurrent blocks orthogonal gate by gate. The update slot is the main cell's.
     Source: Ha, Dai & Le, 1609.09106 (section 3.2, appendix A.2), and their code, supercell.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.HyperLSTMCell(8, hyper_units=4))(keras.ops.ones((2, 5, 3))))
@@ -65,11 +66,9 @@ class HyperLSTMCell(GainedCell, GatedCell):
         self.add_kernel((features, 4 * H))
         self.add_recurrent_kernel((H, 4 * H), drawn=4)
         self.add_bias((4 * H,))
-        views = {
-            "hyper_input_kernel": View(lambda k: k[:features]),
-            "hyper_state_kernel": View(lambda k: k[features:], "h", 4),
-        }
-        self.add_kernel((features + self.state_size[0], 4 * N), "hyper_kernel", views=views)
+        read = self.state_size[0]
+        views = Split(0, hyper_input_kernel=(features,), hyper_state_kernel=(read, "h", 4))
+        self.add_kernel((features + read, 4 * N), "hyper_kernel", views=views)
         self.add_recurrent_kernel((N, 4 * N), "hyper_recurrent_kernel", reads="hyper_h", blocks=4, drawn=4)
         self.add_bias((4 * N,), "hyper_bias")
         # Z and A stack their blocks as x, h, b, and inside each i, f, g, o.

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from tfcells.checks import flag, number, positive, require
-from tfcells.contract.cell import View
+from tfcells.contract.cell import Split, View
 from tfcells.contract.initial import fresh, raise_block
 from tfcells.contract.kernels import GainedCell, GatedCell, PassingCell
 from tfcells.contract.linear import Tensor
@@ -18,9 +18,9 @@ class LSTMCell(GatedCell):
     r"""i, f, g, o = W x + U h + b;  c' = s(f) c + s(i) tanh(g);  h' = s(o) tanh(c').
 
     forget_bias: added to the initial bias of the forget gate (0 in Zaremba et al., 2014).
-    input_gate="coupled": 1 - s(f) in place of s(i), so that there are three gates, f, g, o (CIFG, Greff et al.,
-    1503.04069, who keep i and have f = 1 - i).
-    input_gate="capped": min(1 - s(f), s(i)) in its place (Melis et al.'s code, lamb).
+    input_gate: "free", "coupled" or "capped". Coupled: 1 - s(f) in place of s(i), so that there are three gates, f, g,
+    o (CIFG, Greff et al., 1503.04069, who keep i and have f = 1 - i). Capped: min(1 - s(f), s(i)) in its place (Melis
+    et al.'s code, lamb).
     Kernels stack the gates as i, f, g, o, like `keras.layers.LSTMCell`, whose weights it shares.
     States: h, c. Source: Hochreiter & Schmidhuber, 1997; the forget gate: Gers et al., 2000.
 
@@ -68,6 +68,9 @@ class LSTMCell(GatedCell):
 
 class LayerNormLSTMCell(GainedCell, LSTMCell):
     r"""An LSTM whose pre-activations are normalized: LN(a) = gain (a - mean) / sqrt(var + epsilon) + shift.
+
+    norm: "product" or "gate", what is normalized. cell_norm: "output", "carry" or None, how c is. epsilon: keeps LN
+    from dividing by zero.
 
     norm="product": i, f, g, o = LN(W x) + LN(U h) + b, each over all four gates (Ba et al., 2016).
     norm="gate":    i, f, g, o = LN(W x + U h + b), gate by gate (Ha et al., 2016).
@@ -140,7 +143,7 @@ class PeepholeLSTMCell(LSTMCell):
 
     c' = s(f + p_f c) c + s(i + p_i c) tanh(g);  h' = s(o + p_o c') tanh(c').
 
-    peephole_initializer: of the vectors p_i, p_f and p_o, which have the recurrent kernel's regularizer
+    peephole_initializer: of the vectors p_i, p_f and p_o. These have the recurrent kernel's regularizer
     and constraint. State dropout leaves what they read alone. States, gate order, forget_bias and input_gate
     are LSTMCell's; a coupled input gate has no p_i. Source: Gers, Schraudolph & Schmidhuber, 2002.
 
@@ -206,7 +209,7 @@ class ResidualLSTMCell(PassingCell, PeepholeLSTMCell):
 
 
 class MultiplicativeIntegrationLSTMCell(LSTMCell):
-    r"""An LSTM whose sums W x + U h + b become  alpha (W x) (U h) + beta_1 (U h) + beta_2 (W x) + b.
+    r"""An LSTM that multiplies what its gates read:  i, f, g, o = alpha (W x) (U h) + beta_1 (U h) + beta_2 (W x) + b.
 
     product_initializer: of the vector alpha, product_gain. gain_initializer: of the vectors beta_1 and beta_2,
     recurrent_gain and kernel_gain. The paper chooses their starts task by task; here they are ones, as in public ports.
@@ -294,13 +297,10 @@ class OrderedNeuronsLSTMCell(GatedCell):
         self.chunk_size = require("chunk_size", size, f"a divisor of {units} units", units % size == 0)
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        own = 4 * self.units
-        width = own + 2 * (self.units // self.chunk_size)
+        own, master = 4 * self.units, 2 * (self.units // self.chunk_size)
+        width = own + master
         self.add_kernel((input_shape[-1], width))
-        views = {
-            "recurrent_kernel": View(lambda u: u[:, :own], "h", 4),
-            "master_kernel": View(lambda u: u[:, own:], "h", 2),
-        }
+        views = Split(1, recurrent_kernel=(own, "h", 4), master_kernel=(master, "h", 2))
         self.add_recurrent_kernel((self.units, width), views=views)
         self.add_bias((width,))
 

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from tfcells.checks import flag, number
-from tfcells.contract.cell import View
+from tfcells.contract.cell import Split
 from tfcells.contract.initial import log_uniform, raise_block
 from tfcells.contract.kernels import GatedCell, InputCell
 from tfcells.contract.linear import Tensor, whole
@@ -30,10 +30,7 @@ class MGUCell(GatedCell):
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         H = self.units
-        views = {
-            "recurrent_kernel": View(lambda u: u[:, :H], "h"),
-            "candidate_kernel": View(lambda u: u[:, H:], "h"),
-        }
+        views = Split(1, recurrent_kernel=(H, "h"), candidate_kernel=(H, "h"))
         self.add_kernel((input_shape[-1], 2 * H))
         self.add_recurrent_kernel((H, 2 * H), views=views)
         self.add_bias((2 * H,))

@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 
 from tfcells.checks import require
-from tfcells.contract.cell import View
+from tfcells.contract.cell import Split, View
 from tfcells.contract.kernels import GatedCell, PassingCell
 from tfcells.contract.linear import Tensor, whole
 from tfcells.contract.weights import Weights
@@ -29,12 +29,9 @@ class MUT1Cell(PassingCell):
     def build(self, input_shape: tuple[Any, ...]) -> None:
         H, features = self.units, input_shape[-1]
         self.add_kernel((features, 2 * H))
-        views = {
-            "recurrent_kernel": View(lambda u: u[:, :H], "h"),
-            "candidate_kernel": View(lambda u: u[:, H:], "h"),
-        }
+        views = Split(1, recurrent_kernel=(H, "h"), candidate_kernel=(H, "h"))
         self.add_recurrent_kernel((H, 2 * H), views=views)
-        self.add_bias((3 * H,), views={"bias": View(lambda b: b[: 2 * H]), "bias_g": View(lambda b: b[2 * H :])})
+        self.add_bias((3 * H,), views=Split(0, bias=(2 * H,), bias_g=(H,)))
         self.add_projection(features, bias=True)
 
     def inputs(self, x: Tensor, w: Weights) -> tuple[Any, Any]:
@@ -65,10 +62,7 @@ class MUT2Cell(PassingCell):
     def build(self, input_shape: tuple[Any, ...]) -> None:
         H, features = self.units, input_shape[-1]
         self.add_kernel((features, 2 * H))
-        views = {
-            "recurrent_kernel": View(lambda u: u[:, : 2 * H], "h", 2),
-            "candidate_kernel": View(lambda u: u[:, 2 * H :], "h"),
-        }
+        views = Split(1, recurrent_kernel=(2 * H, "h", 2), candidate_kernel=(H, "h"))
         self.add_recurrent_kernel((H, 3 * H), views=views)
         biases = {
             "bias": View(lambda b: ops.concatenate([b[:H], b[2 * H :]])),
@@ -106,11 +100,7 @@ class MUT3Cell(GatedCell):
     def build(self, input_shape: tuple[Any, ...]) -> None:
         H = self.units
         self.add_kernel((input_shape[-1], 3 * H))
-        views = {
-            "update_kernel": View(lambda u: u[:, :H], "h"),
-            "reset_kernel": View(lambda u: u[:, H : 2 * H], "h"),
-            "candidate_kernel": View(lambda u: u[:, 2 * H :], "h"),
-        }
+        views = Split(1, update_kernel=(H, "h"), reset_kernel=(H, "h"), candidate_kernel=(H, "h"))
         self.add_recurrent_kernel((H, 3 * H), views=views)
         self.add_bias((3 * H,))
 

@@ -1,6 +1,6 @@
 """The contract of a cell: `build` declares weights, `bind` hands them out, `inputs` and `step` read them."""
 
-from tfcells.contract.cell import Call, Cell, View
+from tfcells.contract.cell import Call, Cell, Split, View
 from tfcells.contract.kernels import GatedCell, InputCell, KernelCell
 from tfcells.contract.linear import Projection
 from tfcells.contract.weights import Kernel, Weights
@@ -14,6 +14,7 @@ __all__ = [
     "Kernel",
     "KernelCell",
     "Projection",
+    "Split",
     "View",
     "Weights",
     "Wrapper",

@@ -1,5 +1,6 @@
 """Cells: one recurrence, split where it may be split."""
 
+import itertools
 import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -56,6 +57,25 @@ class View(NamedTuple):
         """The weight as it is bound: a `Kernel` if it is a matrix, else a tensor."""
         seen = self.function(tensor)
         return Kernel(seen, self.reads, self.blocks) if len(seen.shape) > 1 else seen
+
+
+class Split(dict[str, View]):
+    """Views of which each is the next part of a weight along an axis: one operation for all, and one for the gradient.
+
+    parts: name -> (width, reads, blocks), of which the last two may be left out as of a `View`.
+    """
+
+    def __init__(self, axis: int, **parts: tuple) -> None:
+        super().__init__({name: View(identity, *of) for name, (_, *of) in parts.items()})
+        self.axis, self.ends = axis, list(itertools.accumulate(width for width, *_ in parts.values()))
+
+    def seen(self, tensor: Tensor) -> list[Tensor]:
+        """The part of each view. Raises ValueError where the widths don't add up to the weight's."""
+        if tensor.shape[self.axis] != self.ends[-1]:
+            raise ValueError(
+                f"views: the parts are {self.ends[-1]} of {tensor.shape[self.axis]} along axis {self.axis}"
+            )
+        return ops.split(tensor, self.ends[:-1], axis=self.axis)
 
 
 class Cell(Configured, Quantizable, keras.layers.Layer):
@@ -142,8 +162,11 @@ class Cell(Configured, Quantizable, keras.layers.Layer):
         items: dict[str, Any] = {}
         for name, views in self.views.items():
             tensor = None if getattr(self, name) is None else self.tensor(name)
-            for seen, view in views.items():
-                items[seen] = 0 if tensor is None else view.of(tensor)
+            if tensor is None:
+                items |= dict.fromkeys(views, 0)
+            else:
+                parts = views.seen(tensor) if isinstance(views, Split) else [tensor] * len(views)
+                items |= {name: view.of(part) for (name, view), part in zip(views.items(), parts, strict=True)}
         return Weights(items)
 
     def inputs(self, x: Tensor, w: Weights) -> Any:

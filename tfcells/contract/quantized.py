@@ -58,6 +58,7 @@ class Quantizable:
         shape = self.get_build_config()["input_shape"]
         self.views, self.built, self._is_quantized = {}, False, True
         self.dtype_policy = f"int8_from_{self.dtype_policy.name}"
+        self._tracker.unlock()  # Keras 3.16 locks what has been built; `build` locks it again
         self.build(shape)
         for name, value in weights.items():
             variable = getattr(self, name)

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from tfcells.checks import flag, positive, require
-from tfcells.contract.cell import Cell, View
+from tfcells.contract.cell import Cell, Split
 from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Weights
 from tfcells.contract.wrapper import OutputWrapper
@@ -38,9 +38,10 @@ class KVPAttention(OutputWrapper):
     r = sum_i a_i v_i;  y = tanh(R r + X p), a third as wide as h. The cell itself never reads what the window says.
     mode="kv": h = [k, v], and p is v. mode="k": k, v and p are all h.
 
+    window: outputs that are read. mode: "kvp", "kv" or "k", the parts of an output.
     include_current: whether the output at this step is the last of the window; the paper's window ends before it.
-    partial_window: as long as there are fewer outputs than `window`, these make the window, and r is 0 where there
-    are none. False is for the numbers of asahi417/LSTMCell, whose y is the first part of h until the window is full.
+    partial_window: fewer outputs than `window` make a shorter one. r is 0 where there are none. False is for the
+    numbers of asahi417/LSTMCell, whose y is the first part of h until the window is full.
 
     States: the cell's; keys, the Y k_i, and values, of the window; filled, the number of its outputs.
     Source: Daniluk et al., 1702.04521, equations 2 to 13; what is read before the window is full is not said there.
@@ -151,7 +152,7 @@ class WindowAttention(OutputWrapper):
         super().build(input_shape)
         features, width, draw = input_shape[-1], self.output_size, keras.initializers.GlorotUniform
         units, asked = self.attention_units or width, sum(self.cell.state_size[place] for place in self.query())
-        views = {"W_x": View(lambda k: k[:features]), "W_a": View(lambda k: k[features:], "attention")}
+        views = Split(0, W_x=(features,), W_a=(width, "attention"))
         self.declare("input_kernel", (features + width, features), draw(), views=views)
         self.declare("input_shift", (features,), "zeros")
         self.declare("key_kernel", (width, units), draw())

@@ -1,8 +1,10 @@
 """Corpora of every origin, what is refused, and the windows. No test reaches the network."""
 
+import importlib
 import math
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -11,9 +13,11 @@ import pytest
 import tensorflow_datasets as tfds
 
 import data
-from data.ptb import source
+from data import source as sources
 from data.ptb.ptb_dataset_builder import Builder
-from lab.tasks.corpus import CorpusError, evaluation_windows, load_corpus, windows
+from data.ptb.source import SOURCE
+from lab.tasks.corpus import SOURCES, CorpusError, evaluation_windows, load_corpus, windows
+from tests.tiny import dummy_source
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +51,7 @@ def cache(tmp_path, monkeypatch):
     def fetch(url, timeout, limit):
         raise OSError(f"{url}: no\nnetwork")
 
-    monkeypatch.setattr(source, "_fetch", fetch)
+    monkeypatch.setattr(sources, "fetch", fetch)
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -55,12 +59,7 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def dummy(monkeypatch):
     """The dummy data counts as Penn Treebank."""
-    files = {}
-    for split, file in source.FILES.items():
-        content = (DUMMY / file.name).read_bytes()
-        sha256 = source.hashlib.sha256(content).hexdigest()
-        files[split] = file._replace(size=len(content), sha256=sha256)
-    monkeypatch.setattr(source, "FILES", files)
+    dummy_source(SOURCE, monkeypatch)
 
 
 def same(one, other):
@@ -72,9 +71,12 @@ def same(one, other):
 # ------------------------------------------------------------------------------- folders
 
 
-@pytest.mark.parametrize("prefix", ["", "ptb."])
-def test_folder_by_words(tmp_path, prefix):
-    corpus = load_corpus(write(tmp_path / "mine", prefix))
+@pytest.mark.parametrize("form", ["{}.txt", "ptb.{}.txt", "wiki.{}.tokens"])
+def test_folder_by_words(tmp_path, form):
+    folder = write(tmp_path / "mine")
+    for name in TEXT:
+        (folder / f"{name}.txt").rename(folder / form.format(name))
+    corpus = load_corpus(folder)
     assert (corpus.name, corpus.level) == ("mine", "word")
     assert corpus.vocabulary == ("b", "<eos>", "<unk>", "a", "c")  # by count, then alphabet
     assert corpus.eos == 1
@@ -196,8 +198,85 @@ def test_bad_folder(tmp_path, texts, message):
     assert contents(tmp_path) == before
 
 
+# ------------------------------------------------------------------- WikiText-2, text8, enwik8
+
+LEVELS = [("wikitext2", level) for level in data.LEVELS] + [("text8", "char"), ("text8", "byte"), ("enwik8", "byte")]
+
+
+def text_of(corpus, split="train"):
+    return ["\n" if index == corpus.eos else corpus.vocabulary[index] for index in getattr(corpus, split)]
+
+
+@pytest.mark.parametrize("name, level", LEVELS)
+def test_a_corpus_of_a_name_is_found_in_three_places(cache, monkeypatch, name, level):
+    """The folder, the TFDS cache, the download, which is kept."""
+    source = SOURCES[name]
+    folder = dummy_source(source, monkeypatch)
+    with pytest.raises(
+        CorpusError, match=f"No {source.title}: not in the TFDS cache .*{source.archive.url}: no network"
+    ):
+        load_corpus(name, level=level)
+    corpus = load_corpus(name, data_dir=folder, level=level)
+    assert (corpus.name, corpus.level, corpus.folder) == (name, level, None)
+    config = level if name == "wikitext2" else "byte"
+    builder = importlib.import_module(f"data.{name}.{name}_dataset_builder").Builder(config=config, data_dir=cache)
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=folder))
+    assert same(corpus, load_corpus(name, level=level))
+    shutil.rmtree(cache)
+    monkeypatch.setattr(source, "download", lambda to: shutil.copytree(folder, to))
+    assert same(corpus, load_corpus(name, level=level))
+    monkeypatch.delattr(source, "download")
+    assert same(corpus, load_corpus(name, level=level))
+
+
+def test_wikitext2(monkeypatch):
+    corpus = load_corpus("wikitext2", data_dir=dummy_source(SOURCES["wikitext2"], monkeypatch))
+    lines = [[], "= A Boat =".split(), [], "The boat , built in 1900 , was sold twice .".split()]
+    assert text_of(corpus) == [token for line in lines for token in [*line, "\n"]]  # empty lines, too
+    assert corpus.vocabulary[-1] == "<unk>" and corpus.unknown("test") > 0
+
+
+def test_text8(monkeypatch):
+    """Its tokens are its characters, none is for an end; `<eos>` is last in the vocabulary of 28 of the real text."""
+    folder = dummy_source(SOURCES["text8"], monkeypatch)
+    text = (folder / "text8").read_text()
+    corpus = load_corpus("text8", data_dir=folder, level="char")
+    found = {split: "".join(text_of(corpus, split)) for split in TEXT}
+    assert found == {"train": text[:180], "valid": text[180:190], "test": text[190:]}
+    assert sorted(corpus.vocabulary) == sorted({*text, "<eos>"}) and corpus.vocabulary[-1] == "<eos>"
+    batches = list(evaluation_windows(corpus.test, 1, 100, corpus.eos).as_numpy_iterator())
+    assert sum(weights.sum() for *_, weights in batches) == len(corpus.test)  # so many characters are scored
+
+
+def test_enwik8(monkeypatch):
+    """Its tokens are its bytes, `<eos>` that which ends a line; those that training lacks are in the vocabulary."""
+    folder = dummy_source(SOURCES["enwik8"], monkeypatch)
+    text = (folder / "enwik8").read_bytes()
+    corpus = load_corpus("enwik8", data_dir=folder, level="byte")
+    found = {split: "".join(text_of(corpus, split)).encode("latin-1") for split in TEXT}
+    assert found == {"train": text[:180], "valid": text[180:190], "test": text[190:]}
+    assert len(corpus.vocabulary) == len(set(text)) and "<unk>" not in corpus.vocabulary
+    assert corpus.vocabulary[-2:] == ("Q", "~") and not {"Q", "~"} & set(found["train"])
+    assert [corpus.vocabulary[index] for index in corpus.encode("Zoë")] == ["Z", "o", "Ã", "«"]
+
+
+@pytest.mark.parametrize("name, level", [("text8", "word"), ("enwik8", "word"), ("enwik8", "char")])
+def test_a_text_of_bytes_at_a_level_that_it_has_not(name, level):
+    with pytest.raises(CorpusError, match=f"--corpus {name}: must be read with --level .*byte, not {level}"):
+        load_corpus(name, level=level)
+
+
+def test_bytes_of_any_text(tmp_path):
+    folder = write(tmp_path, train="é a\n\nü".encode(), valid=b"a\n", test="é\n".encode())
+    corpus = load_corpus(str(folder), level="byte")
+    assert "".join(text_of(corpus)).encode("latin-1") == "é a\n\nü\n".encode()
+    assert load_corpus("pydoc", level="byte").level == "byte"
+
+
 def test_bad_arguments(tmp_path):
-    with pytest.raises(CorpusError, match="--corpus 'pbt': neither auto, ptb, pydoc nor a folder"):
+    with pytest.raises(
+        CorpusError, match="--corpus 'pbt': neither auto, ptb, wikitext2, text8, enwik8, pydoc nor a folder"
+    ):
         load_corpus("pbt")
     with pytest.raises(CorpusError, match="level 'letter'"):
         load_corpus("pydoc", level="letter")
@@ -268,31 +347,30 @@ def test_damaged_tfds_cache(cache, dummy):
         load_corpus("ptb")
 
 
-def test_wrong_download_is_not_used(cache, dummy, monkeypatch, capsys):
-    """By default it is like none, and the line says what was wrong."""
-    served = {f.url: (DUMMY / f.name).read_bytes().upper() for f in source.FILES.values()}
-    monkeypatch.setattr(source, "_fetch", lambda url, timeout, limit: served.get(url, b""))
+def test_wrong_download_is_not_used(cache, dummy, monkeypatch):
+    """By default it is like none, and the notice says what was wrong."""
+    served = {f.url: (DUMMY / f.name).read_bytes().upper() for f in SOURCE.files.values()}
+    monkeypatch.setattr(sources, "fetch", lambda url, timeout, limit: served.get(url, b""))
     with pytest.raises(CorpusError, match="not by download.*ptb.train.txt.*SHA-256"):
         load_corpus("ptb")
-    assert load_corpus("auto").name == "pydoc"
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "SHA-256" in line and "Training on pydoc" in line
+    corpus = load_corpus("auto")
+    assert corpus.name == "pydoc" and "SHA-256" in corpus.notice and "The corpus is pydoc" in corpus.notice
     assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
 def test_download_is_kept(cache, dummy, monkeypatch):
-    served = {file.url: (DUMMY / file.name).read_bytes() for file in source.FILES.values()}
+    served = {file.url: (DUMMY / file.name).read_bytes() for file in SOURCE.files.values()}
     asked = []
 
     def fetch(url, timeout, limit):
         asked.append(url)
         return served.get(url, b"not found")
 
-    monkeypatch.setattr(source, "_fetch", fetch)
+    monkeypatch.setattr(sources, "fetch", fetch)
     for level in ("word", "char", "word"):
         corpus = load_corpus("auto", level=level)
         assert same(corpus, load_corpus("ptb", data_dir=DUMMY, level=level))
-    assert asked == [source.ARCHIVE, *served]
+    assert asked == [SOURCE.archive.url, *served]
     assert sorted(path.name for path in cache.rglob("*") if path.is_file()) == [
         "ptb.test.txt",
         "ptb.train.txt",
@@ -303,21 +381,21 @@ def test_download_is_kept(cache, dummy, monkeypatch):
     assert len(asked) == 8
 
 
-def test_auto_says_in_one_line_why_it_takes_pydoc(tmp_path, cache, capsys):
+def test_auto_notes_in_one_line_why_it_takes_pydoc(tmp_path, cache, capsys):
     empty = tmp_path / "empty"
     empty.mkdir()
     corpus = load_corpus("auto", data_dir=empty)
     assert corpus.name == "pydoc"
     assert same(corpus, load_corpus("pydoc"))
-    out, err = capsys.readouterr()
-    assert out == "" and err.count("\n") == 1 and err.endswith("\n")
-    for part in (str(empty), str(cache), source.ARCHIVE, "no network", "pydoc", "not Penn"):
-        assert part in err
+    assert capsys.readouterr() == ("", "") and "\n" not in corpus.notice
+    for part in (str(empty), str(cache), SOURCE.archive.url, "no network", "pydoc", "not Penn"):
+        assert part in corpus.notice
+    assert corpus.notice.endswith(load_corpus("pydoc").notice) and corpus.notice.endswith("--data_dir FOLDER")
     assert list(tmp_path.iterdir()) == [empty]
 
 
 def test_ptb_fails_where_auto_would_take_pydoc(tmp_path, cache, capsys):
-    with pytest.raises(CorpusError, match=f"No Penn Treebank: .*{cache}.*{source.ARCHIVE}"):
+    with pytest.raises(CorpusError, match=f"No Penn Treebank: .*{cache}.*{SOURCE.archive.url}"):
         load_corpus("ptb")
     assert capsys.readouterr().err == ""
     assert not list(tmp_path.iterdir())

@@ -430,3 +430,22 @@ def test_a_kernel_of_more_axes_is_refused(layer):
 
     with pytest.raises(ValueError, match=r"a kernel must have shape \(inputs, outputs\) or .*, got \(3, 3, 5, 5\)"):
         layer(Convolved())(X)
+
+
+def test_the_parts_of_a_split_are_the_whole_weight():
+    split = tfcells.Split(1, gate=(4, "h", 2), candidate=(2, "h"))
+    matrix = np.random.default_rng(0).normal(size=(3, 6))
+    gate, candidate = (view.of(part) for view, part in zip(split.values(), split.seen(matrix), strict=True))
+    assert (gate.reads, gate.blocks, candidate.reads, candidate.blocks) == ("h", 2, "h", 1)
+    np.testing.assert_array_equal(np.concatenate([gate.matrix, candidate.matrix], 1), matrix)
+
+
+def test_a_split_that_leaves_something_is_refused():
+    class Leaves(tfcells.ElmanCell):
+        def build(self, input_shape):
+            self.add_kernel((input_shape[-1], self.units))
+            self.add_recurrent_kernel((self.units, self.units), views=tfcells.Split(0, recurrent_kernel=(3, "h")))
+            self.add_bias((self.units,))
+
+    with pytest.raises(ValueError, match="views: the parts are 3 of 4 along axis 0"):
+        tfcells.RNN(Leaves(4))(np.ones((2, 5, 3), "float32"))

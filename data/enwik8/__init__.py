@@ -1,0 +1,1 @@
+"""enwik8, a hundred million bytes of Wikipedia: `source` finds and verifies it, the builder is TFDS's."""

@@ -1,0 +1,1 @@
+"""text8, a hundred million letters of Wikipedia: `source` finds and verifies it, the builder is TFDS's."""

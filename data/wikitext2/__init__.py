@@ -1,0 +1,1 @@
+"""WikiText-2: `source` finds and verifies it, the builder is TFDS's."""

@@ -1,0 +1,272 @@
+"""What the site says of classes and functions: docstrings, signatures, facts of the table, who else has a cell."""
+
+import inspect
+import json
+import pathlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import docstrings
+
+import tfcells
+from benchmarks.__main__ import NAMES as BENCHMARKS
+from tfcells.contract.configured import Configured
+
+TABLE = {row["name"]: row for row in tfcells.cells.table()}
+NAMES = {name for name in tfcells.__all__ if name not in ("__version__", "cells")}
+MARK = re.compile(r"(?m)^.*<!-- (family|table|list): ([\w ]+) -->$")
+REPORT = re.compile(r"\[([^\]]+)\]\(\S*benchmarks/results/([^)\s]+)\)")
+UNITS, FEATURES = 12, 6
+ROOT = pathlib.Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+LIBRARIES = {
+    "A": "TensorFlow Addons",
+    "B": "labml",
+    "C": "TensorFlow 1 (contrib)",
+    "D": "supercell",
+    "E": "memax",
+    "F": "FlashRNN",
+    "G": "asahi417/LSTMCell",
+    "H": "haste",
+    "K": "Keras",
+    "L": "Flax",
+    "M": "lamb",
+    "N": "ncps",
+    "P": "recurrentshop",
+    "Q": "flash-linear-attention",
+    "R": "RecurrentLayers.jl",
+    "S": "Sonnet",
+    "T": "torchrecurrent",
+    "V": "SpeechBrain",
+    "W": "awd-lstm-lm",
+    "X": "xlstm",
+    "Z": "the authors' code",
+    "*": "most of the others",
+}
+ELSEWHERE = {
+    "ElmanCell": "KCFSLPE",
+    "LSTMCell": "K*",
+    "OriginalLSTMCell": "TR",
+    "PeepholeLSTMCell": "ACTR",
+    "GRUCell": "KCFHSLPE",
+    "LayerNormLSTMCell": "ACHDGBM",
+    "LayerNormGRUCell": "H",
+    "LayerNormElmanCell": "A",
+    "HyperLSTMCell": "DGB",
+    "RHNCell": "ZRPMGB",
+    "HighwayStateGateRHNCell": "G",
+    "NASCell": "ACTRM",
+    "MogrifierLSTMCell": "M",
+    "MultiplicativeLSTMCell": "TR",
+    "KVPAttention": "G",
+    "WindowAttention": "C",
+    "Attention": "A",
+    "LuongAttention": "A",
+    "IndRNNCell": "CHTRE",
+    "LayerNormIndRNNCell": "H",
+    "IndyLSTMCell": "C",
+    "QRNNCell": "WV",
+    "SRUCell": "CZ",
+    "LRUCell": "E",
+    "SLSTMCell": "XF",
+    "MLSTMCell": "XQ",
+    "MGUCell": "TRLE",
+    "MinimalRNNCell": "TR",
+    "JANETCell": "TR",
+    "LiGRUCell": "TRV",
+    "UGRNNCell": "CTR",
+    "IntersectionRNNCell": "CTR",
+    "CFNCell": "TR",
+    "RANCell": "TR",
+    "ATRCell": "TR",
+    "MUT1Cell": "TR",
+    "MUT2Cell": "TR",
+    "MUT3Cell": "TR",
+    "SCRNCell": "TR",
+    "FastRNNCell": "TR",
+    "FastGRNNCell": "TR",
+    "AntisymmetricRNNCell": "TR",
+    "GatedAntisymmetricRNNCell": "TR",
+    "CoRNNCell": "TR",
+    "LEMCell": "TR",
+    "LipschitzRNNCell": "T",
+    "BRCCell": "TR",
+    "NBRCCell": "TR",
+    "STARCell": "TR",
+    "PhasedLSTMCell": "C",
+    "LightRUCell": "TR",
+    "ResidualLSTMCell": "T",
+    "EchoStateCell": "A",
+    "CfCCell": "N",
+    "FastSlow": "R",
+    "Multiplicative": "R",
+    "Projection": "CS",
+    "WeightDrop": "HW",
+    "VariationalDropout": "SWM",
+    "Zoneout": "H",
+    "RecurrentDropout": "M",
+    "Residual": "SM",
+    "TrainableInitialState": "SMP",
+}
+"""Who else has it, as far as we know: from their sources, some from memory, none of it run."""
+
+
+def fill(app: Any, docname: str, source: list[str]) -> None:
+    """Put what the table knows in place of lines with marks: <!-- family: LSTM -->, <!-- table: cell -->.
+
+    These lines tell what follows to those who read the page elsewhere. A report that is still to be made is no link.
+    """
+    source[0] = REPORT.sub(lambda link: link[0] if (RESULTS / link[2]).exists() else link[1], source[0])
+    source[0] = MARK.sub(lambda mark: "\n".join(filled(*mark.groups())), source[0])
+
+
+def filled(kind: str, name: str) -> Iterator[str]:
+    """What stands in place of a mark."""
+    if kind == "list":
+        return {"reports": reports, "notebooks": notebooks}[name]()
+    return {"family": family, "table": listed}[kind](name)
+
+
+def family(name: str) -> Iterator[str]:
+    """A section for each class."""
+    for row in TABLE.values():
+        if row["family"] == name:
+            yield f"## {row['name']}\n\n```{{eval-rst}}\n.. autoclass:: tfcells.{row['name']}\n```\n"
+
+
+def listed(kind: str) -> Iterator[str]:
+    """All of a kind, in a table."""
+    yield "| name | family | paper | states | all steps at once |\n|---|---|---|---|---|"
+    for row in TABLE.values():
+        if row["kind"] == kind:
+            states = ", ".join(row["states"])
+            parallel = "yes" if row["runs"] == "parallel" else ""
+            paper = re.sub(docstrings.PAPER, r"[\1](https://arxiv.org/abs/\1)", row["paper"].replace("none", ""))
+            yield f"| {{py:class}}`~tfcells.{row['name']}` | {row['family']} | {paper} | {states} | {parallel} |"
+
+
+def notebooks() -> Iterator[str]:
+    """All notebooks by their titles, in a table and in the menu."""
+    yield "| notebook | title |\n|---|---|"
+    names = []
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]
+        title = "".join(first).splitlines()[0].strip("# ")
+        names.append(f"../notebooks/{path.stem}")
+        yield f"| [{path.stem}](../notebooks/{path.name}) | {title} |"
+    yield "\n".join(["", "```{toctree}", ":hidden:", "", *names, "```"])
+
+
+def reports() -> Iterator[str]:
+    """All reports of the benchmarks, in a table and in the menu."""
+    titles = {path.stem: path.read_text(encoding="utf-8").splitlines()[0].strip("# ") for path in RESULTS.glob("*.md")}
+    measures = {name: what for name, (what, _) in BENCHMARKS.items() if name in titles}
+    measures |= {name: title for name, title in sorted(titles.items()) if name not in measures}
+    yield "| report | measures |\n|---|---|"
+    for name, what in measures.items():
+        yield f"| [{name}](../benchmarks/results/{name}.md) | {what} |"
+    menu = [f"{name} <../benchmarks/results/{name}>" for name in measures]
+    yield "\n".join(["", "```{toctree}", ":hidden:", "", *menu, "notes <../benchmarks/NOTES>", "```"])
+
+
+def sign(app: Any, what: str, name: str, made: Any, options: Any, signature: Any, returns: Any) -> Any:
+    """The signature of a cell, wrapper or layer with the arguments of its bases, its own ones first."""
+    if not (inspect.isclass(made) and issubclass(made, Configured)):
+        return None
+    return f"({', '.join(map(shown, arguments(made)))})", None
+
+
+def arguments(made: Any) -> list[inspect.Parameter]:
+    """Of the constructor and of those of the bases: its own first."""
+    owners, own = made.arguments(), list(inspect.signature(made).parameters)
+    found = [inspect.signature(owner.__init__).parameters[name] for name, owner in owners.items()]
+    return sorted(found, key=lambda each: own.index(each.name) if owners[each.name] is made else len(own))
+
+
+def shown(parameter: inspect.Parameter) -> str:
+    return parameter.name if parameter.default is parameter.empty else f"{parameter.name}={parameter.default!r}"
+
+
+def describe(app: Any, what: str, name: str, made: Any, options: Any, lines: list[str]) -> None:
+    """Typeset a docstring; below that of a cell or wrapper, the facts of the table."""
+    configured = inspect.isclass(made) and issubclass(made, Configured)
+    own = {"name", *inspect.signature(made).parameters}
+    if configured:
+        own |= {*made.arguments(), *inspect.signature(made.call).parameters}
+    typeset = docstrings.restructured(lines, own, NAMES)
+    if configured:
+        typeset += ["", *inherited(made), ""]
+    row = TABLE.get(getattr(made, "__name__", ""))
+    lines[:] = typeset + (["", *facts(row), ""] if row and row["class"] is made else [])
+
+
+def inherited(made: Any) -> Iterator[str]:
+    """Where the other arguments are described."""
+    owners: dict[type, list[str]] = {}
+    for name, owner in made.arguments().items():
+        if owner is not made and name not in ("units", "cell"):
+            owners.setdefault(owner, []).append(f"``{name}``")
+    for owner, names in owners.items():
+        public = getattr(tfcells, owner.__name__, None) is owner
+        where = f":class:`~tfcells.{owner.__name__}`" if public else f"``{owner.__name__}``"
+        whose = "" if owner.__module__.startswith("tfcells") else "Keras's "
+        yield f"| As in {whose}{where}: {', '.join(names)}."
+
+
+def facts(row: dict[str, Any]) -> Iterator[str]:
+    """Shapes, size and relations, as a list of fields."""
+    cell, features = built(row)
+    weights = [f"``{weight.name}`` {tuple(weight.shape)}" for weight in cell.weights if "seed" not in weight.name]
+    states = [f"{state} {size(width)}" for state, width in zip(row["states"], cell.state_size, strict=True)]
+    around = " around ``LSTMCell(12)``" if row["kind"] == "wrapper" else ""
+    yield f":Shapes: of {UNITS} units{around}, for {features} features"
+    yield f":Output: (batch, {cell.output_size}) at each step"
+    yield f":States: {', '.join(states)}"
+    yield f":Weights: {', '.join(weights) or 'none'}"
+    yield f":Parameters: :math:`{docstrings.formula(row['parameters'])}`, of n units for d features"
+    yield f":Steps: {'all at once' if row['runs'] == 'parallel' else 'one after the other'}"
+    if row["kind"] == "cell":
+        yield f":Noise: {', '.join(noise(row)) or 'none'}"
+    if others := ELSEWHERE.get(row["name"]):
+        yield f":Also in: {', '.join(LIBRARIES[letter] for letter in others)}"
+
+
+def noise(row: dict[str, Any]) -> Iterator[str]:
+    """The wrappers that draw masks and can go around the cell."""
+    needs = {"VariationalDropout": "kernel", "RecurrentDropout": "update", "Zoneout": "state", "WeightDrop": "kernel"}
+    return (f":class:`~tfcells.{name}`" for name, slot in needs.items() if slot in row["slots"])
+
+
+def size(width: Any) -> str:
+    sizes = tuple(width) if isinstance(width, tuple | list) else (width,)
+    return f"(batch, {', '.join(map(str, sizes))})"
+
+
+def built(row: dict[str, Any]) -> tuple[Any, int]:
+    """An example of a class, and how many features it has been built for."""
+    signature = inspect.signature(row["class"]).parameters.values()
+    given = {
+        p.name: 3 if p.annotation is int else 0.5
+        for p in signature
+        if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+    }
+    given |= {"units": UNITS} if row["kind"] == "cell" else {"cell": tfcells.LSTMCell(UNITS)}
+    for features in FEATURES, UNITS:
+        cell = row["class"](**given)
+        try:
+            cell.build((None, features))
+        except ValueError:  # the input must be as wide as the output
+            continue
+        return cell, features
+    raise ValueError(f"{row['name']} can't be built for {FEATURES} or {UNITS} features")
+
+
+def check(app: Any, error: Any) -> None:
+    """Everything public has its place, and no other library has what we have not."""
+    assert ELSEWHERE.keys() <= TABLE.keys(), ELSEWHERE.keys() - TABLE.keys()
+    there = {name for name, *_ in app.env.get_domain("py").get_objects()}
+    missing = {name for name in NAMES if f"tfcells.{name}" not in there}
+    if not error and missing - set(tfcells.RENAMED):
+        raise RuntimeError(f"not on the site: {', '.join(sorted(missing))}")
