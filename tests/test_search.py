@@ -15,7 +15,7 @@ optuna = pytest.importorskip("optuna", reason="the extra search is not installed
 pytestmark = pytest.mark.slow
 
 LINE = (
-    "search lstm --corpus text --layers 1 --units 3..9 --batch_size 2 --steps 4 --steps_per_epoch 30 --epochs 2 "
+    "search lstm --corpus text --layers 1 --units 3..9 --batch_size 2 --steps 2 --steps_per_epoch 30 --epochs 2 "
     "--evaluation_batch_size 2 --evaluation_steps 8 --engine eager --optimizer adam --learning_rate 0.01 "
     "--save_seconds 0 --pruner none --sampler random --wait 7"
 )
