@@ -72,10 +72,7 @@ DEFAULTS: dict[str, Any] = {
     "engine": "graph",
     "precision": "float32",
 }
-CORPUS = (
-    "auto, ptb, wikitext2, text8, enwik8, pydoc, or a folder with train.txt, valid.txt and test.txt, or ptb.*.txt, or "
-    "wiki.*.tokens"
-)
+CORPUS = "auto, ptb, wikitext2, text8, enwik8, pydoc, or a folder with train.txt, valid.txt and test.txt"
 DATA_DIR = "the folder of the corpus's files, or of MNIST's"
 FORMATTER = functools.partial(
     argparse.RawDescriptionHelpFormatter,
@@ -118,7 +115,7 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     help = "--size quick: a language model in three minutes, of the text that comes with Python"
     sizes.add_argument("--quick", action="store_const", dest="size", const=QUICK, help=help)
     add("--budget", help="choose the units for at most so many parameters: 4650000 or 4.65M")
-    corpus = add("--corpus", help=f"the data: {CORPUS} (default: the size's own, auto for most)")
+    corpus = add("--corpus", help=f"the data: {CORPUS} (default: the size's own)")
     add("--data_dir", type=absolute, help=DATA_DIR)
     kind, stem = ("study", "TARGET-SIZE-search") if searching else ("run", "TARGET-SIZE")
     add("--out", type=path, help=f"the new folder of the {kind} (default: the next runs/{stem}-n)")

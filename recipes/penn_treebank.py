@@ -281,6 +281,7 @@ TARGETS: Targets = {
             paper=LIU,
             source="ours; the paper's network has 23 million parameters, and 55.7 on test",
         ),
+        "quick": quick(2_620_848, cell="GenotypeCell", cell_arguments={"genotype": "darts_v2"}, units=224),
     },
     "hypernets": {
         "small": Size(

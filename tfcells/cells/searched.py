@@ -163,8 +163,8 @@ class GenotypeCell(GatedCell):
     for nodes i = 1, 2, ..:  c, g = U_i s_p;  s_i = s_p + s(c) (f_i(g) - s_p), where s_p is an earlier node;
     h' is the mean of s_1, s_2, ..
 
-    genotype: for each node a pair (f_i, p), f_i being "identity", "relu", "sigmoid" or "tanh", or all of them as one
-    text, "tanh0-relu1"; or the name of what a search found: "darts_v1", "darts_v2" (Liu et al., 1806.09055, first and
+    genotype: for each node a pair (f_i, p), f_i one of identity, relu, sigmoid, tanh, or a text such as "tanh0-relu1";
+    or the name of what a search found: "darts_v1", "darts_v2" (Liu et al., 1806.09055, first and
     second order), "enas" (Pham et al., 1802.03268, of the corrected code). use_bias: biases bias_0, bias_1, .., which
     the authors have not. Their input is as wide as the state; here it need not be. Kernels stack c, g. activation: of
     s_0. The candidates, for recurrent dropout, are tanh(g) and each f_i(g). State dropout has one mask for h and all
