@@ -149,13 +149,16 @@ def listed(kind: str) -> Iterator[str]:
 
 def notebooks() -> Iterator[str]:
     """All notebooks by their titles, in a table and in the menu."""
-    yield "| notebook | title |\n|---|---|"
+    yield "| notebook | title | you learn | takes |\n|---|---|---|---|"
     names = []
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]
-        title = "".join(first).splitlines()[0].strip("# ")
+        first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
+        title = first.splitlines()[0].strip("# ")
+        learn, takes = (
+            " ".join(re.search(rf"\*\*{word}\*\* (.*?)\.\s", first, re.S)[1].split()) for word in ("You learn", "Takes")
+        )
         names.append(f"../notebooks/{path.stem}")
-        yield f"| [{path.stem}](../notebooks/{path.name}) | {title} |"
+        yield f"| [{path.stem}](../notebooks/{path.name}) | {title} | {learn} | {takes} |"
     yield "\n".join(["", "```{toctree}", ":hidden:", "", *names, "```"])
 
 
