@@ -186,7 +186,7 @@ plt.show()
 # %% [markdown]
 # ## Where the time goes
 #
-# Python starts over a thousand small operations a step, one by one, forward and back. How fast would the processor be, if it
+# In each step Python starts more than a thousand small operations, one by one, forward and back. How fast would the processor be, if it
 # did nothing but multiply? We count the multiplications and additions of the matrix products: two a weight and word
 # forward, twice that back. We divide by the time of the fastest step, and compare with one large product.
 
