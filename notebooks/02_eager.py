@@ -42,7 +42,7 @@ from lab.tasks.corpus import load_corpus
 
 FULL = os.environ.get("TFCELLS_NOTEBOOKS") != "small"  # the tests run a small one
 plt.style.use(os.path.join(root, "notebooks/plots.mplstyle"))
-STEPS = 120 if FULL else 30
+STEPS = 120 if FULL else 10
 
 # %% [markdown]
 # ## A tape

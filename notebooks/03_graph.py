@@ -44,7 +44,7 @@ from lab.tasks.corpus import load_corpus
 
 FULL = os.environ.get("TFCELLS_NOTEBOOKS") != "small"  # the tests run a small one
 plt.style.use(os.path.join(root, "notebooks/plots.mplstyle"))
-STEPS, LENGTHS = (60, (10, 20, 30)) if FULL else (25, (2, 4))
+STEPS, LENGTHS = (60, (10, 20, 30)) if FULL else (10, (2, 4))
 
 # %% [markdown]
 # ## What tracing is
@@ -98,7 +98,7 @@ print("graphs for three lengths:", total.experimental_get_tracing_count())
 # %%
 words = load_corpus("pydoc").vocabulary[:2000]
 corpus = load_corpus("pydoc", vocabulary=words)
-BATCH, WINDOW, UNITS, RATE, CLIP = 10, 20 if FULL else 10, 64, 2.0, 0.5
+BATCH, WINDOW, UNITS, RATE, CLIP = 10, 20 if FULL else 5, 64, 2.0, 0.5
 rows = corpus.train[: len(corpus.train) // BATCH * BATCH].reshape(BATCH, -1)
 
 
