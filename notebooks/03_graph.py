@@ -15,7 +15,7 @@
 # function once, to *trace* it: it collects the operations in a graph. From then on the graph runs, and the Python
 # code does not.
 #
-# **Takes** a minute and a half on two cores. **Next**: [04_hypernetworks](04_hypernetworks.ipynb), a network that writes another one's weights.
+# **Takes** a minute on two cores. **Next**: [04_hypernetworks](04_hypernetworks.ipynb), a network that writes another one's weights.
 
 # %%
 import os
@@ -215,12 +215,13 @@ bars = plt.barh(names, [speeds[name] for name in names])
 plt.bar_label(bars, [f"{speeds[name]:,.0f}" for name in names], padding=3)
 plt.title(f"A graph is {speeds['graph'] / speeds['eager']:.0f} times as fast as eager")
 plt.xlabel("words per second, training")
+plt.gca().xaxis.set_major_formatter("{x:,.0f}")
 plt.show()
 
 # %% [markdown]
-# The last three are close, and which of XLA and the library's layer is ahead changes from run to run. The reason is the
-# arithmetic: most of it is the map from the output to one score a word, and that is the same for all. XLA compiles it, the softmax and the update
-# of the weights along with the LSTM. The layer compiles the LSTM alone, and leaves large products to TensorFlow.
+# Why is plain XLA ahead of the library's layer here, in most runs? Most of the arithmetic is the map from the output to one score a
+# word. XLA compiles it, the softmax and the update of the weights along with the LSTM. The layer compiles the LSTM alone, the
+# share printed below, and leaves the rest to TensorFlow.
 
 # %%
 recurrent, output = 2 * UNITS * 4 * UNITS, UNITS * len(words)
@@ -260,9 +261,9 @@ alone = {
     "tfcells.RNN": [time_alone(by_layer, length) for length in LENGTHS],
 }
 
-# %% alt="Two plots against sequence length, with a curve for the graph, XLA and tfcells.RNN. Left, the first call: XLA rises steeply, the other two stay low. Right, later calls: all rise, the graph most."
+# %% alt="Two plots against sequence length, with a curve for the graph, XLA and tfcells.RNN. Left, the first call: XLA rises steeply, the other two stay low. Right, later calls: all rise, tfcells.RNN least."
 _, axes = plt.subplots(1, 2, figsize=(9, 3))
-titles = "First call: XLA compiles longer with each step", "Later calls: compiled loops are faster"
+titles = "First call: XLA compiles longer with each step", "Later calls: the layer is fastest on long sequences"
 for place, part, title, unit in zip(axes, (0, 1), titles, (1, 1e3)):
     for (name, times), color, shift in zip(alone.items(), ("C1", "C2", "C0"), (-9, -3, 3)):
         values = [unit * each[part] for each in times]
@@ -273,9 +274,9 @@ for place, part, title, unit in zip(axes, (0, 1), titles, (1, 1e3)):
 plt.show()
 
 # %% [markdown]
-# XLA compiles every step of the loop: four seconds for 10 steps, sixteen for 30. The layer compiles one step, so its first call
-# takes a second at any length, and less at 20 steps, where it has the program from above. After that both are about equally
-# fast, and faster than the graph.
+# XLA compiles every step of the loop, so 30 steps take it three to five times as long as 10. The layer compiles one step: its first call
+# takes about a second at any length, and less at 20 steps, where it has the program from above. In later calls XLA is ahead on short
+# sequences, the layer on long ones.
 #
 # `python train.py lstm` trains this way at full size, on the Penn Treebank. Notebook 1 ends with the result.
 
