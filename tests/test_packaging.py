@@ -50,7 +50,7 @@ def test_the_library_needs_keras_and_numpy_alone():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     assert [line.split()[0] for line in config["options"]["install_requires"].split("\n") if line] == ["keras", "numpy"]
-    extras = {"bench", "docs", "gpu", "jax", "lab", "search", "tensorflow", "test", "torch"}
+    extras = {"bench", "docs", "export", "gpu", "jax", "lab", "search", "tensorflow", "test", "torch"}
     assert extras <= set(config["options.extras_require"])
 
 
