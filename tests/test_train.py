@@ -321,3 +321,9 @@ def test_list_counts_parameters():
     rows = {tuple(line.split()[:3]) for line in out.splitlines()}
     assert ("lstm", "small", "4,651,600") in rows and ("rhn", "paper", "23,482,400") in rows
     assert "120.7 / 114.5" in out and "Zaremba" in out
+
+
+def test_an_environment_without_the_lab_is_told_what_to_install():
+    done = subprocess.run([sys.executable, "-S", "train.py", "--list"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "pip install -e '.[lab]'" in done.stderr and sys.executable in done.stderr
