@@ -1,4 +1,7 @@
-"""The setup cell of each notebook, as if Colab ran it, and all its imports. python colab.py NOTEBOOK ..., in an empty folder."""
+"""The setup cell of each notebook, as if Colab ran it, and all its imports.
+
+python colab.py NOTEBOOK ..., in an empty folder.
+"""
 
 import ast
 import json

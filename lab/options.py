@@ -241,7 +241,7 @@ def refuse(rest: list[str], options: argparse.Namespace, names: list[str], targe
     known = {key for key in vars(options) if not key.startswith("field ")}
     sizes = targets.get(options.target, {}).values()
     own = {each for size in sizes for each in fields(size.recipe)} or set(names)
-    known |= own | {each.removeprefix("cell.") for each in own}
+    known |= own | {each.removeprefix("cell.") for each in own} | {"quick", "list"}
     raise InputError(f"unknown field {name!r}{nearest(name, known - {'command', 'target', 'worker'})}")
 
 

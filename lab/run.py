@@ -90,7 +90,7 @@ class Run:
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise InputError(f"{self.folder}: not a run, it has no {name}") from None
+            raise InputError(f"{self.folder}: not a run such as {ROOT / 'rhn-small-1'}, it has no {name}") from None
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: damaged ({error})") from error
         if name != "recipe.json":

@@ -250,6 +250,11 @@ def test_loss_that_is_not_finite_stops_the_run(here):
     [
         ("", "name a target: lstm, lnlstm, rhn"),
         ("lstn", "unknown target 'lstn'; did you mean lstm"),
+        ("RHN", "unknown target 'RHN'; did you mean rhn?"),
+        ("--lst", "unknown field 'lst'; did you mean list"),
+        ("rhn --quik", "unknown field 'quik'; did you mean quick?"),
+        ("lstm --cell lstmm", "cell=lstmm: must be the name of a cell; did you mean LSTMCell"),
+        ("generate rhn", "rhn: not a run such as runs/rhn-small-1, it has no recipe.json"),
         ("rhn --size papier", "rhn has no size 'papier'; did you mean paper?"),
         ("lstm --unit 5", "unknown field 'unit'; did you mean units"),
         ("lstm --depth 5", "no field 'depth' with cell=LSTMCell"),
