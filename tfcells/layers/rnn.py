@@ -73,6 +73,9 @@ class RNN(Configured, keras.layers.RNN):
     ) -> None:
         if jit_compile != "auto" and not isinstance(jit_compile, bool):
             raise ValueError(f'jit_compile must be "auto", True or False, got {jit_compile!r}')
+        for each in cell if isinstance(cell, list | tuple) else [cell]:
+            if isinstance(each, type | keras.layers.RNN) or not hasattr(each, "call"):
+                raise ValueError(f"cell must be a cell such as tfcells.LSTMCell(32), or a list of cells, got {each!r}")
         kwargs["name"] = kwargs.get("name") or name_of(cell)
         super().__init__(cell, *args, **kwargs)
         self.jit_compile = jit_compile
