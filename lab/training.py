@@ -82,6 +82,8 @@ def train(
                 workers.heartbeat.say = lambda text: run.say(f"{text}; to go on: {command}")
             if begun and data.notice:
                 complain(data.notice)
+            if not begun and not training.progress.end(recipe):
+                complain(f"continuing {run.folder} in epoch {training.progress.epoch + 1} of {recipe.epochs}")
             try:
                 with enough_memory(recipe):
                     result = training.go_on(options.save_seconds)

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shlex
 import signal
 import subprocess
@@ -163,7 +164,9 @@ def test_stopped_and_killed_run_ends_like_the_unbroken_one(place, unbroken):
     process.kill()
     process.communicate()
 
-    resumed = told(*finish(start(place, "rhn --resume --out broken")))
+    code, out, err = finish(start(place, "rhn --resume --out broken"))
+    assert re.match(r"continuing broken in epoch [34] of 4\n", err)
+    resumed = told(code, out, err)
     expected = strict(unbroken[0].splitlines()[-1])
     assert without_times(resumed) == without_times(expected)
     for name in ("best.npz", "checkpoint.npz"):
