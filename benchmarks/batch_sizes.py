@@ -15,6 +15,7 @@ import tfcells
 from benchmarks import charts, rounds
 from benchmarks.processes import compiled_programs, have_xla_list_programs, in_a_fresh_process
 from benchmarks.sides import numbers
+from lab import style
 
 LAYERS = "tfcells", "Keras"
 WAYS = "eager", "predict", "served"
@@ -47,11 +48,25 @@ def main(arguments: list[str]) -> int:
         f"An LSTM of {options.units} units, {STEPS} steps; sizes 1 to {options.largest}, shuffled; one size: {SIZE}.",
         "Programs: of the loop over time, forward.",
     ]
-    curves = {
-        f"{way}, {name}": dict(enumerate(each["seconds"], 1)) for way in WAYS for name, each in result[way].items()
-    }
-    figure = charts.lines([("Batches of all sizes", "call", "processor seconds", curves)], columns=1)
-    return rounds.publish("batch_sizes", options, result, {"Batch sizes": rows, "Goals": goals}, notes, figure)
+    return rounds.publish("batch_sizes", options, result, {"Batch sizes": rows, "Goals": goals}, notes, picture)
+
+
+def picture(told: dict):
+    """A figure: the processor time of the calls so far, by way."""
+    most = max(each["tfcells"]["programs"] for each in told.values())
+    calls = len(next(iter(told.values()))["tfcells"]["seconds"])
+    title = f"Batches of {calls} sizes: tfcells compiles at most {most} programs"
+    return charts.panels(title, [panel(way, found) for way, found in told.items()], columns=3)
+
+
+def panel(way: str, found: dict) -> tuple:
+    def draw(axes):
+        for name, each in found.items():
+            sums = np.cumsum(each["seconds"])
+            axes.plot(range(1, len(sums) + 1), sums, label=name, **charts.look(name) | {"marker": ""})
+        style.label_ends(axes)
+
+    return {"title": way, "xlabel": "calls", "ylabel": "processor time so far, s"}, draw
 
 
 def calls(way: str, name: str, units: int, largest: int) -> dict:
