@@ -15,7 +15,6 @@ import tfcells
 from benchmarks import charts, rounds
 from benchmarks.processes import compiled_programs, have_xla_list_programs, in_a_fresh_process
 from benchmarks.sides import numbers
-from lab import style
 
 LAYERS = "tfcells", "Keras"
 WAYS = "eager", "predict", "served"
@@ -56,17 +55,11 @@ def picture(told: dict):
     most = max(each["tfcells"]["programs"] for each in told.values())
     calls = len(next(iter(told.values()))["tfcells"]["seconds"])
     title = f"Batches of {calls} sizes: tfcells compiles at most {most} programs"
-    return charts.panels(title, [panel(way, found) for way, found in told.items()], columns=3)
-
-
-def panel(way: str, found: dict) -> tuple:
-    def draw(axes):
-        for name, each in found.items():
-            sums = np.cumsum(each["seconds"])
-            axes.plot(range(1, len(sums) + 1), sums, label=name, **charts.look(name) | {"marker": ""})
-        style.label_ends(axes)
-
-    return {"title": way, "xlabel": "calls", "ylabel": "processor time so far, s"}, draw
+    parts = [
+        charts.so_far(way, "processor time", {name: each["seconds"] for name, each in found.items()})
+        for way, found in told.items()
+    ]
+    return charts.panels(title, parts, columns=3)
 
 
 def calls(way: str, name: str, units: int, largest: int) -> dict:

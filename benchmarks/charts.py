@@ -2,13 +2,19 @@
 
 import argparse
 import importlib
+import itertools
 from collections.abc import Callable
 
 from benchmarks import report
 from benchmarks.rounds import median, quartiles, ratios
 from lab import style
 
-COLORS = {"keras": style.MIDDLE, "torch": style.LIGHT, "limit": style.GRAY}
+COLORS = {
+    **dict.fromkeys(("keras", "step by step", "later"), style.MIDDLE),
+    **dict.fromkeys(("torch", "scan"), style.LIGHT),
+    "limit": style.GRAY,
+}
+MOST_MARKERS = 20  # of a curve
 MARKERS = {style.MIDDLE: "o", style.LIGHT: "s", style.GRAY: "|"}
 MODULES = {"layer_norm": "trainings", "regularizers": "trainings", "scaling_modes": "scaling"}
 """Of reports whose module has another name."""
@@ -19,11 +25,9 @@ def main(arguments: list[str]) -> int:
     description = "Draw the pictures of reports anew, from their JSON; nothing is measured."
     parser = argparse.ArgumentParser(prog="python -m benchmarks draw", description=description)
     every = sorted(path.stem for path in report.RESULTS.glob("*.png"))
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"all by default: {', '.join(every)}")
-    names = parser.parse_args(arguments).names or every
-    if unknown := [name for name in names if name not in every]:
-        parser.error(f"there is no picture {unknown[0]!r}")
-    for name in names:
+    parser.add_argument("name", nargs="?", choices=every, help="all by default")
+    only = parser.parse_args(arguments).name
+    for name in [only] if only else every:
         module = importlib.import_module(f"benchmarks.{MODULES.get(name, name.removesuffix('-partial'))}")
         print(report.draw(name, module.picture))
     return 0
@@ -87,19 +91,30 @@ def dots(axes: style.Axes, rows: dict[str, dict[str, list]], first: str, looks: 
     axes.set_xlabel(f"time / {first}'s time (median and quartiles)")
 
 
-def panels(title: str, parts: list[tuple[dict, Callable]], columns: int, height: float = 2.8) -> style.Figure:
+def panels(title: str, parts: list[tuple[dict, Callable]], columns: int) -> style.Figure:
     """A figure of several axes: (their labels and scales, a function that draws into them); one needs no title more."""
     columns = min(columns, len(parts))
     rows = -(-len(parts) // columns)
     title = title or parts[0][0].pop("title")
-    figure = style.figure(title, 3.0 + 3.8 * (columns - 0.3), 0.4 + height * rows)
+    figure = style.figure(title, 3.8 * columns + 1.9, 0.4 + 2.8 * rows)
     for place, (given, draw) in enumerate(parts, 1):
         draw(style.axes(figure, rows, columns, place, **given))
     return figure
 
 
-def curves(axes: style.Axes, lines: dict[str, dict], looks: Callable[[str], dict] = look):
-    """Curves, name -> {x: y}, with their names at their ends."""
-    for name, line in lines.items():
-        axes.plot(line.keys(), line.values(), label=name, **looks(name))
-    style.label_ends(axes)
+def curves(title: str, x: str, y: str, lines: dict[str, dict], scale: str = "log") -> tuple[dict, Callable]:
+    """A panel of curves: name -> {x: y}."""
+
+    def draw(axes: style.Axes):
+        for name, line in lines.items():
+            marker = {"marker": ""} if len(line) > MOST_MARKERS else {}
+            axes.plot(line.keys(), line.values(), label=name, **look(name) | marker)
+        style.label_ends(axes)
+
+    return {"title": title, "xlabel": x, "ylabel": y, "xscale": scale, "yscale": scale}, draw
+
+
+def so_far(title: str, kind: str, seconds: dict[str, list[float]]) -> tuple[dict, Callable]:
+    """A panel of the time that calls have taken so far: name -> seconds of each call."""
+    lines = {name: dict(enumerate(itertools.accumulate(each), 1)) for name, each in seconds.items()}
+    return curves(title, "calls", f"{kind} so far, s", lines, scale="linear")

@@ -188,28 +188,21 @@ def layer_of_mode(name: str):
     return keras_layer(layer) if name == "keras.layers.RNN" else layer
 
 
-def panel_of_first_calls(found: dict) -> list[tuple]:
+def panels_of_first_calls(found: dict) -> list[tuple]:
     by_steps = {int(steps): each for steps, each in found["LSTMCell by steps"].items()}
     lines = {name: {steps: each[n] for steps, each in by_steps.items()} for n, name in enumerate(("first", "later"))}
-    slowest = max(found["cells"], key=lambda name: found["cells"][name][0])
-    longest = f"{slowest}, {found['cells'][slowest][0]:.1f} s"
-    title = f"First call of an LSTM beside later ones;\nlongest first call of all cells: {longest}"
-    given = {"title": title, "xlabel": "steps", "ylabel": "time, s", "xscale": "log", "yscale": "log"}
-    looks = dict(zip(lines, style.looks(2), strict=True)).__getitem__
-    return [(given, functools.partial(charts.curves, lines=lines, looks=looks))]
+    longest = max((first, cell) for cell, (first, _, _) in found["cells"].items())
+    title = "Calls of an LSTM\nLongest first call of all cells: {:.1f} s, {}".format(*longest)
+    return [charts.curves(title, "steps", "time, s", lines)]
 
 
-def panel_of_lengths(found: dict) -> list[tuple]:
-    count = len(found["lengths"])
-    title = (
-        f"{count} batches of random lengths compile\n{found['forward']} programs forward, {found['backward']} backward"
-    )
-    given = {"title": title, "xlabel": "call", "ylabel": "time, s", "yscale": "log"}
-    calls = range(1, 1 + len(found["seconds"]))
-    return [(given, lambda axes: axes.plot(calls, found["seconds"], "o", color=style.DARK, markersize=4))]
+def panels_of_lengths(found: dict) -> list[tuple]:
+    forward, backward, count = found["forward"], found["backward"], len(found["lengths"])
+    title = f"{count} batches of random lengths compile\n{forward} programs forward, {backward} backward"
+    return [charts.so_far(title, "time", {"tfcells": found["seconds"]})]
 
 
-def panel_of_modes(found: dict) -> list[tuple]:
+def panels_of_modes(found: dict) -> list[tuple]:
     steps = sorted(map(int, found[KERAS]))
     names = [*map(str, steps[:-1]), f"{steps[-1]:,} steps"]
     rows = {
@@ -219,17 +212,15 @@ def panel_of_modes(found: dict) -> list[tuple]:
     speeds = {mode: [1 / ratio for [ratio] in row.values()] for mode, row in rows.items()}
     first = max(speeds, key=lambda mode: min(speeds[mode]))
     title = f"Processor time of ways to run an LSTM\n{first}: {charts.between(speeds[first])} times as fast as Keras's"
-    colors = dict(zip(("Keras", *names), (style.DARK, *style.shades(len(names)))))
-
-    def draw(axes):
-        charts.dots(axes, rows, "Keras", lambda name: {"color": colors[name], "marker": "o"})
-
+    colors = style.color_map()(np.linspace(0.4, 1, len(names)))
+    looks = {name: {"color": color, "marker": "o"} for name, color in zip(("Keras", *names), (style.DARK, *colors))}
+    draw = functools.partial(charts.dots, rows=rows, first="Keras", looks=looks.__getitem__)
     return [({"title": title, "xscale": "log", "grid": "x"}, draw)]
 
 
 PANELS = {
-    "first_call": panel_of_first_calls,
-    "lengths": panel_of_lengths,
+    "first_call": panels_of_first_calls,
+    "lengths": panels_of_lengths,
     "masked": lambda found: [],
-    "modes": panel_of_modes,
+    "modes": panels_of_modes,
 }

@@ -5,7 +5,7 @@ keras.layers.RNN) and PyTorch. Memory is the peak of a fresh process, less what 
 and had run two steps; so it has the compiler's in it, too.
 """
 
-import functools
+import itertools
 
 import keras
 
@@ -76,11 +76,8 @@ def main(arguments: list[str]) -> int:
 
 def picture(told: dict):
     """A figure: panels of each part."""
-    parts = [
-        part
-        for name, found in told.items()
-        for part in (panels_of(name, found) if name in AXES else programs.PANELS[name](found))
-    ]
+    drawn = (panels_of(name, found) if name in AXES else programs.PANELS[name](found) for name, found in told.items())
+    parts = list(itertools.chain(*drawn))
     over = [charts.over_first(point["seconds"]) for name in AXES for point in told.get(name, {}).values()]
     title = charts.finding(dict(enumerate(over)), "tfcells") if over else ""
     return charts.panels(title, parts, columns=2) if parts else None
@@ -142,21 +139,22 @@ def rows_of(axis: str, points: dict) -> list[tuple]:
 
 def panels_of(axis: str, points: dict) -> list[tuple]:
     """Two panels: time and memory."""
-    names = next(iter(points.values()))["bytes"]
-    time, memory = ({name: {} for name in names} for _ in range(2))
-    for value, found in points.items():
-        for name in names:
-            time[name][int(value)] = rounds.median(found["seconds"][name])
-            memory[name][int(value)] = max(found["bytes"][name], 1) / 1e6
-    last = int(max(points, key=int))
-    where = f"{last:,} {axis}" if axis in ("steps", "units") else f"{axis} {last:,}"
-    parts = []
-    for lines, what, unit in ((time, "time", "s"), (memory, "peak memory", "MB")):
+    last, parts = max(map(int, points)), []
+    for what, unit, of in (("time", "s", seconds_of), ("peak memory", "MB", megabytes_of)):
+        names = next(iter(points.values()))["bytes"]
+        lines = {name: {int(value): of(found, name) for value, found in points.items()} for name in names}
         over = [f"{name} {line[last] / lines['tfcells'][last]:.2g}" for name, line in lines.items() if "tf" not in name]
-        title = f"{'RHN' if axis == 'depth' else 'LSTM'}: {what}\n{where}: {', '.join(over)} times tfcells's"
-        given = {"title": title, "xlabel": axis, "ylabel": f"{what}, {unit}", "xscale": "log", "yscale": "log"}
-        parts.append((given, functools.partial(charts.curves, lines=lines)))
+        title = f"{'RHN' if axis == 'depth' else 'LSTM'}: {what}\n{axis} {last:,}: {', '.join(over)} times tfcells's"
+        parts.append(charts.curves(title, axis, f"{what}, {unit}", lines))
     return parts
+
+
+def seconds_of(found: dict, name: str) -> float:
+    return rounds.median(found["seconds"][name])
+
+
+def megabytes_of(found: dict, name: str) -> float:
+    return max(found["bytes"][name], 1) / 1e6
 
 
 def goals_of_memory(points: dict) -> list[tuple]:

@@ -12,7 +12,6 @@ from keras import ops
 import tfcells
 from benchmarks import charts, rounds
 from benchmarks.sides import KerasSide, numbers, tfcells_layer
-from lab import style
 from tfcells.contract import recurrence
 from tfcells.layers import rnn
 
@@ -71,17 +70,14 @@ def main(arguments: list[str]) -> int:
 
 def picture(told: dict):
     """A figure: time by steps, for each batch size."""
-    names = (*NAMES, "limit")
-    looks = dict(zip(names, style.looks(len(names)), strict=True)).__getitem__
     every = [found["seconds"] for points in told.values() for found in points.values()]
     speeds = [rounds.median(rounds.ratios(times, "step by step", "at once")) for times in every]
-    parts = []
-    for batch, points in told.items():
-        given = {"title": f"batch {batch}", "xlabel": "steps", "ylabel": "time, s", "xscale": "log", "yscale": "log"}
-        lines = {name: of(points, name) for name in names}
-        parts.append((given, functools.partial(charts.curves, lines=lines, looks=looks)))
     title = f"minGRU with all steps at once is {charts.between(speeds)} times as fast as step by step"
-    return charts.panels(title, parts, columns=len(parts))
+    parts = [
+        charts.curves(f"batch {batch}", "steps", "time, s", {name: of(points, name) for name in (*NAMES, "limit")})
+        for batch, points in told.items()
+    ]
+    return charts.panels(title, parts, columns=3)
 
 
 def point(batch: int, steps: int, options) -> dict:

@@ -126,14 +126,19 @@ def draw(stories: list[Story], score: str, title: str = "") -> Any:
     ends = labels if direct else [str(number) for number in range(1, 1 + len(labels))]
     labels = [textwrap.fill(f"{number}  {label}", 110) for number, label in enumerate(labels, 1)]
     legend = 0 if direct else LINE * sum(label.count("\n") + 1 for label in labels)
-    figure = style.figure(title or best(stories, score), 9, PANEL * len(parts) + legend)
+    corpora = [part[0].get("panel", "") for part in parts]
+    title = title or "\n".join(
+        best(part, score) + f" ({corpus})" * bool(corpus) for corpus, part in zip(corpora, parts)
+    )
+    figure = style.figure(title, 9, PANEL * len(parts) + legend)
     drawn = zip(ends, labels, style.looks(len(stories)), strict=True)
-    for row, part in enumerate(parts):
+    for row, (corpus, part) in enumerate(zip(corpora, parts)):
         longest = max(epoch["epoch"] for each in part for epoch in each["history"])
-        corpus = f"{part[0]['panel']}: " if "panel" in part[0] else ""
-        given = {"ylabel": name, "title": f"{corpus}training"}
+        given = {"ylabel": name, "title": f"{corpus} training".strip()}
         train = curve_axes(figure, longest, len(parts), 2, 2 * row + 1, **given)
-        valid = curve_axes(figure, longest, len(parts), 2, 2 * row + 2, title=f"{corpus}validation", sharey=train)
+        valid = curve_axes(
+            figure, longest, len(parts), 2, 2 * row + 2, title=f"{corpus} validation".strip(), sharey=train
+        )
         for each, (end, label, look) in zip(part, drawn):
             epochs = [epoch["epoch"] for epoch in each["history"]]
             for axes, split in ((train, "train"), (valid, "valid")):
@@ -153,7 +158,7 @@ def best(stories: list[Story], score: str) -> str:
     number = lowest.index(min(lowest))
     who = f" by {stories[number].get('folder', stories[number]['name'])}" if len(stories) > 1 else ""
     value, epoch = lowest[number]
-    return f"Lowest validation {score.replace('_', ' ')}: {value:.4g}{who}, in epoch {epoch}"
+    return f"Lowest validation {score.replace('_', ' ')} {value:.4g}{who}, in epoch {epoch}"
 
 
 def learning_curve(history: list[dict[str, Any]], score: str) -> Any:

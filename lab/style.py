@@ -59,14 +59,9 @@ def axes(figure: Figure, *place: Any, grid: str = "both", **given: Any) -> Axes:
 
 def looks(count: int) -> list[dict[str, Any]]:
     """How to draw so many curves: by color, then by dashes, then by marker."""
-    every = itertools.product(("", *"osD^vPX*<>p"), ("-", "--", ":"), COLORS)
+    every = itertools.product("osD^vPX*<>p", ("-", "--", ":"), COLORS)
     chosen = itertools.islice(every, count)
-    return [{"marker": marker, "linestyle": line, "color": color, "markersize": 4} for marker, line, color in chosen]
-
-
-def shades(count: int) -> list[Any]:
-    """Colors from light to dark, for what has an order."""
-    return [color_map()(0.4 + 0.6 * n / max(1, count - 1)) for n in range(count)]
+    return [{"marker": marker, "linestyle": line, "color": color, "markersize": 3} for marker, line, color in chosen]
 
 
 def color_map() -> Any:
@@ -97,9 +92,7 @@ def label(
         axes.set_title(axes.get_title(), pad=22, fontsize=SMALL + 1)
     axes.figure.get_layout_engine().execute(axes.figure)  # so that the size of the axes is known
     along, box = (0, float(axes.bbox.width)) if above else (1, float(axes.bbox.height))
-    room: list[float] = [
-        (0.6 * SMALL * (len(name) + 3) if above else 1.35 * SMALL * (1 + name.count("\n"))) for name in names
-    ]
+    room = [SMALL * (0.6 * len(name) + 1.8 if above else 1.35) for name in names]
     share = min(axes.figure.dpi / 72 / box, 1 / sum(room))  # of the axes, by points
     within = axes.transScale + axes.transLimits
     ends = [float(within.transform(point)[along]) for point in points]
