@@ -102,8 +102,8 @@ class Digits(SequenceTask):
         logits = self.predict(model, x).astype("float64")
         confusion = np.zeros((10, 10), int)
         np.add.at(confusion, (y, logits[:, -1].argmax(-1)), 1)
-        title = f"{np.trace(confusion):,} of {len(y):,} digits right; of four, the chances of each after every row"
-        figure = style.figure(title, 9, 4)
+        title = f"{np.trace(confusion):,} of {len(y):,} digits right; four of them, with the probabilities row by row"
+        figure = style.figure(title, 8, 3.6)
         grid = figure.add_gridspec(2, 6)
         axes = style.axes(figure, grid[:, :2], xlabel="taken for", ylabel="digit")
         style.heat(axes, np.sqrt(confusion), np.where(confusion, confusion, ""), high=np.sqrt(confusion.max()))

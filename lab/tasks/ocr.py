@@ -109,7 +109,7 @@ class TextRecognition(Transducer):
         alignment = self.alignment(model, x, found)
         right = np.all((found == y) | (y == NOTHING), axis=1).sum()
         title = f"{right} of {len(x)} strings read right; shaded: where attention looks for each character"
-        figure = style.figure(title, 8, 0.5 + 0.36 * (self.longest + 2))
+        figure = style.figure(title, 7, 0.5 + 0.36 * (self.longest + 2))
         rows = figure.add_gridspec(self.longest + 1, len(x))
         for number, (image, symbols, where) in enumerate(zip(x, found, alignment)):
             top = figure.add_subplot(rows[0, number])

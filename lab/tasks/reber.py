@@ -84,11 +84,11 @@ class Reber(SequenceTask):
         chances /= chances.sum(1, keepdims=True)
         known = int(right(logits, y[:steps]).sum())
         title = f"{known} of {steps} times the network knows what may come next, which is circled"
-        figure = style.figure(title, max(6, 1.5 + 0.2 * steps), 3)
+        figure = style.figure(title, max(5, 1.4 + 0.13 * steps), 3.4)
         axes = style.axes(figure, xlabel="symbol read", ylabel="next symbol")
         image = style.heat(axes, chances.T)
-        axes.plot(*np.nonzero(y[:steps, 1:]), "o", markersize=8, fillstyle="none", color=style.MIDDLE)
-        axes.set_xticks(range(steps), [source.SYMBOLS[n] for n in x[:steps].argmax(1)])
+        axes.plot(*np.nonzero(y[:steps, 1:]), "o", markersize=6, fillstyle="none", color=style.MIDDLE)
+        axes.set_xticks(range(steps), [source.SYMBOLS[n] for n in x[:steps].argmax(1)], fontsize=8)
         axes.set_yticks(range(len(source.SYMBOLS)), source.SYMBOLS)
         figure.colorbar(image, label="predicted probability").outline.set_visible(False)
         return figure

@@ -102,7 +102,7 @@ class Sine(SequenceTask):
         wave = self.draw(self.rng(8), 1, HEARD + ALONE)
         made = self.alone(model, wave[:, :HEARD], ALONE)[0, :, 0]
         off = np.abs(made - wave[0, HEARD:, 0]).max()
-        figure = style.figure(f"Alone for {ALONE} samples the network is off by at most {off:.1g}", 7, 3)
+        figure = style.figure(f"Alone for {ALONE} samples the network is off by at most {off:.1g}", 5, 3)
         axes = style.axes(figure, xlabel="sample", ylabel="wave")
         axes.plot(wave[0, :, 0], color=style.LIGHT, linewidth=4, label="wave")
         axes.plot(range(HEARD, HEARD + ALONE), made, color=style.DARK, linewidth=1.2, label="network")

@@ -109,7 +109,7 @@ class Waveform(SequenceTask):
         truth, found = data.test[1][0, :, 0], self.reproduced(model, data)
         off = np.abs(found - truth).max()
         title = f"{self.layers} x {self.units} {self.cell} without input: off by at most {off:.1g}"
-        figure = style.figure(title, 7, 3)
+        figure = style.figure(title, 5, 3)
         axes = style.axes(figure, xlabel="sample", ylabel="signal")
         axes.plot(truth, color=style.LIGHT, linewidth=4, label="signal")
         axes.plot(found, color=style.DARK, linewidth=1.2, label="network")
