@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> int:
         "HyperLSTM's block-diagonal and Clockwork's masked kernels count as full ones.",
         f"Dtype policy: {options.policy}.",
         "Outputs and all gradients were compared first.",
-        f"The picture shows {settings[0]}.",
+        f"The picture shows {settings[0]}, each contender in its faster way.",
     ]
     name = "cells" + "_gpu" * gpu() + f"_{options.policy}" * (options.policy != "float32")
     return rounds.publish(name, options, result, tables, remarks, picture)

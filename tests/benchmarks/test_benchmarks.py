@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import __main__ as benchmarks
 from benchmarks import (
+    charts,
     engines,
     half,
     limits,
@@ -237,6 +238,17 @@ def test_pictures_come_from_the_reports_alone(tmp_path, monkeypatch):
         assert path.stat().st_size > 10_000 if path.suffix == ".png" else path.read_bytes() == content
     with pytest.raises(SystemExit):
         benchmarks.main(["draw", "nonsense"])
+
+
+def test_titles_say_what_was_measured():
+    groups = {
+        "a": {"ours": [1.0], "Keras": [2.0], "limit": [0.5]},
+        "b": {"ours": [2.0], "Keras": [1.5], "Keras, XLA": [9]},
+    }
+    figure = charts.compared(groups)
+    assert figure.get_suptitle() == "ours is 0.75 to 2 times as fast as Keras"
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a", "b"]  # the slowest, 4.5, on top
+    assert charts.look("keras.RNN")["color"] == charts.look("Keras, XLA")["color"] != charts.look("ours")["color"]
 
 
 @pytest.mark.parametrize("places", [[0.5], [0.9, 0.95, 1.0, 0.2], [0.5, 0.5, 0.5], [0.0, 0.01, 1.0]])
