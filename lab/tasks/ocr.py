@@ -115,7 +115,9 @@ class TextRecognition(Transducer):
             top = figure.add_subplot(rows[0, number])
             top.imshow(image, cmap="Greys", aspect="auto")
             top.set_axis_off()
-            for t, symbol in enumerate(symbols[(symbols != NOTHING) & (symbols <= self.symbols)]):
+            for t, symbol in enumerate(symbols[: self.longest]):
+                if not 0 < symbol <= self.symbols:  # padding, or the end
+                    continue
                 axes = figure.add_subplot(rows[t + 1, number])
                 axes.imshow(image, cmap="Greys", alpha=0.5, aspect="auto")
                 shown = np.repeat(where[t], COLUMN)[None]
