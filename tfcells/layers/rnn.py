@@ -40,6 +40,8 @@ class RNN(Configured, keras.layers.RNN):
     reset: an argument of the call for cells in `ResetOnFlag`, (batch, steps).
     lengths: an argument of the call, whole numbers of shape (batch,), in place of the mask steps < lengths. Where they
     are known, those beyond the steps raise a ValueError; else they mean all steps, and below 0 none.
+    pass_mask: whether layers after this one get its mask, if it returns sequences, as after Keras's own before 3.16;
+    False keeps it from them, as Keras 3.16's do.
     name: by default that of its cells, as "zoneout_lstm_rnn", which `summary()` and
     `keras.utils.plot_model(model, show_layer_names=True)` show.
 
@@ -52,6 +54,7 @@ class RNN(Configured, keras.layers.RNN):
         {
             "jit_compile",
             "parallel",
+            "pass_mask",
             "remat",
             "return_sequences",
             "return_state",
@@ -69,6 +72,7 @@ class RNN(Configured, keras.layers.RNN):
         jit_compile: bool | str = "auto",
         parallel: bool | str = "auto",
         remat: bool = False,
+        pass_mask: bool = True,
         **kwargs: Any,
     ) -> None:
         if jit_compile != "auto" and not isinstance(jit_compile, bool):
@@ -78,6 +82,7 @@ class RNN(Configured, keras.layers.RNN):
         self.jit_compile = jit_compile
         self.parallel = parallel
         self.remat = remat
+        self.pass_mask = pass_mask
         self.supports_masking = True
         cells = unstacked(self.cell)
         if hasattr(self.cell, "cells") and keras.backend.backend() == "tensorflow":
@@ -112,6 +117,8 @@ class RNN(Configured, keras.layers.RNN):
             uncompiled = "jit_compile=False, Windows, the GPU of a Mac"
             allowed = f"True or False, and False without a loop ({loopless}), or on TensorFlow without a compiled one"
             raise ValueError(f"remat must be {allowed} ({uncompiled}); got {self.remat!r}")
+        if not isinstance(self.pass_mask, bool):
+            raise ValueError(f"pass_mask must be True or False, got {self.pass_mask!r}")
         if self.parallel != "auto" and not isinstance(self.parallel, bool):
             raise ValueError(f'parallel must be "auto", True or False, got {self.parallel!r}')
         cells = unstacked(self.cell)
@@ -119,6 +126,9 @@ class RNN(Configured, keras.layers.RNN):
         if self.parallel is True and (stepping or self.remat or self.unroll):
             why = stepping[0] if stepping else "with remat=True or unroll=True the layer"
             raise ValueError(f'parallel must be "auto" or False, not True: {why} goes step by step')
+
+    def compute_mask(self, sequences: Any, mask: Any) -> Any:
+        return super().compute_mask(sequences, mask if self.pass_mask else None)
 
     @property
     def compiles(self) -> bool:
