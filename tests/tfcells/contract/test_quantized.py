@@ -142,8 +142,10 @@ def test_other_modes_leave_a_cell_as_it_is():
     with pytest.raises(ValueError, match="dtype must be a policy of floats or of int8, got float8_from_float32"):
         tfcells.LSTMCell(4, dtype="float8_from_float32").build((None, 3))
     model.quantize("int8")
+    before = model.get_weights()
     with pytest.raises(ValueError, match="already quantized"):
-        model.quantize("int8")
+        model.layers[0].cell.quantize("int8")
+    assert all(map(np.array_equal, before, model.get_weights()))
 
 
 def test_weights_for_others(randomise):
