@@ -33,6 +33,7 @@ NAMES = {
     "scan": ("a linear cell, all steps at once or one by one", imported("scan")),
     "generate": ("text word by word", imported("generate")),
     "serving": ("an exported layer: a request's latency", imported("serving")),
+    "examples": ("the example programs beside their baselines", imported("examples")),
     "engines": ("the engines side by side: agreement and speed", engines.main),
     "profile": ("where a training step's time goes", imported("profile")),
     "half": ("mixed_bfloat16 beside float32: loss and speed", half.main),

@@ -29,6 +29,7 @@ from lab.fields import InputError
 from lab.streams import complain, say
 
 ROOT = pathlib.Path("runs")
+DEMO = pathlib.Path(__file__).with_name("demo")  # a trained run
 WINDOWS = os.name == "nt"
 FACTS, CHECKSUM = "facts.json", "sha256"
 Arrays = dict[str, np.ndarray]
