@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lab import style
 from lab.budget import fitted
 from lab.checkpoints import NotFinite, best_weights, keep, keep_best, restore
+from lab.compare import learning_curve
 from lab.configuration import configure
 from lab.engines import check_numpy
 from lab.evaluation import check_data, mean_loss, splits
@@ -365,7 +367,7 @@ class Training:
                 **recipe.measures(learner.model, data, "test"),
             },
         }
-        run.draw(progress.history, recipe.score_name)
+        style.save(learning_curve(progress.history, recipe.score_name), run.folder / "learning_curve.png")
         with replacing(run.folder / "model.keras") as path:
             recipe.portable(learner.model, data).save(path)
         shown = recipe.illustrate(learner.model, data, run, settings["seed"])
