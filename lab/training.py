@@ -82,6 +82,10 @@ def train(
             command = continuation(arguments, run.folder)
             if workers.heartbeat:
                 workers.heartbeat.say = lambda text: run.say(f"{text}; to go on: {command}")
+            if begun:
+                what = f"{settings['target']} {settings['size']} on {data.name}"
+                size = f"{training.learner.parameters():,} parameters, {recipe.epochs} epochs"
+                complain(f"training {what}: {size}, in {run.folder}")
             if begun and data.notice:
                 complain(data.notice)
             if not begun and not training.progress.end(recipe):
