@@ -10,12 +10,15 @@ import os
 import signal
 import sys
 
-from lab import compare, evaluation, options, search, training
-from lab.checkpoints import NotFinite
-from lab.fields import BAD_INPUT
-from lab.listing import listing
-from lab.streams import complain, deliver, occupy
-from recipes import TARGETS
+try:
+    from lab import compare, evaluation, options, search, training
+    from lab.checkpoints import NotFinite
+    from lab.fields import BAD_INPUT
+    from lab.listing import listing
+    from lab.streams import complain, deliver, occupy
+    from recipes import TARGETS
+except ModuleNotFoundError as error:
+    sys.exit(f"train.py: error: {sys.executable} lacks {error.name}: run pip install -e '.[lab]' in its environment")
 
 
 def main(arguments: list[str]) -> int:

@@ -33,11 +33,13 @@ NAMES = {
     "scan": ("a linear cell, all steps at once or one by one", imported("scan")),
     "generate": ("text word by word", imported("generate")),
     "serving": ("an exported layer: a request's latency", imported("serving")),
+    "examples": ("the example programs beside their baselines", imported("examples")),
     "engines": ("the engines side by side: agreement and speed", engines.main),
     "profile": ("where a training step's time goes", imported("profile")),
     "half": ("mixed_bfloat16 beside float32: loss and speed", half.main),
     "workers": ("one process beside several: losses and speed", imported("workers")),
     "published": ("an LSTM's curve beside published ones", published.main),
+    "draw": ("the pictures of reports anew, from their JSON", imported("charts")),
     "kills": ("runs killed at random moments and resumed", kills.main),
     **{
         name: (f"whole trainings: {title}", functools.partial(trainings.main, name))

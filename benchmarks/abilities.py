@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks import report
 from benchmarks.contest import CELLS, FAMILY, HEADS, Rows, fitted, tell, with_cell
-from lab.compare import write
+from lab import style
 from lab.fields import Count
 from lab.options import read_budget
 from lab.run import ROOT
@@ -251,8 +251,7 @@ def write_report(rows: Rows):
         return
     told = {"settings": rows.settings, "missing": missing(rows.rows), "rows": dict(sorted(rows.rows.items()))}
     more = {"The best ten of each task with three seeds": seeds_table(told)}
-    path = report.write(rows.name, "What each cell learns to do", told, table(told), more, notes_of(told))
-    write(draw(told), path.with_suffix(".png"))
+    report.write(rows.name, "What each cell learns to do", told, table(told), more, notes_of(told), picture)
     if rows.whole:
         tell("abilities", page(told))
 
@@ -377,16 +376,20 @@ def seeds_table(told: dict) -> list[tuple]:
     return rows
 
 
-def draw(told: dict):
-    """A figure: cells by tasks, dark where a cell does well."""
-    from matplotlib.figure import Figure
-
+def picture(told: dict):
+    """A figure: cells by the tasks that are begun, dark where a cell does well."""
     cells = ranked(told)
-    shades = [[math.nan if (each := good(own, *column)) is None else each for column in columns()] for _, own in cells]
-    figure = Figure(figsize=(6, 1.5 + 0.17 * len(cells)), layout="constrained")
-    axes = figure.add_subplot(title="Who learns what: black is all right, white nothing")
-    axes.imshow(np.array(shades), cmap="Greys", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(columns())), [f"{task}\n{steps}" for task, steps in columns()], fontsize="small")
-    axes.set_yticks(range(len(cells)), [cell.removesuffix("Cell") for cell, _ in cells], fontsize="x-small")
-    axes.tick_params(top=True, labeltop=True)
+    begun = [column for column in columns() if any(column[0] in own for _, own in cells)]
+    solved = []
+    for task in dict.fromkeys(task for task, _ in begun):
+        rows = [own[task] for _, own in cells if task in own]
+        solved.append(f"{task} by {sum(row.get('solved', False) for row in rows)} of {len(rows)} cells")
+    shares = np.array([[good(own, *column) for column in begun] for _, own in cells], float)
+    texts = [["" if np.isnan(share) else f"{100 * share:.0f}" for share in row] for row in shares]
+    figure = style.figure(f"Solved: {', '.join(solved)}", 6, 1.3 + 0.18 * len(cells))
+    axes = style.axes(figure)
+    style.heat(axes, shares, texts)
+    axes.set_title("right answers, % (adding: 100 - 600 x squared error)", fontsize=style.SMALL)
+    axes.set_xticks(range(len(begun)), [f"{task}\n{steps} steps" for task, steps in begun])
+    axes.set_yticks(range(len(cells)), [cell.removesuffix("Cell") for cell, _ in cells], fontsize=8)
     return figure

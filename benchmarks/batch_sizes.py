@@ -47,11 +47,19 @@ def main(arguments: list[str]) -> int:
         f"An LSTM of {options.units} units, {STEPS} steps; sizes 1 to {options.largest}, shuffled; one size: {SIZE}.",
         "Programs: of the loop over time, forward.",
     ]
-    curves = {
-        f"{way}, {name}": dict(enumerate(each["seconds"], 1)) for way in WAYS for name, each in result[way].items()
-    }
-    figure = charts.lines([("Batches of all sizes", "call", "processor seconds", curves)], columns=1)
-    return rounds.publish("batch_sizes", options, result, {"Batch sizes": rows, "Goals": goals}, notes, figure)
+    return rounds.publish("batch_sizes", options, result, {"Batch sizes": rows, "Goals": goals}, notes, picture)
+
+
+def picture(told: dict):
+    """A figure: the processor time of the calls so far, by way."""
+    most = max(each["tfcells"]["programs"] for each in told.values())
+    calls = len(next(iter(told.values()))["tfcells"]["seconds"])
+    title = f"Batches of {calls} sizes: tfcells compiles at most {most} programs"
+    parts = [
+        charts.so_far(way, "processor time", {name: each["seconds"] for name, each in found.items()})
+        for way, found in told.items()
+    ]
+    return charts.panels(title, parts, columns=3)
 
 
 def calls(way: str, name: str, units: int, largest: int) -> dict:

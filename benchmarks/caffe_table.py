@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     sizes = SIZES if options.only is None else [SIZES[options.only - 1]]
     head = ("layers x units, batch, steps", "pass", "tfcells, ms", "keras.layers.LSTM, ms")
     rows = [(*head, "torch.nn.LSTM, ms", "Keras / tfcells", "PyTorch / tfcells", "of the limit")]
-    goals, result, bars = [rounds.GOALS], {}, {}
+    goals, result = [rounds.GOALS], {}
     for layers, units, batch, steps in sizes:
         size = layers, options.units or units, batch, steps
         label = "{} x {}, {}, {}".format(*size)
@@ -37,7 +37,6 @@ def main(arguments: list[str]) -> int:
         result[label] = {"seconds": times, **facts}
         for which in PASSES:
             rows.append((label, which, *row(times[which])))
-            bars[f"{label}: {which}"] = times[which]
         goals += goals_of(label, units, times["total"])
     tables = {"LSTM: forward, backward, total": rows, "Goals": goals, "Rates": rates(result)}
     remarks = [
@@ -47,8 +46,13 @@ def main(arguments: list[str]) -> int:
         "measured in the same rounds; it leaves element-wise work out.",
         "Outputs and all gradients were compared first.",
     ]
-    figure = charts.bars(bars)
-    return rounds.publish("caffe_table", options, result, tables, remarks, figure)
+    return rounds.publish("caffe_table", options, result, tables, remarks, picture)
+
+
+def picture(told: dict):
+    """A figure: forward and backward together, by size."""
+    form = "{} units, batch {}, {} steps".format
+    return charts.compared({form(*label.split(", ")): found["seconds"]["total"] for label, found in told.items()})
 
 
 def measure(size: tuple, options) -> tuple[dict, dict]:

@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
     options = rounds.read(parser, arguments)
     keras.config.set_dtype_policy(options.policy)
     head = (*HEAD, "of the limit")
-    rows, goals, bars, result, failed = [head], [rounds.GOALS], {}, {}, []
+    rows, goals, result, failed = [head], [rounds.GOALS], {}, []
     settings = [options.setting] if options.setting else list(SETTINGS)
     for setting in settings:
         units, batch, steps = SETTINGS[setting]
@@ -62,8 +62,6 @@ def main(arguments: list[str]) -> int:
             result[f"{name}, {setting}"] = {"seconds": times, **facts}
             rows.append((name, "{}, {}, {}".format(*size), *row(times)))
             goals += goals_of(name, setting, times) if is_default(options) else []
-            if setting == settings[0]:
-                bars[name] = times
     tables = {"Every cell: forward and backward": rows}
     tables |= {"Goals": goals} if is_default(options) else {}
     remarks = [
@@ -76,10 +74,32 @@ def main(arguments: list[str]) -> int:
         "HyperLSTM's block-diagonal and Clockwork's masked kernels count as full ones.",
         f"Dtype policy: {options.policy}.",
         "Outputs and all gradients were compared first.",
-        f"The picture shows {settings[0]}.",
+        f"The picture shows {settings[0]}, each contender in its faster way.",
     ]
     name = "cells" + "_gpu" * gpu() + f"_{options.policy}" * (options.policy != "float32")
-    return rounds.publish(name, options, result, tables, remarks, charts.bars(bars))
+    return rounds.publish(name, options, result, tables, remarks, picture)
+
+
+PICTURED = {
+    "tfcells": ["tfcells"],
+    PLAIN: [PLAIN, XLA],
+    "Keras, own layer": [OWN],
+    EAGER: [EAGER, COMPILED],
+    "limit": ["limit"],
+}
+
+
+def picture(told: dict):
+    """A figure: every cell in the first setting, each contender in its faster way."""
+    setting = next(iter(told)).rpartition(", ")[2]
+    groups = {}
+    for key, found in told.items():
+        cell, _, of = key.rpartition(", ")
+        if of == setting:
+            times = found["seconds"]
+            ways = {name: [times[way] for way in ways if way in times] for name, ways in PICTURED.items()}
+            groups[cell.replace("Cell", "")] = {n: min(each, key=rounds.median) for n, each in ways.items() if each}
+    return charts.compared(groups)
 
 
 def measure(make, size: tuple, options, failed: list) -> tuple[dict, dict]:

@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--units", type=int, help="instead of the recipe's")
     parser.add_argument("--words", type=int, default=WORDS, help="in the vocabulary; 10,000")
     options = rounds.read(parser, arguments)
-    rows, result, bars = [(*HEAD, "tfcells, tokens/s", "of the limit")], {}, {}
+    rows, result = [(*HEAD, "tfcells, tokens/s", "of the limit")], {}
     for size in [options.only] if options.only else SIZES:
         recipe = TARGETS["lstm"][size].recipe
         recipe = dataclasses.replace(recipe, units=options.units or recipe.units)
@@ -40,7 +40,6 @@ def main(arguments: list[str]) -> int:
             result[f"{size}, batch {batch}"] = {"seconds": times, **facts}
             for what, of in times.items():
                 rows.append((size, batch, what, *row(of, batch)))
-                bars[f"{size}, batch {batch}: {what}"] = of
     remarks = [
         *notes(),
         f"One token at a time, {options.words:,} words; state carried on. `step`: token and state "
@@ -49,7 +48,14 @@ def main(arguments: list[str]) -> int:
         f"Logits of {TOKENS} tokens were compared first. There is no gradient.",
     ]
     tables = {"Generating text": rows}
-    return rounds.publish("generate", options, result, tables, remarks, charts.bars(bars))
+    return rounds.publish("generate", options, result, tables, remarks, picture)
+
+
+def picture(told: dict):
+    """A figure: the time of a token."""
+    return charts.compared(
+        {f"{size}: {what}": times for size, found in told.items() for what, times in found["seconds"].items()}
+    )
 
 
 class Ours:

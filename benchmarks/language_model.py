@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     keep_memory()  # as train.py does, for all contenders: they share the process
     head = ("size", "units", "train.py, words/s", "Keras fit, words/s", "PyTorch, words/s")
     rows = [(*head, "train.py / Keras", "train.py / PyTorch", "of the limit")]
-    goals, result, bars, waits = [rounds.GOALS], {}, {}, []
+    goals, result, waits = [rounds.GOALS], {}, []
     for size in [options.only] if options.only else STEPS:
         recipe = TARGETS["lstm"][size].recipe
         recipe = dataclasses.replace(recipe, units=options.units or recipe.units)
@@ -45,7 +45,6 @@ def main(arguments: list[str]) -> int:
         speeds = {name: [words / s for s in seconds] for name, seconds in times.items()}
         result[size] = {"words_per_second": speeds, **facts}
         rows.append((size, recipe.units, *row(times, speeds)))
-        bars[f"{size}, {recipe.units} units"] = times
         goals += goals_of(size, times)
         after = rounds.median(facts["waits"]), rounds.median(times[KERAS])
         waits.append("{} {:.2f} s after {:.2f} s".format(size, *after))
@@ -59,8 +58,15 @@ def main(arguments: list[str]) -> int:
         "Keras: the steps alone. Then fit waits for tf.data's tuner, whose pauses double from 10 ms to "
         f"60 s: {', '.join(waits)} of steps. Counted in, words/s would depend on how long an epoch is.",
     ]
-    figure = charts.bars(bars)
-    return rounds.publish("language_model", options, result, tables, remarks, figure)
+    return rounds.publish("language_model", options, result, tables, remarks, picture)
+
+
+def picture(told: dict):
+    """A figure: the time of a training step."""
+    speeds = {size: found["words_per_second"] for size, found in told.items()}
+    return charts.compared(
+        {size: {name: [1 / s for s in each] for name, each in of.items()} for size, of in speeds.items()}
+    )
 
 
 def random_corpus(recipe, words: int, count: int) -> Corpus:

@@ -7,11 +7,13 @@ import itertools
 import time
 
 import keras
+import numpy as np
 
 import tfcells
 from benchmarks import charts, rounds
 from benchmarks.peers import notes, torch
 from benchmarks.sides import BUILT_IN, KerasSide, TorchSide, copied, numbers, tfcells_layer, weights_of
+from lab import style
 
 CELLS = {"LSTM": tfcells.LSTMCell, "GRU": tfcells.GRUCell}
 UNITS = [8, 16, 32, 128, 200, 650, 1024]
@@ -52,12 +54,7 @@ def main(arguments: list[str]) -> int:
         "Outputs and all gradients were compared at every point first.",
         f"{len(measured)} of {len(grid)} points fit into {options.budget:g} s and {MOST:g} operations each.",
     ]
-    panels = [
-        (f"{cell}, {steps} steps", "rows", "Keras's time / tfcells's", curves(measured, cell, steps))
-        for steps in options.steps
-        for cell in options.cells
-    ]
-    return rounds.publish("layers", options, result, tables, remarks, charts.lines(panels, columns=2))
+    return rounds.publish("layers", options, result, tables, remarks, picture)
 
 
 def peers() -> list[str]:
@@ -107,11 +104,30 @@ def goals_of(measured: dict) -> list[tuple]:
     return goals
 
 
-def curves(measured: dict, cell: str, steps: int) -> dict[str, dict]:
-    """By units: Keras's time / tfcells's by rows."""
-    found = {}
-    for point in sorted(measured):
-        if (point[0], point[-1]) == (steps, cell):
-            ratio = rounds.median(rounds.ratios(measured[point]["seconds"], KERAS, "tfcells"))
-            found.setdefault(f"{point[1]} units", {})[point[2]] = ratio
-    return found
+def picture(told: dict):
+    """A figure: Keras's time / tfcells's by units and rows, for each layer and number of steps."""
+    speeds = {}
+    for key, found in told.items():
+        steps, units, rows, cell = key.split()
+        speed = rounds.median(rounds.ratios(found["seconds"], KERAS, "tfcells"))
+        speeds.setdefault((int(steps), cell), {})[int(units), int(rows)] = speed
+    every = {(*where, *size): speed for where, found in speeds.items() for size, speed in found.items()}
+    steps, cell, units, rows = max(every, key=every.get)
+    title = f"A layer alone is {charts.between(every.values())} times as fast as Keras's own"
+    title += f"; most: {cell} of {units} units, {rows} row{'s' * (rows > 1)}, {steps} steps"
+    high = np.log(max(every.values()))
+    parts = [panel(f"{cell}, {steps} steps", speeds[steps, cell], high) for steps, cell in sorted(speeds)]
+    return charts.panels(title, parts, columns=2)
+
+
+def panel(title: str, speeds: dict, high: float) -> tuple:
+    units, rows = (sorted(set(values)) for values in zip(*speeds))
+
+    def draw(axes):
+        table = [[speeds.get((unit, row), np.nan) for row in rows] for unit in units]
+        texts = [["" if np.isnan(value) else f"{value:.2g}" for value in line] for line in table]
+        style.heat(axes, np.log(table), texts, high=high)
+        axes.set_xticks(range(len(rows)), rows)
+        axes.set_yticks(range(len(units)), units)
+
+    return {"title": f"{title}: Keras's time / tfcells's", "xlabel": "rows", "ylabel": "units"}, draw

@@ -20,8 +20,8 @@ import numpy as np
 
 from benchmarks import report
 from benchmarks.contest import CELLS, FAMILY, HEADS, Rows, fitted, tell, with_cell
+from lab import style
 from lab.checkpoints import NotFinite, keep, restore
-from lab.compare import write
 from lab.evaluation import check_data, mean_loss
 from lab.fields import BAD_INPUT
 from lab.options import absolute, check_unchanged, located, read_budget
@@ -188,10 +188,8 @@ def write_report(rows: Rows):
         return
     missing = [cell for cell in CELLS if cell not in rows.rows]
     told = {"settings": rows.settings, "missing": missing, "rows": dict(sorted(rows.rows.items()))}
-    path = report.write(
-        rows.name, "Every cell as a language model of Penn Treebank", told, table(told), notes=notes_of(told)
-    )
-    write(draw(told), path.with_suffix(".png"))
+    title = "Every cell as a language model of Penn Treebank"
+    report.write(rows.name, title, told, table(told), notes=notes_of(told), picture=picture)
     if rows.whole:
         tell("league", page(told))
 
@@ -292,27 +290,18 @@ def page(told: dict) -> list[str]:
     ]
 
 
-def draw(told: dict):
-    """A figure: perplexity by words/s; those ahead of all others are dark."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import LogFormatter
-
-    figure = Figure(figsize=(9, 6.5), layout="constrained")
-    title = "Lower is better, right is faster; dark: no other cell is both; squares: linear in the state"
-    axes = figure.add_subplot(
-        xlabel="words/s in training", ylabel="validation perplexity", xscale="log", yscale="log", title=title
-    )
-    ahead = front(told)
-    for cell in ranked(told):
-        row = told["rows"][cell]
-        if "diverged" in row:
-            continue
-        place, shade = (row["words_per_second"], row["valid_perplexity"]), "black" if cell in ahead else "0.55"
-        axes.plot(*place, "s" if row["linear"] else "o", color=shade, markersize=5)
-        style = {"textcoords": "offset points", "fontsize": 7, "color": shade}
-        axes.annotate(cell.removesuffix("Cell"), place, (4, 3), **style)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(LogFormatter())
-        axis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
-    axes.grid(which="both", alpha=0.3)
+def picture(told: dict):
+    """A figure: perplexity by words/s; those ahead of all others have their names."""
+    rows, ahead = told["rows"], front(told)
+    done = [cell for cell in ranked(told) if "diverged" not in rows[cell]]
+    few = ", ".join(cell.removesuffix("Cell") for cell in ahead)
+    figure = style.figure(f"Of {len(done)} cells none has both lower perplexity and more words/s than {few}", 8, 5.5)
+    given = {"xlabel": "words/s in training", "ylabel": "validation perplexity", "xscale": "log", "yscale": "log"}
+    axes = style.axes(figure, title="squares: linear in the state", **given)
+    for cell in done:
+        place = rows[cell]["words_per_second"], rows[cell]["valid_perplexity"]
+        color = style.MIDDLE if cell in ahead else style.LIGHT
+        axes.plot(*place, "s" if rows[cell]["linear"] else "o", color=color, markersize=6)
+    points = [(rows[cell]["words_per_second"], rows[cell]["valid_perplexity"]) for cell in ahead]
+    style.label(axes, [cell.removesuffix("Cell") for cell in ahead], points, [style.MIDDLE] * len(ahead))
     return figure

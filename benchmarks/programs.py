@@ -1,9 +1,10 @@
 """What `scaling` measures besides: the first call, batches of many lengths, masks, the ways to run a cell.
 
 Each part is called with the sizes {"units", "batch", "steps"} and the options, and returns what it
-found, rows of goals and panels for the chart.
+found and rows of goals; PANELS has what draws it.
 """
 
+import functools
 import os
 import tempfile
 import time
@@ -13,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfcells
-from benchmarks import rounds
+from benchmarks import charts, rounds
 from benchmarks.processes import (
     compiled_programs,
     forget_peak,
@@ -23,6 +24,7 @@ from benchmarks.processes import (
     peak_memory,
 )
 from benchmarks.sides import CELLS, DEEP, KerasSide, for_outputs, keras_layer, keras_lstm, numbers, tfcells_layer
+from lab import style
 
 STEPS = [20, 35, 100, 300, 1000]
 KERAS, KERAS_TWO = "Keras's LSTM", "two of Keras's LSTMs"
@@ -38,7 +40,7 @@ MODE_STEPS = [100, 400, 1600]
 MODE_UNITS, MODE_BATCH = 128, 8
 
 
-def first_calls(base: dict, options) -> tuple[dict, list, list]:
+def first_calls(base: dict, options) -> tuple[dict, list]:
     """Seconds of the first call and of a later one, each in a fresh process: every cell, every length.
 
     The first call also touches all of its memory for the first time, and longer sequences take more of
@@ -59,12 +61,7 @@ def first_calls(base: dict, options) -> tuple[dict, list, list]:
     user = {steps: more for steps, (_, _, more) in by_steps.items()}
     what += ", processor time of the user alone"
     goals.append(rounds.goal(what, [user[long] / user[short]], 1.3, at_most=True))
-    curves = {
-        "first": {steps: first for steps, (first, _, _) in by_steps.items()},
-        "later": {steps: later for steps, (_, later, _) in by_steps.items()},
-    }
-    panel = ("LSTM: first call and later ones", "steps", "seconds", curves)
-    return {"cells": cells, "LSTMCell by steps": by_steps}, goals, [panel]
+    return {"cells": cells, "LSTMCell by steps": by_steps}, goals
 
 
 def first_call(name: str, size: dict) -> tuple[float, float, float]:
@@ -82,7 +79,7 @@ def first_call(name: str, size: dict) -> tuple[float, float, float]:
     return first, min(later), (user[1] - user[0]) - (user[3] - user[2])
 
 
-def lengths(base: dict, options) -> tuple[dict, list, list]:
+def lengths(base: dict, options) -> tuple[dict, list]:
     """50 batches of random lengths in 1..128, then 10 of one shape: how many programs there are."""
     found = in_a_fresh_process(fifty_lengths, base | {"steps": max(options.points or [128])})
     goals = [
@@ -91,8 +88,7 @@ def lengths(base: dict, options) -> tuple[dict, list, list]:
         rounds.goal("traces of the step around it", [found["traces"]], 1, at_most=True),
         rounds.goal("programs more for 10 batches of one shape", [found["more"]], 0, at_most=True),
     ]
-    curve = {"call": dict(enumerate(found["seconds"], 1))}
-    return found, goals, [("50 lengths, then 10 of one", "call", "seconds", curve)]
+    return found, goals
 
 
 def fifty_lengths(size: dict) -> dict:
@@ -121,7 +117,7 @@ def fifty_lengths(size: dict) -> dict:
     return {**found, "traces": traces, "more": more, "lengths": drawn, "seconds": seconds}
 
 
-def masked(base: dict, options) -> tuple[dict, list, list]:
+def masked(base: dict, options) -> tuple[dict, list]:
     """With a mask of random lengths, and with none: each one program for all steps."""
     units, batch, steps = base["units"], base["batch"], base["steps"]
     layer = tfcells_layer([tfcells.LSTMCell(units)], units)
@@ -140,10 +136,10 @@ def masked(base: dict, options) -> tuple[dict, list, list]:
     times = rounds.alternate({name: side.total for name, side in sides.items()}, options)
     measured = rounds.ratios(times, "masked", "unmasked")
     goal = rounds.goal("masked / unmasked", measured, 1.15, 1.4, at_most=True)
-    return {"seconds": times, "differences": differences}, [goal], []
+    return {"seconds": times, "differences": differences}, [goal]
 
 
-def modes(base: dict, options) -> tuple[dict, list, list]:
+def modes(base: dict, options) -> tuple[dict, list]:
     """Every way to run an LSTM, beside Keras's own loop: processor time and memory by steps, units and batch small."""
     points = sorted(options.points or MODE_STEPS)
     names = [KERAS, KERAS_TWO, *MODES]
@@ -159,8 +155,7 @@ def modes(base: dict, options) -> tuple[dict, list, list]:
             growth = [(found[name][t]["bytes"] - found[name][s]["bytes"]) / (t - s) for s, t in ((a, b), (b, c))]
             what = f"memory linear in steps, {name}: bytes a step from {b} to {c} / from {a} to {b}"
             goals.append(rounds.goal(what, [growth[1] / max(growth[0], 1)], 1.25, at_most=True))
-    curves = {name: {steps: each["seconds"] for steps, each in by_steps.items()} for name, by_steps in found.items()}
-    return found, goals, [("LSTM: the ways to run it", "steps", "processor seconds", curves)]
+    return found, goals
 
 
 def mode(name: str, steps: int) -> dict:
@@ -191,3 +186,41 @@ def layer_of_mode(name: str):
     if name == "portable":
         return tfcells.portable(keras.Sequential([keras.Input((None, MODE_UNITS)), layer]))
     return keras_layer(layer) if name == "keras.layers.RNN" else layer
+
+
+def panels_of_first_calls(found: dict) -> list[tuple]:
+    by_steps = {int(steps): each for steps, each in found["LSTMCell by steps"].items()}
+    lines = {name: {steps: each[n] for steps, each in by_steps.items()} for n, name in enumerate(("first", "later"))}
+    longest = max((first, cell) for cell, (first, _, _) in found["cells"].items())
+    title = "Calls of an LSTM\nLongest first call of all cells: {:.1f} s, {}".format(*longest)
+    return [charts.curves(title, "steps", "time, s", lines)]
+
+
+def panels_of_lengths(found: dict) -> list[tuple]:
+    forward, backward, count = found["forward"], found["backward"], len(found["lengths"])
+    title = f"{count} batches of random lengths compile\n{forward} programs forward, {backward} backward"
+    return [charts.so_far(title, "time", {"tfcells": found["seconds"]})]
+
+
+def panels_of_modes(found: dict) -> list[tuple]:
+    steps = sorted(map(int, found[KERAS]))
+    names = [*map(str, steps[:-1]), f"{steps[-1]:,} steps"]
+    rows = {
+        mode: {name: [found[mode][str(t)]["seconds"] / found[one][str(t)]["seconds"]] for name, t in zip(names, steps)}
+        for mode, one in MODES.items()
+    }
+    speeds = {mode: [1 / ratio for [ratio] in row.values()] for mode, row in rows.items()}
+    first = max(speeds, key=lambda mode: min(speeds[mode]))
+    title = f"Processor time of ways to run an LSTM\n{first}: {charts.between(speeds[first])} times as fast as Keras's"
+    colors = style.color_map()(np.linspace(0.4, 1, len(names)))
+    looks = {name: {"color": color, "marker": "o"} for name, color in zip(("Keras", *names), (style.DARK, *colors))}
+    draw = functools.partial(charts.dots, rows=rows, first="Keras", looks=looks.__getitem__)
+    return [({"title": title, "xscale": "log", "grid": "x"}, draw)]
+
+
+PANELS = {
+    "first_call": panels_of_first_calls,
+    "lengths": panels_of_lengths,
+    "masked": lambda found: [],
+    "modes": panels_of_modes,
+}

@@ -52,9 +52,7 @@ def main(arguments: list[str]) -> int:
         rows.append((number + 1, *cells))
     rows.append(("test", *(f"{test:.2f}" for _, test in every.values())))
     title = "Zaremba's small model on Penn Treebank, beside what others published"
-    path = report.write("published", title, {"curves": every}, rows, notes=[ZAREMBA])
-    compare.write(draw(every), path.with_suffix(".png"))
-    print(path)
+    print(report.write("published", title, {"curves": every}, rows, notes=[ZAREMBA], picture=picture))
     return 0
 
 
@@ -76,9 +74,16 @@ def curves() -> dict:
     return json.loads((report.RESULTS / "published.json").read_text())["curves"]
 
 
+def picture(told: dict):
+    """A figure of the report."""
+    return draw(told["curves"])
+
+
 def draw(curves: dict):
     """A figure of them."""
-    return compare.draw([as_story(name, *curve) for name, curve in curves.items()], "perplexity")
+    lowest = [min(valid for _, valid in epochs) for epochs, _ in curves.values()]
+    title = f"The lowest validation perplexities of {len(curves)} programs: {min(lowest):.1f} to {max(lowest):.1f}"
+    return compare.draw([as_story(name, *curve) for name, curve in curves.items()], "perplexity", title)
 
 
 def as_story(name: str, epochs: list, test: float) -> dict:

@@ -1,11 +1,13 @@
 """A result on paper: benchmarks/results/NAME.json and NAME.md."""
 
 import importlib.metadata
+import json
 import os
 import pathlib
 import platform
 import sys
 
+from lab import style
 from lab.run import write_json, write_text
 
 RESULTS = pathlib.Path(__file__).with_name("results")
@@ -71,10 +73,10 @@ def version(package: str) -> str:
         return "not installed"
 
 
-def write(name: str, title: str, result: dict, rows: list[tuple], more=None, notes=()):
+def write(name: str, title: str, result: dict, rows: list[tuple], more=None, notes=(), picture=None):
     """Write a result, and in Markdown its table, whose first row is the head; the path of that.
 
-    more: further tables by their headings. notes: sentences below.
+    more: further tables by their headings. notes: sentences below. picture: a function for `draw`.
     """
     RESULTS.mkdir(exist_ok=True)
     where = machine()
@@ -87,6 +89,18 @@ def write(name: str, title: str, result: dict, rows: list[tuple], more=None, not
     lines.append(", ".join(f"{key} {value}" for key, value in where.items()) + ".")
     path = RESULTS / f"{name}.md"
     write_text(path, "\n".join(lines) + "\n")
+    if picture:
+        draw(name, picture)
+    return path
+
+
+def draw(name: str, picture) -> pathlib.Path:
+    """Draw a report anew: `picture` makes a figure, or none, of what its JSON has besides the machine."""
+    path = RESULTS / f"{name}.png"
+    told = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    del told["machine"]
+    if figure := picture(told):
+        style.save(figure, path)
     return path
 
 

@@ -138,7 +138,7 @@ def bound(times: dict[str, list[float]], over: str, of: str) -> tuple:
     return what, "", "", spread(ratios(times, over, "limit")), ""
 
 
-def publish(name: str, options, result: dict, tables: dict, notes: list, figure) -> int:
+def publish(name: str, options, result: dict, tables: dict, notes: list, picture) -> int:
     """Write JSON, Markdown and PNG, print the Markdown; 1 if a floor did not hold, else 0.
 
     What is not whole gets a name of its own. tables: heading -> rows, the first of which is the head;
@@ -147,7 +147,6 @@ def publish(name: str, options, result: dict, tables: dict, notes: list, figure)
     (title, rows), *more = tables.items()
     notes = [*notes, f"Rounds that count: {options.rounds}."]
     name = name if options.whole else f"{name}-partial"
-    path = report.write(name, title, result, rows, dict(more), notes)
-    figure.savefig(path.with_suffix(".png"), dpi=120)
+    path = report.write(name, title, result, rows, dict(more), notes, picture)
     print(path.read_text(encoding="utf-8"), path, sep="\n")
     return int(any(BROKEN in row for _, rows in tables.items() for row in rows))

@@ -5,6 +5,8 @@ keras.layers.RNN) and PyTorch. Memory is the peak of a fresh process, less what 
 and had run two steps; so it has the compiler's in it, too.
 """
 
+import itertools
+
 import keras
 
 import tfcells
@@ -46,19 +48,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--points", type=int, nargs="+", help="instead of those of each axis")
     options = rounds.read(parser, arguments)
     base = {name: getattr(options, name) for name in BASE}
-    goals, result, panels = [rounds.GOALS], {}, []
+    goals, result = [rounds.GOALS], {}
     rows = [("axis", "value", "contender", "ms", "/ tfcells", "of the limit", "peak, MB")]
     for part in [options.only] if options.only else (*AXES, *MORE):
         if part in AXES:
             points = options.points or AXES[part]
             result[part] = {str(value): point(part, value, base, options) for value in points}
             rows += rows_of(part, result[part])
-            panels += panels_of(part, result[part])
             goals += goals_of_memory(result[part]) if part == "steps" else []
         else:
-            result[part], reached, drawn = MORE[part](base, options)
+            result[part], reached = MORE[part](base, options)
             goals += reached
-            panels += drawn
     tables = {"How time and memory grow": rows, "Goals": goals}
     remarks = [
         *notes(),
@@ -67,12 +67,20 @@ def main(arguments: list[str]) -> int:
         "what compiling takes in it.",
         "Outputs and all gradients were compared at every point first.",
     ]
-    figure = charts.lines(panels, columns=2)
     name = "scaling"
     if options.only:  # a part that is whole has a report of its own
         name += f"_{options.only}"
         options.whole = parser.parse_args(["--only", options.only]) == parser.parse_args(arguments)
-    return rounds.publish(name, options, result, tables, remarks, figure)
+    return rounds.publish(name, options, result, tables, remarks, picture)
+
+
+def picture(told: dict):
+    """A figure: panels of each part."""
+    drawn = (panels_of(name, found) if name in AXES else programs.PANELS[name](found) for name, found in told.items())
+    parts = list(itertools.chain(*drawn))
+    over = [charts.over_first(point["seconds"]) for name in AXES for point in told.get(name, {}).values()]
+    title = charts.finding(dict(enumerate(over)), "tfcells") if over else ""
+    return charts.panels(title, parts, columns=2) if parts else None
 
 
 def side(contender: str, units: int, batch: int, steps: int, depth: int | None = None):
@@ -130,16 +138,23 @@ def rows_of(axis: str, points: dict) -> list[tuple]:
 
 
 def panels_of(axis: str, points: dict) -> list[tuple]:
-    """Two panels for the chart: time and memory."""
-    names = next(iter(points.values()))["bytes"]
-    curves = {"seconds": {}, "MB": {}}
-    for name in names:
-        of = {int(value): found for value, found in points.items()}
-        curves["seconds"][name] = {v: rounds.median(f["seconds"][name]) for v, f in of.items()}
-        curves["MB"][name] = {v: max(f["bytes"][name], 1) / 1e6 for v, f in of.items()}
-    cell = "RHN" if axis == "depth" else "LSTM"
-    titles = {"seconds": f"{cell}: time", "MB": f"{cell}: peak memory"}
-    return [(title, axis, unit, curves[unit]) for unit, title in titles.items()]
+    """Two panels: time and memory."""
+    last, parts = max(map(int, points)), []
+    for what, unit, of in (("time", "s", seconds_of), ("peak memory", "MB", megabytes_of)):
+        names = next(iter(points.values()))["bytes"]
+        lines = {name: {int(value): of(found, name) for value, found in points.items()} for name in names}
+        over = [f"{name} {line[last] / lines['tfcells'][last]:.2g}" for name, line in lines.items() if "tf" not in name]
+        title = f"{'RHN' if axis == 'depth' else 'LSTM'}: {what}\n{axis} {last:,}: {', '.join(over)} times tfcells's"
+        parts.append(charts.curves(title, axis, f"{what}, {unit}", lines))
+    return parts
+
+
+def seconds_of(found: dict, name: str) -> float:
+    return rounds.median(found["seconds"][name])
+
+
+def megabytes_of(found: dict, name: str) -> float:
+    return max(found["bytes"][name], 1) / 1e6
 
 
 def goals_of_memory(points: dict) -> list[tuple]:

@@ -65,11 +65,19 @@ def main(arguments: list[str]) -> int:
         "On a GPU this was not measured.",
         "Outputs and all gradients were compared at every point first.",
     ]
-    panels = [
-        (f"batch {batch}", "steps", "seconds", {name: of(points, name) for name in (*NAMES, "limit")})
-        for batch, points in result.items()
+    return rounds.publish("scan", options, result, tables, remarks, picture)
+
+
+def picture(told: dict):
+    """A figure: time by steps, for each batch size."""
+    every = [found["seconds"] for points in told.values() for found in points.values()]
+    speeds = [rounds.median(rounds.ratios(times, "step by step", "at once")) for times in every]
+    title = f"minGRU with all steps at once is {charts.between(speeds)} times as fast as step by step"
+    parts = [
+        charts.curves(f"batch {batch}", "steps", "time, s", {name: of(points, name) for name in (*NAMES, "limit")})
+        for batch, points in told.items()
     ]
-    return rounds.publish("scan", options, result, tables, remarks, charts.lines(panels, columns=3))
+    return charts.panels(title, parts, columns=3)
 
 
 def point(batch: int, steps: int, options) -> dict:

@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     }
     if not all(map(importlib.util.find_spec, ONNX)):
         del ways["ONNX Runtime"]
-    rows, result, bars = [("runtime", "batch", "tfcells, ms", "Keras / tfcells", "first call, s", "Keras's, s")], {}, {}
+    rows, result = [("runtime", "batch", "tfcells, ms", "Keras / tfcells", "first call, s", "Keras's, s")], {}
     with tempfile.TemporaryDirectory() as folder:
         for number, (way, (load, *models)) in enumerate(ways.items()):
             both = [load(model, pathlib.Path(folder) / f"{number}{side}") for side, model in enumerate(models)]
@@ -45,7 +45,6 @@ def main(arguments: list[str]) -> int:
                 found = measure(dict(zip(("tfcells", "Keras"), both, strict=True)), batch, options)
                 times, first = found["seconds"], found["first"]
                 result[f"{way}, batch {batch}"] = found
-                bars[f"{way}, batch {batch}"] = times
                 ratio = rounds.spread(rounds.ratios(times, "Keras", "tfcells"))
                 both_first = (f"{first[name]:.2f}" for name in ("tfcells", "Keras"))
                 rows.append((way, batch, rounds.milliseconds(times["tfcells"]), ratio, *both_first))
@@ -60,7 +59,12 @@ def main(arguments: list[str]) -> int:
     for name in QUANTIZED:
         result[name] = found = quantized(tfcells.CELLS[name], options)
         tables["Kernels in int8"].append((name, *found["bytes"], f"{found['difference']:.4f}"))
-    return rounds.publish("serving", options, result, tables, remarks, charts.bars(bars))
+    return rounds.publish("serving", options, result, tables, remarks, picture)
+
+
+def picture(told: dict):
+    """A figure: the time of a request."""
+    return charts.compared({way: found["seconds"] for way, found in told.items() if "seconds" in found})
 
 
 def measure(contenders: dict, batch: int, options) -> dict:

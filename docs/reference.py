@@ -125,7 +125,7 @@ def fill(app: Any, docname: str, source: list[str]) -> None:
 def filled(kind: str, name: str) -> Iterator[str]:
     """What stands in place of a mark."""
     if kind == "list":
-        return {"reports": reports, "notebooks": notebooks}[name]()
+        return {"reports": reports, "notebooks": notebooks, "programs": programs}[name]()
     return {"family": family, "table": listed}[kind](name)
 
 
@@ -160,6 +160,12 @@ def notebooks() -> Iterator[str]:
         names.append(f"../notebooks/{path.stem}")
         yield f"| [{path.stem}](../notebooks/{path.name}) | {title} | {learn} | {takes} |"
     yield "\n".join(["", "```{toctree}", ":hidden:", "", *names, "```"])
+
+
+def programs() -> Iterator[str]:
+    """The example programs, each below a heading."""
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        yield f"## {path.stem}\n\n```{{literalinclude}} ../examples/{path.name}\n```\n"
 
 
 def reports() -> Iterator[str]:

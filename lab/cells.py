@@ -122,11 +122,12 @@ def meaning(name: str, argument: str) -> str:
     kinds = [name]
     for each in kinds:
         if node := definition(each):
-            text = " ".join((ast.get_docstring(node) or "").split())
-            if found := re.search(rf"(?:^|[.] ){argument}: (.+?)(?:[.:;] |[.]?$)", text):
-                return found[1].replace("`", "").replace("None", "none")
+            text = ast.get_docstring(node) or ""
+            line = rf"(?:^|[.]\s+)(?:\w+,\s+)*{argument}(?:,\s+\w+)*:\s+(.+?)(?:[.:;]\s|[.]?\Z)"
+            if found := re.search(line, text, re.MULTILINE | re.DOTALL):
+                return " ".join(found[1].split()).replace("`", "").replace("None", "none")
             kinds += [ast.unparse(base).rpartition(".")[2] for base in node.bases]
-    return f"an argument of {name}"
+    return ""
 
 
 @functools.cache

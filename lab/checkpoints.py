@@ -116,6 +116,7 @@ def find_best(run: Run) -> Best:
         arrays.pop("step_seconds", None)
         say("no epoch is done yet: these are the weights so far")
         return Best(run.checkpoint, arrays, 0)
+    arrays = {name: x.astype(np.float32) if x.dtype == np.float16 else x for name, x in arrays.items()}  # lab/demo's
     epoch, about = facts.get("epoch"), facts.get("about")
     if not isinstance(epoch, int) or not holds(Count, epoch):
         raise InputError(f"{run.best}: damaged (epoch={epoch!r}: must be {describe(Count)})")

@@ -1,20 +1,19 @@
 """Learning curves of several runs in one picture, their results in one table."""
 
 import dataclasses
-import itertools
 import pathlib
 import textwrap
 from typing import Any
 
+from lab import style
 from lab.fields import InputError
 from lab.options import DEFAULTS, recall
 from lab.recipe import Targets, differences, differing
-from lab.run import Run, curve_axes, load_newest, replacing
+from lab.run import Run, load_newest
 from lab.streams import complain, deliver
 
-STYLES = ("-", "--", ":", "-.")
-MARKERS = "osD^vPX*<>p"
-LINE, PANEL = 0.19, 4.2  # inches: a line of the legend, the axes of a corpus
+LINE, PANEL = 0.19, 3.8  # inches: a line of the legend, the axes of a corpus
+MOST, WIDTH = 6, 40  # names, and their letters, that stand beside the lines
 Story = dict[str, Any]
 
 
@@ -27,7 +26,7 @@ def compare(folders: list[pathlib.Path], out: pathlib.Path, targets: Targets) ->
         raise InputError(f"RUN: must have one score, not {' and '.join(sorted(scores))}")
     tell_apart(stories)
     deliver(table(stories) + "\n")
-    write(draw(stories, stories[0]["score"]), out)
+    style.save(draw(stories, stories[0]["score"]), out)
     complain(f"the picture: {out}")
 
 
@@ -115,36 +114,73 @@ def table(stories: list[Story]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def draw(stories: list[Story], score: str) -> Any:
-    """A figure: validation by epoch, training paler, axes for each of the data.
+def draw(stories: list[Story], score: str, title: str = "") -> Any:
+    """A figure: training beside validation by epoch, a row for each of the data.
 
-    Lines and marks stay apart in gray; a line ends in its run's number in the table.
+    Lines stay apart in gray. A line ends in its run's name or, where names are long or many, its number in the table.
     """
-    from matplotlib.figure import Figure
-
+    name = score.replace("_", " ")
     parts = grouped(stories, "panel")
-    labels = [each.get("label", f"{each['name']} ({each['changed']})") for each in stories]
-    labels = [textwrap.fill(f"{number}  {label}", 100) for number, label in enumerate(labels, 1)]
-    legend = LINE * sum(label.count("\n") + 1 for label in labels)
-    figure = Figure(figsize=(7, PANEL * len(parts) + legend), layout="constrained")
-    looks = itertools.cycle(zip(itertools.cycle(STYLES), MARKERS))
-    colors = itertools.cycle(f"C{n}" for n in range(10))
-    numbered = zip(itertools.count(1), looks, colors, labels)
-    for place, part in enumerate(parts, 1):
+    labels = [each.get("label", f"{each['name']}, {each['changed']}") for each in stories]
+    direct = len(labels) <= MOST and max(map(len, labels)) <= WIDTH
+    ends = labels if direct else [str(number) for number in range(1, 1 + len(labels))]
+    labels = [textwrap.fill(f"{number}  {label}", 110) for number, label in enumerate(labels, 1)]
+    legend = 0 if direct else LINE * sum(label.count("\n") + 1 for label in labels)
+    corpora = [part[0].get("panel", "") for part in parts]
+    title = title or "\n".join(
+        best(part, score) + f" ({corpus})" * bool(corpus) for corpus, part in zip(corpora, parts)
+    )
+    figure = style.figure(title, 9, PANEL * len(parts) + legend)
+    drawn = zip(ends, labels, style.looks(len(stories)), strict=True)
+    for row, (corpus, part) in enumerate(zip(corpora, parts)):
         longest = max(epoch["epoch"] for each in part for epoch in each["history"])
-        axes = curve_axes(figure, score.replace("_", " "), longest, len(parts), 1, place)
-        for each, (number, (style, mark), color, label) in zip(part, numbered):
+        given = {"ylabel": name, "title": f"{corpus} training".strip()}
+        train = curve_axes(figure, longest, len(parts), 2, 2 * row + 1, **given)
+        valid = curve_axes(
+            figure, longest, len(parts), 2, 2 * row + 2, title=f"{corpus} validation".strip(), sharey=train
+        )
+        for each, (end, label, look) in zip(part, drawn):
             epochs = [epoch["epoch"] for epoch in each["history"]]
-            valid, train = ([epoch[f"{split}_{score}"] for epoch in each["history"]] for split in ("valid", "train"))
-            axes.plot(epochs, valid, style, color=color, marker=mark, markersize=4, label=label)
-            axes.plot(epochs, train, style, color=color, alpha=0.35)
-            end = (epochs[-1], valid[-1])
-            axes.annotate(str(number), end, (5, -3), textcoords="offset points", color=color, fontsize="small")
-        corpus = f"{part[0]['panel']}: " if "panel" in part[0] else ""
-        axes.set_title(f"{corpus}validation; paler: training", fontsize="medium")
-        axes.grid(which="both", alpha=0.3)
-    figure.legend(fontsize="small", loc="outside lower center")
+            for axes, split in ((train, "train"), (valid, "valid")):
+                axes.plot(epochs, [epoch[f"{split}_{score}"] for epoch in each["history"]], label=end, **look)
+            train.lines[-1].set_label(label)
+        valid.tick_params(labelleft=False)
+        style.label_ends(valid)
+    if not direct:
+        handles = [line for axes in figure.axes[::2] for line in axes.lines]
+        figure.legend(handles=handles, fontsize="small", loc="outside lower center", frameon=False)
     return figure
+
+
+def best(stories: list[Story], score: str) -> str:
+    """In a sentence, which run is best on validation."""
+    lowest = [min((epoch[f"valid_{score}"], epoch["epoch"]) for epoch in each["history"]) for each in stories]
+    number = lowest.index(min(lowest))
+    who = f" by {stories[number].get('folder', stories[number]['name'])}" if len(stories) > 1 else ""
+    value, epoch = lowest[number]
+    return f"Lowest validation {score.replace('_', ' ')} {value:.4g}{who}, in epoch {epoch}"
+
+
+def learning_curve(history: list[dict[str, Any]], score: str) -> Any:
+    """A figure: the score of a run by epoch."""
+    figure = style.figure(best([{"history": history}], score), 6, 3.6)
+    axes = curve_axes(figure, len(history), ylabel=score.replace("_", " "))
+    for split, name, color in (("valid", "validation", style.DARK), ("train", "training", style.MIDDLE)):
+        values = [epoch[f"{split}_{score}"] for epoch in history]
+        axes.plot(range(1, len(values) + 1), values, "o-", color=color, markersize=3, label=name)
+    style.label_ends(axes)
+    return figure
+
+
+def curve_axes(figure: Any, epochs: int, *place: int, **given: Any) -> Any:
+    """Axes for scores of so many epochs: whole epochs, plain numbers on a logarithmic scale."""
+    from matplotlib.ticker import MaxNLocator
+
+    margin = max(0.5, epochs / 20)
+    limits = 1 - margin, epochs + margin
+    axes = style.axes(figure, *place, xlabel="epoch", xlim=limits, yscale="log", **given)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    return axes
 
 
 def check_kind(path: pathlib.Path) -> None:
@@ -152,16 +188,5 @@ def check_kind(path: pathlib.Path) -> None:
     from matplotlib.backend_bases import FigureCanvasBase
 
     kinds = FigureCanvasBase.get_supported_filetypes().keys() - {"pgf"}  # that takes a LaTeX
-    if kind_of(path) not in kinds:
+    if style.kind_of(path) not in kinds:
         raise InputError(f"--out {path}: must end in .{', .'.join(sorted(kinds))}")
-
-
-def kind_of(path: pathlib.Path) -> str:
-    return path.suffix.lstrip(".").lower() or "png"
-
-
-def write(figure: Any, path: pathlib.Path) -> None:
-    """The figure as a file of the kind that its name says, or PNG."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120, format=kind_of(path))

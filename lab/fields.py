@@ -163,7 +163,7 @@ def series(text: str) -> list[float]:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """The end of an error message: the nearest valid names, or all of them where none is near."""
-    names = sorted(names)
-    close = difflib.get_close_matches(name, names, n=3)
-    return f"; did you mean {' or '.join(close)}?" if close else f"; there are {', '.join(names)}"
+    """The end of an error message: the nearest valid names, in any case, or all of them where none is near."""
+    known = {each.lower(): each for each in sorted(names)}
+    close = [known[each] for each in difflib.get_close_matches(name.lower(), known, n=3)]
+    return f"; did you mean {' or '.join(close)}?" if close else f"; there are {', '.join(known.values())}"

@@ -4,6 +4,7 @@ from lab.cells import TABLE
 from lab.fields import Hint, InputError, nearest, written
 from lab.recipe import KINDS, Targets, fields, meanings, with_defaults
 
+DEMO = "A trained model comes along: python train.py generate demo"
 NOTE = "published, own: validation / test perplexity; of characters, bits per character"
 
 
@@ -23,7 +24,7 @@ def table(targets: Targets) -> str:
         for size, entry in sizes.items():
             count = f"{entry.parameters:,}"
             rows.append((target, size, count, entry.published, entry.own, entry.paper))
-    parts = [columns(rows), NOTE]
+    parts = [columns(rows), NOTE, DEMO]
     for kind in KINDS:
         rows = [(f"--{kind}", "family", "year", "paper")]
         rows += [(r.name, r.family, str(r.year), r.paper) for r in TABLE.values() if r.kind == kind]

@@ -27,7 +27,7 @@ from lab.fields import (
 )
 from lab.methods import Methods
 from lab.recipe import KINDS, RENAMED, Recipe, Targets, differences, fields, meanings, with_defaults
-from lab.run import Run, taken
+from lab.run import DEMO, Run, taken
 from lab.search_options import DESCRIPTION as SEARCH
 from lab.search_options import HINTS as SEARCH_HINTS
 from lab.search_options import USAGE as SEARCH_USAGE
@@ -45,6 +45,7 @@ DESCRIPTION = """Train a recurrent network, or use one.
     python train.py --list rhn                          a target's sizes, their scores and fields
     python train.py evaluate runs/rhn-small-1           the perplexity of a run's best weights
     python train.py generate runs/rhn-small-1           text that they generate
+    python train.py generate demo                       text at once, from a small model that comes along
     python train.py compare RUN RUN                     learning curves in one picture
     python train.py search lstm --units 100..400        the best of many runs
 
@@ -73,6 +74,7 @@ DEFAULTS: dict[str, Any] = {
     "precision": "float32",
 }
 CORPUS = "auto, ptb, wikitext2, text8, enwik8, pydoc, or a folder with train.txt, valid.txt and test.txt"
+RUN_HELP = "a run's folder; it need not be finished"
 DATA_DIR = "the folder of the corpus's files, or of MNIST's"
 FORMATTER = functools.partial(
     argparse.RawDescriptionHelpFormatter,
@@ -241,7 +243,7 @@ def refuse(rest: list[str], options: argparse.Namespace, names: list[str], targe
     known = {key for key in vars(options) if not key.startswith("field ")}
     sizes = targets.get(options.target, {}).values()
     own = {each for size in sizes for each in fields(size.recipe)} or set(names)
-    known |= own | {each.removeprefix("cell.") for each in own}
+    known |= own | {each.removeprefix("cell.") for each in own} | {"quick", "list"}
     raise InputError(f"unknown field {name!r}{nearest(name, known - {'command', 'target', 'worker'})}")
 
 
@@ -277,11 +279,13 @@ def parse_use(command: str, *arguments: str) -> argparse.Namespace:
         picture = pathlib.Path("compare.png")
         add("--out", type=path, default=picture, help=f"the picture (default: {picture})")
         return parser.parse_args(arguments)
-    add("run", type=path, metavar="RUN", help="a run's folder; it need not be finished")
     if command == "evaluate":
+        add("run", type=path, metavar="RUN", help=RUN_HELP)
         add("--corpus", help=f"the data: {CORPUS} (default: the run's own)")
         add("--data_dir", type=absolute, help=DATA_DIR)
         return with_methods(parser, arguments)
+    help = f"{RUN_HELP}; demo, where there is no such folder, is a small model that comes with train.py"
+    add("run", type=path_or_demo, metavar="RUN", help=help)
     add("--words", default="100", help="words to generate (default: 100)")
     add("--temperature", default="1", help="below 1 likely words are favored, above 1 rare ones (default: 1)")
     add("--prompt", default="", help="how the text begins; unknown words are <unk>")
@@ -326,6 +330,12 @@ def named(options: argparse.Namespace) -> argparse.Namespace:
 def path(text: str) -> pathlib.Path:
     """The path that an option gives, "~" being one's own folder, also where no shell has seen to it."""
     return pathlib.Path(os.path.expanduser(text))
+
+
+def path_or_demo(text: str) -> pathlib.Path:
+    """The same, of a run that may be the one that comes with the lab."""
+    found = path(text)
+    return DEMO if text == DEMO.name and not os.path.lexists(found) else found
 
 
 def absolute(text: str) -> str:

@@ -29,6 +29,7 @@ from lab.fields import InputError
 from lab.streams import complain, say
 
 ROOT = pathlib.Path("runs")
+DEMO = pathlib.Path(__file__).with_name("demo")  # a trained run
 WINDOWS = os.name == "nt"
 FACTS, CHECKSUM = "facts.json", "sha256"
 Arrays = dict[str, np.ndarray]
@@ -90,7 +91,7 @@ class Run:
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise InputError(f"{self.folder}: not a run, it has no {name}") from None
+            raise InputError(f"{self.folder}: not a run such as {ROOT / 'rhn-small-1'}, it has no {name}") from None
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: damaged ({error})") from error
         if name != "recipe.json":
@@ -149,35 +150,6 @@ class Run:
             self.writer.flush()
         except tf.errors.OpError as error:  # a full disk, as a rule: no reason to lose the epoch
             complain(f"{self.folder / 'tensorboard'}: {error.message}")
-
-    def draw(self, history: list[dict[str, Any]], score: str) -> None:
-        """The learning curve, as a picture."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(6, 4), layout="constrained")
-        label = score.replace("_", " ")
-        axes = curve_axes(figure, label, len(history))
-        for split, style in (("train", "o--"), ("valid", "s-")):
-            values = [epoch[f"{split}_{score}"] for epoch in history]
-            axes.plot(range(1, len(values) + 1), values, style, markersize=3, label=split)
-        axes.set_title(f"{label} by epoch")
-        axes.legend()
-        axes.grid(which="both", alpha=0.3)
-        with replacing(self.folder / "learning_curve.png") as path:
-            figure.savefig(path)
-
-
-def curve_axes(figure: Any, label: str, epochs: int, *place: Any) -> Any:
-    """Axes for scores of so many epochs: whole epochs, plain numbers on a logarithmic scale."""
-    from matplotlib.ticker import LogFormatter, MaxNLocator
-
-    margin = max(0.5, epochs / 20)
-    limits = 1 - margin, epochs + margin
-    axes = figure.add_subplot(*place, xlabel="epoch", ylabel=label, xlim=limits, yscale="log")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.yaxis.set_major_formatter(LogFormatter())
-    axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
-    return axes
 
 
 def taken(folder: Path) -> InputError:

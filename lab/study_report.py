@@ -6,20 +6,21 @@ import sys
 import warnings
 from typing import Any
 
+from lab import style
 from lab.options import DEFAULTS
-from lab.run import replacing, write_text
+from lab.run import write_text
 from lab.streams import complain
 from lab.study import Frozen, Study, trained
 
 PICTURES = {
-    "history": "plot_optimization_history",
-    "epochs": "plot_intermediate_values",
-    "importances": "plot_param_importances",
-    "slice": "plot_slice",
-    "parallel": "plot_parallel_coordinate",
-    "timeline": "plot_timeline",
+    "history": ("plot_optimization_history", "Each trial's {score}, and the lowest so far"),
+    "epochs": ("plot_intermediate_values", "Each trial's {score} by epoch"),
+    "importances": ("plot_param_importances", "Which fields the {score} depends on most"),
+    "slice": ("plot_slice", "The {score} by each field's value"),
+    "parallel": ("plot_parallel_coordinate", "Each trial as a line; the dark ones have the lowest {score}"),
+    "timeline": ("plot_timeline", "When each trial ran"),
 }
-"""The pictures' names, and the functions of Optuna that draw them."""
+"""The pictures' names, the functions of Optuna that draw them, and what to see."""
 
 
 def report(study: Study) -> str:
@@ -107,10 +108,11 @@ def draw(study: Study) -> None:
     import optuna
     from matplotlib import pyplot
 
-    before = pyplot.get_backend()
+    before, score = pyplot.get_backend(), f"validation {study.plain.score_name}".replace("_", " ")
+    words = {"Objective Value": score, "Intermediate Value": score, "Step": "epoch", "Datetime": "time"}
     pyplot.switch_backend("agg")
     try:
-        for name, function in PICTURES.items():
+        for name, (function, title) in PICTURES.items():
             with matplotlib.rc_context(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that a few trials say little
                 try:
@@ -118,8 +120,13 @@ def draw(study: Study) -> None:
                 except (ValueError, RuntimeError) as error:  # there must be several trials for importances
                     complain(f"train.py: {name}.png: {error}")
                     continue
-                with replacing(study.folder / f"{name}.png") as path:
-                    pyplot.savefig(path, dpi=120, bbox_inches="tight")
+                figure = pyplot.gcf()
+                figure.suptitle(title.format(score=score), color=style.DARK)
+                for axes in figure.axes:
+                    axes.set_title("", loc="left")
+                    x, y = axes.get_xlabel(), axes.get_ylabel()
+                    axes.set(title="", xlabel=words.get(x, x), ylabel=words.get(y, y))
+                style.save(figure, study.folder / f"{name}.png")
                 pyplot.close()
     finally:
         pyplot.switch_backend(before)

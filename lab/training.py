@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lab import style
 from lab.budget import fitted
 from lab.checkpoints import NotFinite, best_weights, keep, keep_best, restore
+from lab.compare import learning_curve
 from lab.configuration import configure
 from lab.engines import check_numpy
 from lab.evaluation import check_data, mean_loss, splits
@@ -80,8 +82,14 @@ def train(
             command = continuation(arguments, run.folder)
             if workers.heartbeat:
                 workers.heartbeat.say = lambda text: run.say(f"{text}; to go on: {command}")
+            if begun:
+                what = f"{settings['target']} {settings['size']} on {data.name}"
+                size = f"{training.learner.parameters():,} parameters, {recipe.epochs} epochs"
+                complain(f"training {what}: {size}, in {run.folder}")
             if begun and data.notice:
                 complain(data.notice)
+            if not begun and not training.progress.end(recipe):
+                complain(f"continuing {run.folder} in epoch {training.progress.epoch + 1} of {recipe.epochs}")
             try:
                 with enough_memory(recipe):
                     result = training.go_on(options.save_seconds)
@@ -363,7 +371,7 @@ class Training:
                 **recipe.measures(learner.model, data, "test"),
             },
         }
-        run.draw(progress.history, recipe.score_name)
+        style.save(learning_curve(progress.history, recipe.score_name), run.folder / "learning_curve.png")
         with replacing(run.folder / "model.keras") as path:
             recipe.portable(learner.model, data).save(path)
         shown = recipe.illustrate(learner.model, data, run, settings["seed"])

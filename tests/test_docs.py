@@ -24,8 +24,9 @@ EXAMPLES = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", EXAMPLES)
-def test_examples_of_the_pages_run(page, monkeypatch):
+def test_examples_of_the_pages_run(page, tmp_path, monkeypatch):
     """As where there is no XLA: what they show is not compilation."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tfcells.engine.has_compiler", lambda: False)
     run_blocks(page, {})
 

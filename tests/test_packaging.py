@@ -50,7 +50,7 @@ def test_the_library_needs_keras_and_numpy_alone():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     assert [line.split()[0] for line in config["options"]["install_requires"].split("\n") if line] == ["keras", "numpy"]
-    extras = {"bench", "docs", "gpu", "jax", "lab", "search", "tensorflow", "test", "torch"}
+    extras = {"bench", "docs", "export", "gpu", "jax", "lab", "search", "tensorflow", "test", "torch"}
     assert extras <= set(config["options.extras_require"])
 
 
@@ -61,7 +61,7 @@ def test_the_sdist_holds_what_its_tests_need(tmp_path):
     (path,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         found = {name.partition("/")[2] for name in archive.getnames()}
-    folders = ".ci", "benchmarks", "data", "docs", "lab", "notebooks", "recipes", "tests", "tfcells"
+    folders = ".ci", "benchmarks", "data", "docs", "examples", "lab", "notebooks", "recipes", "tests", "tfcells"
     there = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
     needed = {path.relative_to(ROOT).as_posix() for path in [*there, *ROOT.glob("[!.]*.*")] if path.is_file()}
     needed = {name for name in needed if not re.search(r"__pycache__|\.pyc$|-partial\.|\.egg-info|checkpoints/", name)}

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shlex
 import signal
 import subprocess
@@ -163,7 +164,9 @@ def test_stopped_and_killed_run_ends_like_the_unbroken_one(place, unbroken):
     process.kill()
     process.communicate()
 
-    resumed = told(*finish(start(place, "rhn --resume --out broken")))
+    code, out, err = finish(start(place, "rhn --resume --out broken"))
+    assert re.match(r"continuing broken in epoch [34] of 4\n", err)
+    resumed = told(code, out, err)
     expected = strict(unbroken[0].splitlines()[-1])
     assert without_times(resumed) == without_times(expected)
     for name in ("best.npz", "checkpoint.npz"):
@@ -250,6 +253,11 @@ def test_loss_that_is_not_finite_stops_the_run(here):
     [
         ("", "name a target: lstm, lnlstm, rhn"),
         ("lstn", "unknown target 'lstn'; did you mean lstm"),
+        ("RHN", "unknown target 'RHN'; did you mean rhn?"),
+        ("--lst", "unknown field 'lst'; did you mean list"),
+        ("rhn --quik", "unknown field 'quik'; did you mean quick?"),
+        ("lstm --cell lstmm", "cell=lstmm: must be the name of a cell; did you mean LSTMCell"),
+        ("generate rhn", "rhn: not a run such as runs/rhn-small-1, it has no recipe.json"),
         ("rhn --size papier", "rhn has no size 'papier'; did you mean paper?"),
         ("lstm --unit 5", "unknown field 'unit'; did you mean units"),
         ("lstm --depth 5", "no field 'depth' with cell=LSTMCell"),
@@ -321,3 +329,9 @@ def test_list_counts_parameters():
     rows = {tuple(line.split()[:3]) for line in out.splitlines()}
     assert ("lstm", "small", "4,651,600") in rows and ("rhn", "paper", "23,482,400") in rows
     assert "120.7 / 114.5" in out and "Zaremba" in out
+
+
+def test_an_environment_without_the_lab_is_told_what_to_install():
+    done = subprocess.run([sys.executable, "-S", "train.py", "--list"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "pip install -e '.[lab]'" in done.stderr and sys.executable in done.stderr

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops, tree
 
 from tfcells.contract.linear import Tensor
@@ -44,6 +45,11 @@ class StepModel(keras.Model):
     starts: list[Callable]
     stepping: list[int]
     states: int
+
+    def __call__(self, inputs: Any, *arguments: Any, **options: Any) -> Any:
+        """Take arrays beside the states, which Keras refuses: it mixes no tensors with others."""
+        inputs = tree.map_structure(lambda x: ops.convert_to_tensor(x) if isinstance(x, np.ndarray) else x, inputs)
+        return super().__call__(inputs, *arguments, **options)
 
     def get_initial_state(self, batch_size: int) -> list[Tensor]:
         """The states before the first step, in the order of the last inputs."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lab import style
 from lab.fields import Count, InputError
 from lab.task import Model, Tensor
 from lab.tasks.layers import wide
@@ -67,13 +68,11 @@ class Adding(SequenceTask):
         return {"at_double": float(np.mean((self.predict(model, x) - y) ** 2))}
 
     def figure(self, model: Model, data: Examples) -> Figure:
-        from matplotlib.figure import Figure
-
         x, y = data.test
         found = self.predict(model, x)
-        figure = Figure(figsize=(4, 4), layout="constrained")
-        axes = figure.add_subplot(xlabel="sum", ylabel="answer", aspect="equal")
-        axes.plot([0, 2], [0, 2], color="0.7")
-        axes.plot(y, found, "k.", markersize=3)
-        axes.set_title(f"{self.steps} steps: squared error {np.mean((found - y) ** 2):.2g}")
+        error = np.mean((found - y) ** 2)
+        figure = style.figure(f"{self.steps} steps: squared error {error:.2g}\nOn the line an answer is right", 4, 4)
+        axes = style.axes(figure, xlabel="sum", ylabel="answer", aspect="equal")
+        axes.plot([0, 2], [0, 2], color=style.MIDDLE, linewidth=1)
+        axes.plot(y, found, ".", markersize=3, color=style.DARK)
         return figure

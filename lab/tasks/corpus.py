@@ -182,6 +182,8 @@ def read_source(source: Source, data_dir: str | None, level: str) -> Tokens:
         if texts := source.read_folder(data_dir):
             return split(texts, level)
         reasons.append(f"not in {data_dir}")
+    else:
+        reasons.append("no --data_dir FOLDER is given")
     cache = pathlib.Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
     downloads = cache / "downloads" / name  # where the builder keeps them, too
     if texts := source.read_cache(downloads):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from data.mnist import source as mnist
+from lab import style
 from lab.configuration import configure
 from lab.fields import Count, InputError, Whole
 from lab.task import Batches, Model, Tensor
@@ -97,20 +98,15 @@ class Digits(SequenceTask):
         return {"accuracy": float(np.mean(self.predict(model, x)[:, -1].argmax(-1) == y))}
 
     def figure(self, model: Model, data: Examples) -> Figure:
-        from matplotlib.figure import Figure
-
         x, y = data.test
         logits = self.predict(model, x).astype("float64")
         confusion = np.zeros((10, 10), int)
         np.add.at(confusion, (y, logits[:, -1].argmax(-1)), 1)
-        figure = Figure(figsize=(11, 4.5), layout="constrained")
+        title = f"{np.trace(confusion):,} of {len(y):,} digits right; four of them, with the probabilities row by row"
+        figure = style.figure(title, 8, 3.6)
         grid = figure.add_gridspec(2, 6)
-        axes = figure.add_subplot(grid[:, :2], xlabel="taken for", ylabel="digit")
-        axes.imshow(np.sqrt(confusion), cmap="Greys")
-        for (row, column), count in np.ndenumerate(confusion):
-            dark = count > confusion.max() / 4
-            axes.text(column, row, count or "", ha="center", va="center", fontsize=7,
-                      color="white" if dark else "black")  # fmt: skip
+        axes = style.axes(figure, grid[:, :2], xlabel="taken for", ylabel="digit")
+        style.heat(axes, np.sqrt(confusion), np.where(confusion, confusion, ""), high=np.sqrt(confusion.max()))
         axes.set_xticks(range(10))
         axes.set_yticks(range(10))
         chances = np.exp(logits - logits.max(-1, keepdims=True))
@@ -118,13 +114,12 @@ class Digits(SequenceTask):
         kinds = np.unique(y, return_index=True)[1]  # the first of every digit that there is
         for column, n in enumerate(kinds[np.linspace(0, len(kinds) - 1, 4).astype(int)]):
             picture = figure.add_subplot(grid[0, 2 + column])
-            picture.imshow(x[n], cmap="Greys")
+            picture.imshow(x[n], cmap=style.color_map())
             picture.set_axis_off()
-            belief = figure.add_subplot(grid[1, 2 + column], xlabel="rows read")
-            belief.imshow(chances[n].T, cmap="Greys", vmin=0, vmax=1, aspect="auto", origin="lower")
-            belief.set_yticks(range(10) if column == 0 else [])
-            if column == 0:
-                belief.set_ylabel("belief")
+            belief = style.axes(figure, grid[1, 2 + column], xlabel="rows read", ylabel="" if column else "digit")
+            style.heat(belief, chances[n].T)
+            belief.set_yticks([] if column else range(10))
+            belief.invert_yaxis()
         return figure
 
 

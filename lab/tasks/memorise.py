@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from lab import style
 from lab.fields import Count
 from lab.task import Model, Tensor
 from lab.tasks.layers import wide
@@ -69,14 +70,14 @@ class Numbers(SequenceTask):
         return bool(facts["error"] < GOAL)
 
     def figure(self, model: Model, data: Examples) -> Figure:
-        from matplotlib.figure import Figure
-
         x, y = data.test
-        figure = Figure(figsize=(5, 3), layout="constrained")
-        axes = figure.add_subplot(xlabel="step", ylabel="number")
-        axes.plot(y[0], "o", markersize=9, color="0.7", label="to be learned")
-        axes.plot(self.predict(model, x)[0], "k+", label="first hidden unit")
-        axes.legend()
+        found = self.predict(model, x)
+        off = np.abs(found - y).max()
+        figure = style.figure(f"{self.count} numbers by heart: the first unit is off by at most {off:.1g}", 5, 3)
+        axes = style.axes(figure, xlabel="step", ylabel="number")
+        axes.plot(y[0], "o", markersize=11, color=style.LIGHT, label="number")
+        axes.plot(found[0], "+", markersize=9, color=style.DARK, label="unit")
+        style.label_ends(axes)
         return figure
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from lab import style
 from lab.fields import Count, InputError, NonNegative, Rate
 from lab.task import Model
 from lab.tasks.sequences import Arrays, Examples, Figure, Rng
-from lab.tasks.transduction import Transducer
+from lab.tasks.transduction import NOTHING, Transducer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 HEIGHT, WIDTH, COLUMN = 32, 160, 4  # pixels; COLUMN: how many make one row of the memory
@@ -103,28 +104,28 @@ class TextRecognition(Transducer):
         }
 
     def figure(self, model: Model, data: Examples) -> Figure:
-        from matplotlib.figure import Figure
-
         x, y = (array[:3] for array in data.test)
         found = self.answers(model, x, self.longest + 1)
         alignment = self.alignment(model, x, found)
-        figure = Figure(figsize=(11, 0.5 + 0.42 * (self.longest + 2)), layout="constrained")
-        rows = figure.add_gridspec(self.longest + 1, 3)
+        right = np.all((found == y) | (y == NOTHING), axis=1).sum()
+        title = f"{right} of {len(x)} strings read right; shaded: where attention looks for each character"
+        figure = style.figure(title, 7, 0.5 + 0.36 * (self.longest + 2))
+        rows = figure.add_gridspec(self.longest + 1, len(x))
         for number, (image, symbols, where) in enumerate(zip(x, found, alignment)):
-            length = int(np.argmax(symbols == self.symbols + 1)) or self.longest
             top = figure.add_subplot(rows[0, number])
             top.imshow(image, cmap="Greys", aspect="auto")
             top.set_axis_off()
-            for t in range(length):
+            for t, symbol in enumerate(symbols[: self.longest]):
+                if not 0 < symbol <= self.symbols:  # padding, or the end
+                    continue
                 axes = figure.add_subplot(rows[t + 1, number])
-                axes.imshow(image, cmap="Greys", alpha=0.4, aspect="auto")
+                axes.imshow(image, cmap="Greys", alpha=0.5, aspect="auto")
                 shown = np.repeat(where[t], COLUMN)[None]
                 extent = (-0.5, WIDTH - 0.5, HEIGHT - 0.5, -0.5)
-                axes.imshow(shown, cmap="Reds", alpha=0.5, extent=extent, aspect="auto", vmin=0)
-                axes.set_ylabel(LETTERS[symbols[t] - 1], rotation=0, va="center")
+                axes.imshow(shown, cmap=style.color_map(), alpha=0.6, extent=extent, aspect="auto", vmin=0)
+                axes.set_ylabel(LETTERS[symbol - 1], rotation=0, va="center", ha="right", fontsize=11)
                 axes.set_xticks([])
                 axes.set_yticks([])
-        figure.suptitle("which columns are looked at for each character read")
         return figure
 
 

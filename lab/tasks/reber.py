@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from data.reber import source
+from lab import style
 from lab.cells import CellName
 from lab.fields import Count, InputError
 from lab.task import Model, Tensor
@@ -76,23 +77,20 @@ class Reber(SequenceTask):
         return bool(facts.get("success") == 1)
 
     def figure(self, model: Model, data: Examples) -> Figure:
-        from matplotlib.figure import Figure
-
         x, y = (array[np.argmax((data.test[1][..., 0] != PADDING).sum(1))] for array in data.test)
         steps = int((y[:, 0] != PADDING).sum())
         logits = self.predict(model, x[None])[0, :steps]
         chances = np.exp(logits - logits.max(1, keepdims=True))
         chances /= chances.sum(1, keepdims=True)
-        figure = Figure(figsize=(1.5 + 0.24 * steps, 3), layout="constrained")
-        axes = figure.add_subplot(xlabel="symbol read", ylabel="next symbol")
-        image = axes.imshow(chances.T, cmap="Greys", vmin=0, vmax=1, aspect="auto")
-        for t in range(steps):
-            for n in np.flatnonzero(y[t, 1:]):
-                axes.plot(t, n, "o", markersize=9, fillstyle="none", color="tab:red")
-        axes.set_xticks(range(steps), [source.SYMBOLS[n] for n in x[:steps].argmax(1)])
+        known = int(right(logits, y[:steps]).sum())
+        title = f"{known} of {steps} times the network knows what may come next, which is circled"
+        figure = style.figure(title, max(5, 1.4 + 0.13 * steps), 3.4)
+        axes = style.axes(figure, xlabel="symbol read", ylabel="next symbol")
+        image = style.heat(axes, chances.T)
+        axes.plot(*np.nonzero(y[:steps, 1:]), "o", markersize=6, fillstyle="none", color=style.MIDDLE)
+        axes.set_xticks(range(steps), [source.SYMBOLS[n] for n in x[:steps].argmax(1)], fontsize=8)
         axes.set_yticks(range(len(source.SYMBOLS)), source.SYMBOLS)
-        figure.colorbar(image, label="predicted probability")
-        axes.set_title("embedded Reber grammar; circles: what may come next", fontsize="medium")
+        figure.colorbar(image, label="predicted probability").outline.set_visible(False)
         return figure
 
 

@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from lab import style
 from lab.fields import Count, InputError, Whole
 from lab.recipe import Recipe
-from lab.run import Run, replacing
+from lab.run import Run
 from lab.task import Batches, Model, Tensor
 from lab.tasks.batches import in_order
 from lab.tasks.layers import carried, recurrent
 
 Arrays = tuple[np.ndarray, ...]
 Rng = np.random.Generator
-Figure = Any  # matplotlib.figure.Figure
+Figure = style.Figure
 
 SPLITS = "train", "valid", "test"
 
@@ -162,8 +163,7 @@ class SequenceTask(Recipe[Examples]):
 
     def illustrate(self, model: Model, data: Examples, run: Run, seed: int) -> str:
         """Draw what was learned into the run's folder."""
-        with replacing(run.folder / "picture.png") as path:
-            self.figure(model, data).savefig(path, dpi=120)
+        style.save(self.figure(model, data), run.folder / "picture.png")
         return f"the picture is {run.folder / 'picture.png'}"
 
     def predict(self, model: Model, x: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from lab import style
 from lab.fields import Count, InputError
 from lab.task import Model, Tensor
 from lab.tasks.layers import wide
@@ -98,14 +99,14 @@ class Sine(SequenceTask):
         }
 
     def figure(self, model: Model, data: Examples) -> Figure:
-        from matplotlib.figure import Figure
-
         wave = self.draw(self.rng(8), 1, HEARD + ALONE)
         made = self.alone(model, wave[:, :HEARD], ALONE)[0, :, 0]
-        figure = Figure(figsize=(8, 3), layout="constrained")
-        axes = figure.add_subplot(xlabel="sample", ylabel="wave")
-        axes.plot(wave[0, :, 0], color="0.7", linewidth=3, label="truth")
-        axes.plot(range(HEARD, HEARD + ALONE), made, "k", linewidth=1, label="the network, alone")
-        axes.axvline(HEARD, color="black", linestyle=":")
-        axes.legend(loc="lower left")
+        off = np.abs(made - wave[0, HEARD:, 0]).max()
+        figure = style.figure(f"Alone for {ALONE} samples the network is off by at most {off:.1g}", 5, 3)
+        axes = style.axes(figure, xlabel="sample", ylabel="wave")
+        axes.plot(wave[0, :, 0], color=style.LIGHT, linewidth=4, label="wave")
+        axes.plot(range(HEARD, HEARD + ALONE), made, color=style.DARK, linewidth=1.2, label="network")
+        axes.axvspan(0, HEARD, color="0.95", zorder=0)
+        axes.annotate("heard", (HEARD / 2, 1), xycoords=axes.get_xaxis_transform(), ha="center", fontsize=style.SMALL)
+        style.label_ends(axes)
         return figure

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from lab import style
 from lab.cells import make_cell
 from lab.fields import Count, InputError
 from lab.task import Model, Tensor
@@ -166,19 +167,18 @@ class Transduction(Transducer):
         }
 
     def figure(self, model: Model, data: Examples) -> Figure:
-        from matplotlib.figure import Figure
-
         x, y = (array[:1] for array in data.test)
         length = int((x[0] != NOTHING).sum())
         found = self.answers(model, x, length + 1)
         alignment = self.alignment(model, x, found)
-        figure = Figure(figsize=(5, 4.5), layout="constrained")
-        axes = figure.add_subplot(xlabel="read", ylabel="answered", title=self.kind)
-        image = axes.imshow(alignment[0, :, :length], cmap="Greys", vmin=0, vmax=1)
+        right = "right" if (found == y[:, : length + 1]).all() else "wrong"
+        figure = style.figure(f"{self.kind}: {length} symbols {right}; dark: where attention looks", 5, 4)
+        axes = style.axes(figure, xlabel="symbol read", ylabel="symbol answered")
+        image = style.heat(axes, alignment[0, :, :length])
         axes.set_xticks(range(length), x[0, :length])
         end = self.symbols + 1
         axes.set_yticks(range(length + 1), ["end" if s == end else s for s in found[0]])
-        figure.colorbar(image, label="attention")
+        figure.colorbar(image, label="attention").outline.set_visible(False)
         return figure
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lab import style
 from lab.cells import arguments, make_cell
 from lab.fields import Count, InputError, Number, Positive
 from lab.task import Batches, Model, Tensor
@@ -105,16 +106,14 @@ class Waveform(SequenceTask):
         return np.asarray(model([x, *self.initial_state(model, 1)])[0])[0, :, 0]
 
     def figure(self, model: Model, data: Examples) -> Figure:
-        from matplotlib.figure import Figure
-
         truth, found = data.test[1][0, :, 0], self.reproduced(model, data)
-        error = np.mean((found - truth) ** 2) / np.var(truth)
-        figure = Figure(figsize=(8, 3.5), layout="constrained")
-        axes = figure.add_subplot(xlabel="sample", ylabel="signal")
-        axes.plot(truth, color="0.6", linewidth=3, label="truth")
-        axes.plot(found, color="black", linewidth=1, label="output")
-        axes.set_title(f"{self.layers} x {self.units} {self.cell}: normalized MSE {error:.2g}")
-        axes.legend()
+        off = np.abs(found - truth).max()
+        title = f"{self.layers} x {self.units} {self.cell} without input: off by at most {off:.1g}"
+        figure = style.figure(title, 5, 3)
+        axes = style.axes(figure, xlabel="sample", ylabel="signal")
+        axes.plot(truth, color=style.LIGHT, linewidth=4, label="signal")
+        axes.plot(found, color=style.DARK, linewidth=1.2, label="network")
+        style.label_ends(axes)
         return figure
 
 

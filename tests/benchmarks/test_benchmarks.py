@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import __main__ as benchmarks
 from benchmarks import (
+    charts,
     engines,
     half,
     limits,
@@ -23,6 +24,7 @@ from benchmarks import (
     trainings,
     workers,
 )
+from lab import style
 from tests import tiny
 
 pytestmark = pytest.mark.slow
@@ -57,7 +59,7 @@ def test_a_benchmark_writes_its_report(line, tmp_path, monkeypatch, capsys):
         assert peers.torch or peers.MISSING in text
     if line[0] not in ("scan", "batch_sizes", "layers", "serving"):
         assert "of the limit" in text
-    assert (tmp_path / f"{name}.png").stat().st_size > 1000
+    assert "masked" in line or (tmp_path / f"{name}.png").stat().st_size > 1000
     result = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
     assert result["machine"]["cores"] > 0
     if line[0] not in ("generate", "serving"):
@@ -220,6 +222,42 @@ def test_trainings_side_by_side(tmp_path, monkeypatch, capsys):
     path.write_text(path.read_text().replace('"units": 4', '"units": 5'))
     benchmarks.main(["layer_norm"])
     assert trained[4:] == [lines["two"], lines["bad"]]
+
+
+def test_pictures_come_from_the_reports_alone(tmp_path, monkeypatch):
+    """Every picture there is: nothing is measured, and nothing else is written."""
+    for path in report.RESULTS.glob("*.png"):
+        shutil.copy(path.with_suffix(".json"), tmp_path)
+        (tmp_path / path.name).touch()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    monkeypatch.setattr(rounds, "measure", None)
+    assert benchmarks.main(["draw"]) == 0
+    assert {*tmp_path.iterdir()} == {*before}
+    for path, content in before.items():
+        assert path.stat().st_size > 10_000 if path.suffix == ".png" else path.read_bytes() == content
+    with pytest.raises(SystemExit):
+        benchmarks.main(["draw", "nonsense"])
+
+
+def test_titles_say_what_was_measured():
+    groups = {
+        "a": {"ours": [1.0], "Keras": [2.0], "limit": [0.5]},
+        "b": {"ours": [2.0], "Keras": [1.5], "Keras, XLA": [9]},
+    }
+    figure = charts.compared(groups)
+    assert figure.get_suptitle() == "ours is 0.75 to 2 times as fast as Keras"
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a", "b"]  # the slowest, 4.5, on top
+    assert charts.look("keras.RNN")["color"] == charts.look("Keras, XLA")["color"] != charts.look("ours")["color"]
+
+
+@pytest.mark.parametrize("places", [[0.5], [0.9, 0.95, 1.0, 0.2], [0.5, 0.5, 0.5], [0.0, 0.01, 1.0]])
+def test_labels_keep_apart(places):
+    sizes = [0.1 + 0.05 * n for n in range(len(places))]
+    moved = style.apart(places, sizes)
+    order = np.argsort(places, kind="stable")
+    edges = [edge for n in order for edge in (moved[n] - sizes[n] / 2, moved[n] + sizes[n] / 2)]
+    assert np.all(np.diff(edges) > -1e-3) and edges[0] > -1e-3 and edges[-1] < 1 + 1e-3
 
 
 def test_benchmarks_are_listed(capsys):

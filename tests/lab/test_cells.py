@@ -1,6 +1,7 @@
 """The table of cells and wrappers, and their arguments, as they are read without Keras."""
 
 import inspect
+import re
 
 import pytest
 
@@ -14,6 +15,7 @@ from lab.cells import (
     CellName,
     WrapperName,
     arguments,
+    meaning,
 )
 from lab.fields import InputError, read
 
@@ -42,6 +44,30 @@ def test_arguments_are_those_of_the_signature(name):
     for key, argument in found.items():
         required = wanted[key] is inspect.Parameter.empty
         assert argument.default is REQUIRED if required else argument.default == wanted[key]
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_help_has_a_meaning_for_every_argument(name):
+    """A line "argument: meaning." in the docstring of the class, or of one that it extends."""
+    meanings = {key: meaning(name, key) for key in arguments(name)}
+    assert all(re.search("[a-z]{2}", said) for said in meanings.values()), meanings
+
+
+@pytest.mark.parametrize(
+    "name, argument, said",
+    [
+        ("LSTMCell", "forget_bias", "added to the initial bias of the forget gate (0 in Zaremba et al., 2014)"),
+        ("LayerNormElmanCell", "epsilon", "keeps LN from dividing by zero"),  # of a base
+        (
+            "LRUCell",
+            "max_radius",
+            "the eigenvalues exp(...) start uniformly on the ring between these radii",
+        ),  # one of two
+        ("WindowAttention", "attention_units", "the width of v, none for that of the output"),
+    ],
+)
+def test_meanings_are_those_of_the_docstrings(name, argument, said):
+    assert meaning(name, argument) == said
 
 
 @pytest.mark.parametrize("text", ["LSTMCell", "lstmcell", "lstm", "LSTM", "Lstm"])

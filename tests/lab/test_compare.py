@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from lab import compare
-from lab.run import Run, curve_axes
+from lab.run import Run
 from recipes import TARGETS
 from tests.tiny import RUN, call, result_of, write_corpus
 
@@ -65,8 +65,8 @@ def test_corpora_are_told_apart(place, monkeypatch):
     stories = [compare.story(Run(place / name), TARGETS) for name in names]
     compare.tell_apart(stories)
     axes = compare.draw(stories, "perplexity").axes
-    assert len(axes) == 4 and len({each.get_title() for each in axes}) == 4
-    assert [len(each.lines) for each in axes] == [2, 4, 2, 2]
+    assert len(axes) == 8 and len({each.get_title() for each in axes}) == 8
+    assert [len(each.lines) for each in axes] == [1, 1, 2, 2, 1, 1, 1, 1]
 
 
 def test_words_and_characters_are_no_one_score(place, monkeypatch):
@@ -101,27 +101,24 @@ def test_runs_of_version_0_2_are_compared(place, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("count", [1, 25, 60])
 def test_any_number_of_runs_is_seen(count):
-    """The axes keep their size, and every line has its number."""
+    """The axes keep their size, and every line has its number where names are long."""
     history = [{"epoch": n, "train_perplexity": 5.0 + n, "valid_perplexity": 6.0 + n} for n in (1, 2, 3)]
     stories = [{"name": f"lstm {n}", "changed": "units=3, " * 9, "history": history} for n in range(count)]
     figure = compare.draw(stories, "perplexity")
     figure.draw_without_rendering()
-    (axes,) = figure.axes
-    box = axes.get_window_extent().transformed(figure.dpi_scale_trans.inverted())
-    assert box.width > 4 and box.height > 2.5
+    for axes in figure.axes:
+        box = axes.get_window_extent().transformed(figure.dpi_scale_trans.inverted())
+        assert box.width > 3 and box.height > 2.5
+        looks = [(line.get_color(), line.get_linestyle(), line.get_marker()) for line in axes.lines]
+        assert len(set(looks)) == count
     assert [text.get_text() for text in axes.texts] == [str(n + 1) for n in range(count)]
-    looks = [(line.get_color(), line.get_linestyle(), line.get_marker()) for line in axes.lines[::2]]
-    assert len(set(looks)) == count
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 40])
-def test_an_axis_has_whole_epochs_and_room(epochs, tmp_path, monkeypatch):
+def test_an_axis_has_whole_epochs_and_room(epochs):
     history = [{"epoch": n + 1, "train_perplexity": 9.0, "valid_perplexity": 10.0} for n in range(epochs)]
     figure = compare.draw([{"name": "one", "changed": "", "history": history}], "perplexity")
-    drawn = [figure.axes[0]]
-    monkeypatch.setattr("lab.run.curve_axes", lambda *given: drawn.append(curve_axes(*given)) or drawn[-1])
-    Run(tmp_path).draw(history, "perplexity")
-    for axes in drawn:
+    for axes in (*figure.axes, *compare.learning_curve(history, "perplexity").axes):
         low, high = axes.get_xlim()
         assert low <= 0.5 and high >= epochs + 0.5 and high < epochs + 0.5 + epochs
         assert all(tick == int(tick) for tick in axes.get_xticks())

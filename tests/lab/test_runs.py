@@ -11,6 +11,7 @@ import json
 import operator
 import os
 import pathlib
+import re
 import resource
 import shutil
 import signal
@@ -389,8 +390,9 @@ def test_the_default_corpus_is_settled_when_a_run_begins(place, monkeypatch):
     monkeypatch.setattr("data.pydoc.source.prepare", lambda topics: text)
     code, out, err = call(RUN.replace("--corpus text", "--out new"))
     assert code == 0 and err.count("The corpus is pydoc") == 1
-    before, notice, after = err.partition(next(line for line in err.splitlines() if "pydoc" in line))
-    assert before == "" and "--data_dir" in notice and after.lstrip().startswith("epoch 1/2")
+    before, notice, after = err.partition(next(line for line in err.splitlines() if "--data_dir" in line))
+    assert re.fullmatch(r"training \w+ small on pydoc: [\d,]+ parameters, \d+ epochs, in \S+\n", before)
+    assert "pydoc" in notice and after.lstrip().startswith("epoch 1/2")
     assert json.loads(out.splitlines()[-1])["corpus"] == "pydoc"
     assert json.loads((place / "new" / "recipe.json").read_text())["corpus"] == "pydoc"
     for line in ("evaluate new", "lstm --resume --out new"):
@@ -410,24 +412,24 @@ def test_two_processes_cannot_train_one_run(place):
 @pytest.mark.parametrize(
     "where, number",
     [
-        ("Learner.start", signal.SIGINT),
-        ("Learner.train", signal.SIGTERM),
-        ("Learner.evaluate", signal.SIGHUP),
-        ("Learner.parameters", signal.SIGINT),
+        ("learner.Learner.start", signal.SIGINT),
+        ("learner.Learner.train", signal.SIGTERM),
+        ("learner.Learner.evaluate", signal.SIGHUP),
+        ("training.versions", signal.SIGINT),
     ],
 )
 def test_signal_stops_a_run_that_can_go_on(place, monkeypatch, where, number):
     """While the network is built, in a step, in validation; while the last files are written, it waits."""
-    name, method = where.split(".")[1], operator.attrgetter(where)(lab.learner)
+    method = operator.attrgetter(where)(lab)
 
     def send(*arguments):
         os.kill(os.getpid(), number)
         return method(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(lab.learner.Learner, name, send)
+        patch.setattr(f"lab.{where}", send)
         code, out, err = call(f"{RUN} --out new")
-    assert code == (0 if name == "parameters" else 128 + number), err
+    assert code == (0 if where == "training.versions" else 128 + number), err
     assert (f"{RUN} --resume --out new" in out.partition("to go on: ")[2]) == bool(code)
     assert call("lstm --resume --out new")[0] == 0
     for key in ("train_perplexity", "valid_perplexity", "test_perplexity"):

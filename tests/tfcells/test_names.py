@@ -46,6 +46,26 @@ def test_names_of_keras_say_what_to_use(name, use):
     assert f"no attribute {name!r}; use {use}" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        32,
+        "lstm",
+        None,
+        tfcells.LSTMCell,
+        keras.layers.LSTM(3),
+        tfcells.RNN(tfcells.LSTMCell(3)),
+        [tfcells.LSTMCell(3), 4],
+    ],
+    ids=["units", "name", "None", "class", "keras", "layer", "stack"],
+)
+def test_what_is_no_cell_is_refused(cell):
+    with pytest.raises(
+        ValueError, match=r"^cell must be a cell such as tfcells.LSTMCell\(32\), or a list of cells, got "
+    ):
+        tfcells.RNN(cell)
+
+
 def test_an_unknown_name():
     with pytest.raises(AttributeError, match="module 'tfcells' has no attribute 'nonsense'$"):
         tfcells.nonsense  # noqa: B018

@@ -11,10 +11,15 @@ import tfcells  # registers what the file names
 pytestmark = pytest.mark.slow
 
 SAVED = pathlib.Path(__file__).parents[1] / "saved"
+FROZEN = pytest.mark.skipif(
+    not keras.version().startswith(("3.13", "3.14", "3.15")),
+    reason="Keras 3.16 takes training=False, which older versions wrote into files of functional models, as an order: "
+    "its own Dropout of such a file drops nothing, either",
+)
 TOLERANCE = 2e-6  # of float32, and of a loop compiled with other instructions
 
 
-@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("training", [False, pytest.param(True, marks=FROZEN)])
 def test_version_0_1(training):
     assert tfcells.RNN
     model = keras.models.load_model(SAVED / "version_0_1.keras")

@@ -22,7 +22,7 @@ def along(model, inputs, whole=None):
     states, outputs, count = step.get_initial_state(BATCH), [], len(model.outputs)
     for t in range(STEPS):
         now = [x if number == whole else x[:, t : t + 1] for number, x in enumerate(inputs)]
-        results = step([*map(ops.convert_to_tensor, now), *states])
+        results = step([*now, *states])  # arrays beside tensors
         outputs.append(results[:count])
         states = results[count:]
     assert {id(w) for w in step.weights} == {id(w) for w in model.weights}

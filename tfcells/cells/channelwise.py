@@ -40,7 +40,7 @@ class ChannelwiseCell(KernelCell):
 class IndRNNCell(ChannelwiseCell):
     r"""h' = relu(W x + u h + b), with a vector u.
 
-    steps: over so many steps no gradient may grow beyond a factor of 2. Then u is clipped to
+    steps: the number of steps over which no gradient may grow beyond a factor of 2. Then u is clipped to
     [-2^(1/steps), 2^(1/steps)] after each update, as by a constraint, and after recurrent_constraint if that is
     given; the bound is meant for activations whose slope is at most 1. None: u is not bound.
     recurrent_initializer: None draws u from [0, 2^(1/steps)], or from [0, 1], as the authors' code does for
@@ -102,8 +102,8 @@ class LayerNormIndRNNCell(NormedCell, IndRNNCell):
 class IndyLSTMCell(ChannelwiseCell, GatedCell):
     r"""An LSTM whose recurrent weights are vectors: i, f, g, o = W x + u h + b;  c' = s(f) c + s(i) tanh(g);
 
-    h' = s(o) tanh(c'). Gate order, states and forget_bias are LSTMCell's. The candidate, for recurrent
-    dropout, is tanh(g). Source: Gonnet & Deselaers, 1903.08023.
+    h' = s(o) tanh(c'). forget_bias: added to the initial bias of the forget gate. Gate order and states are
+    LSTMCell's. The candidate, for recurrent dropout, is tanh(g). Source: Gonnet & Deselaers, 1903.08023.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.IndyLSTMCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)
@@ -134,8 +134,8 @@ class SRUCell(ChannelwiseCell, GatedCell):
     f = s(W_f x + v_f c + b_f);  r = s(W_r x + v_r c + b_r);  c' = f c + (1 - f) W x;
     h = r activation(c') + (1 - r) alpha x.
 
-    Where there are as many features as units, x itself is mixed in, times alpha = sqrt(1 + 2 exp(highway_bias)), or
-    1 with rescale=False; else S x, where S is a fourth block of the kernel. highway_bias: the initial b_r.
+    Where there are as many features as units, x itself is mixed in; else S x, where S is a fourth block of the
+    kernel. rescale: mix x in times alpha = sqrt(1 + 2 exp(highway_bias)), not 1. highway_bias: the initial b_r.
     activation: None is the paper's last form, "tanh" that of its first. Kernels stack g = W x, f, r, S x, the
     others f, r. As in the authors' code, W starts uniform with the variance 1 / features, what the gates read with half
     of that, S with alpha^2 times that, v with 1/2: of a kernel_initializer that is given, the gates' part is divided by
@@ -206,9 +206,9 @@ class SRUCell(ChannelwiseCell, GatedCell):
 class ParaCell(ChannelwiseCell, GatedCell):
     """What the two cells of ParaRNN share: heads of the input, and how they start.
 
-    heads: so many blocks of units read as many blocks of the input, each its own; the kernel has
-    features / heads rows. recurrent_initializer: None draws from N(0, 2 / sqrt(5 units)), the authors' start.
-    The bias of the first gate starts as -(0, ..., 1), evenly spaced along the units.
+    heads: the number of blocks of units, each of which reads a block of the input; the kernel has features / heads
+    rows. recurrent_initializer: None draws from N(0, 2 / sqrt(5 units)), the authors' start. The bias of the first
+    gate starts as -(0, ..., 1), evenly spaced along the units.
     """
 
     gates = 3
@@ -239,8 +239,8 @@ class ParaGRUCell(ParaCell):
     z = s(W_z x + a_z h + b_z);  r = s(W_r x + a_r h + b_r);  g = tanh(W_g x + a_g (r h) + b_g);
     h' = z g + (1 - z) h.
 
-    Weights stack the gates as z, r, g; a high z forgets. heads: so many blocks of units read as many blocks
-    of the input, each its own; they divide both. The candidate, for recurrent dropout, is g. State: h.
+    Weights stack the gates as z, r, g; a high z forgets. heads: the number of blocks of units,
+    each of which reads a block of the input. The candidate, for recurrent dropout, is g. State: h.
     Source: ParaRNN, 2510.21450, and its authors' code, ml-pararnn, whose heads are 2 by default. The steps run one
     after the other here; the Newton iterations of the paper give the same numbers.
 

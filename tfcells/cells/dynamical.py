@@ -70,7 +70,8 @@ class LipschitzRNNCell(KernelCell):
 
     (1 - beta) (M + M^T) + beta (M - M^T) - gamma I.
 
-    beta: from 0.5, M itself, to 1, antisymmetric. epsilon: the step of the discretization, by Euler's method.
+    beta: from 0.5, M itself, to 1, antisymmetric. gamma: the diffusion, which makes it stable.
+    epsilon: the step of the discretization, by Euler's method.
     M of U is saved as recurrent_kernel, that of A as linear_kernel. The candidate, for recurrent dropout, is the
     tanh. State: h. Source: Erichson et al., 2006.12070; as in their code, which also has other solvers, A and
     U share beta and gamma. Theirs start as N(0, s / units), with an s for each task: give a recurrent_initializer.
@@ -150,6 +151,7 @@ class LEMCell(GatedCell):
     d = dt s(W_d x + U_d y + b_d);  e = dt s(W_e x + U_e y + b_e);
     z' = (1 - d) z + d tanh(W_z x + U_z y + b_z);  y' = (1 - e) y + e tanh(W_y x + V z' + b_y).
 
+    dt: the longest time step.
     Kernel and bias stack d, e, z, y, the recurrent kernel d, e, z; V is transform_kernel. The candidates, for
     recurrent dropout, are both tanh. States: y, which is the output, and z. Source: Rusch et al., 2110.04744, and
     their code, whose y reads the new z.
@@ -277,9 +279,9 @@ def spectral_radius(matrix: Tensor, squarings: int = 24) -> Tensor:
 class EchoStateCell(Cell):
     r"""A reservoir that is drawn once and not trained: h' = (1 - leak) h + leak tanh(W x + U h + b).
 
-    leak: the share of the new, in (0, 1]. spectral_radius: U is scaled, when it is drawn, so that this is its
-    largest absolute eigenvalue. The weights are saved, and no optimizer changes them: what reads the outputs
-    learns. The candidate, for recurrent dropout, is the tanh. State: h.
+    activation: of the new, in place of tanh. leak: the share of the new, in (0, 1]. spectral_radius: U is scaled, when
+    it is drawn, so that this is its largest absolute eigenvalue. The weights are saved, and no optimizer changes them:
+    what reads the outputs learns. The candidate, for recurrent dropout, is the tanh. State: h.
     Source: Jaeger, The "echo state" approach, 2001; the leak as in TensorFlow Addons.
 
     >>> layer = tfcells.RNN(tfcells.EchoStateCell(8))

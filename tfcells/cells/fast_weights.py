@@ -18,10 +18,11 @@ class FastWeightsCell(GainedCell):
     a = W x + U h + b;  h_0 = f(a);  h_{s+1} = f(LN(a + A h_s)) for s < inner_steps;
     h' = h_S;  A' = decay A + eta h' h'^T.
 
-    decay: the paper's lambda. layer_norm: whether the inner steps normalize,
-    LN(v) = gain (v - mean) / sqrt(var + epsilon) + shift; without it an unbounded activation makes h grow without
-    bound. recurrent_initializer: None starts U as 0.05 I, as the paper does. States: h, and A of shape (units, units).
-    It has no update slot.
+    decay: how much of A stays at each step, the paper's lambda. eta: how much of h' h'^T is added to A.
+    inner_steps: how often A is read in each step. epsilon: keeps LN from dividing by zero. layer_norm: whether the
+    inner steps normalize, LN(v) = gain (v - mean) / sqrt(var + epsilon) + shift; without it an unbounded activation
+    makes h grow without bound. recurrent_initializer: None starts U as 0.05 I, as the paper does. States: h, and A of
+    shape (units, units). It has no update slot.
     Source: Ba et al., 1610.06258, equations 1, 2 and 5.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.FastWeightsCell(8))(keras.ops.ones((2, 5, 3))))

@@ -45,9 +45,9 @@ class IntersectionRNNCell(PassingCell):
 
     y = s(p) x + (1 - s(p)) relu(d);  h' = s(q) h + (1 - s(q)) tanh(g). The output is y, which is no state.
 
-    project: x is there P x + p, by projection_kernel and projection_bias; in the authors' code it is so in every
-    place. forget_bias: added to the initial biases of p and q. Kernels stack p, q, d, g. The candidate, for recurrent
-    dropout, is tanh(g). State: h. Source: Collins, Sohl-Dickstein & Sussillo, 1611.09913.
+    project: put P x + p in place of x, by projection_kernel and projection_bias, as the authors' code does
+    everywhere. forget_bias: added to the initial biases of p and q. Kernels stack p, q, d, g. The candidate, for
+    recurrent dropout, is tanh(g). State: h. Source: Collins, Sohl-Dickstein & Sussillo, 1611.09913.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.IntersectionRNNCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)

@@ -21,6 +21,7 @@ class GRUCell(GatedCell):
     reset_after=True:  g = tanh(W_g x + b_g + r (U_g h + b'_g))   (1406.1078v1; cuDNN)
     reset_after=False: g = tanh(W_g x + b_g + U_g (r h))          (1406.1078v3)
 
+    reset_after: multiply with r after the product with U_g, not before.
     Kernels stack the gates as z, r, g, like `keras.layers.GRUCell`, whose weights it shares: with
     reset_after the bias is (2, 3 units), the input's and the recurrent one. Departs from the papers in
     nothing but the bias. Source: Cho et al., 2014.
@@ -68,9 +69,10 @@ class LayerNormGRUCell(GainedCell, GatedCell):
 
     z = s(z_x + z_h);  r = s(r_x + r_h);  g = tanh(g_x + r g_h);  h' = z h + (1 - z) g.
 
-    LN(a) = gain (a - mean) / sqrt(var + epsilon), over z and r together and over g by itself (the
-    authors' form), or, with joint=True, over all three (haste's). The biases, (2, 3 units), serve as
-    shifts. Gate order and biases are GRUCell's, with reset_after; the authors' z is our 1 - z.
+    LN(a) = gain (a - mean) / sqrt(var + epsilon), over z and r together and over g by itself.
+    joint: normalize z, r and g together, as haste does; the authors don't. epsilon: keeps LN from dividing by zero.
+    The biases, (2, 3 units), serve as shifts. Gate order and biases are GRUCell's, with reset_after; the authors' z is
+    our 1 - z.
     Source: Ba, Kiros & Hinton, 1607.06450, appendix.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.LayerNormGRUCell(8))(keras.ops.ones((2, 5, 3))))

@@ -75,10 +75,11 @@ class PhasedLSTMCell(TimedCell, LSTMCell):
     h', c' = k LSTM(x, h, c) + (1 - k) (h, c).
 
     timed: t is the first column of the input, else the number of the step, from 0, which is a state. T, s and r are
-    the vectors period, phase_shift and open_ratio. period_range: T starts log-uniform in it, s uniform in (0, T),
-    r at open_ratio_start. leak: in training alone. In half precision a time in the input is read in that precision.
-    TensorFlow's cell has no gradient of t - s - ((t - s) mod T) for T; here it is exact. The paper's peepholes are left
-    out, as there by default. The rest is `LSTMCell`'s. States: h, c and, if not timed, time.
+    the vectors period, phase_shift and open_ratio. period_range: where T starts, log-uniform; s starts uniform
+    in (0, T). open_ratio_start: where r starts. leak: how far closed units let the new in, in training alone. In half
+    precision a time in the input is read in that precision. TensorFlow's cell has no gradient of t - s - ((t - s) mod
+    T) for T; here it is exact. The paper's peepholes are left out, as there by default. The rest is `LSTMCell`'s.
+    States: h, c and, if not timed, time.
     Source: Neil, Pfeiffer & Liu, 1610.09513.
 
     >>> x = keras.ops.ones((2, 5, 3))  # a time and two features
@@ -154,9 +155,10 @@ class CfCCell(TimedCell):
 
     g, k, p, q = V b + b_V;  t = s(p d + q);  h' = (1 - t) tanh(g) + t tanh(k).
 
-    timed: d is the first column of the input, else 1. backbone_units: the size of b. backbone_activation: f;
-    "lecun_tanh" is 1.7159 tanh(0.666 a). V is head_kernel and stacks g, k, p, q; b_V is head_bias. The paper's backbone
-    may be deeper, and it has forms without a gate. It has no update slot: nothing is added to a memory. State: h.
+    timed: d is the first column of the input, else 1. backbone_units: the size of b. backbone_activation: the
+    activation f; "lecun_tanh" is 1.7159 tanh(0.666 a). V is head_kernel and stacks g, k, p, q; b_V is head_bias. The
+    paper's backbone may be deeper, and it has forms without a gate. It has no update slot: nothing is added to a
+    memory. State: h.
     Source: Hasani et al., 2106.13898, and their code.
 
     >>> x = keras.ops.ones((2, 5, 3))  # a time and two features

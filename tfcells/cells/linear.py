@@ -23,6 +23,7 @@ class QRNNCell(InputCell):
     pooling="fo":   c' the same;  h = s(o) c'.
     pooling="ifo":  c' = s(f) c + s(i) tanh(z);  h = s(o) c'.
 
+    window: how many inputs each step reads. pooling: which gates there are, "f", "fo" or "ifo".
     The kernel has the rows of W_0, W_1, ... one below the other, and stacks z, f, o, i as far as there are
     such. The candidate, for recurrent dropout, is tanh(z). States: c, and what the last inputs add to the sums of
     the steps to come, `window - 1` of them, later_1 the next step's: so masked steps, single steps and stateful
@@ -75,8 +76,8 @@ class LRUCell(InputCell):
 
     h' = exp(-exp(nu) + i exp(theta)) h + exp(gamma) (B x + b);  y = Re(C h') + D x.
 
-    min_radius, max_radius: the eigenvalues exp(...) start uniformly on the ring between these.
-    max_phase: their angles start uniformly in [0, max_phase]. exp(gamma) starts as sqrt(1 - radius^2).
+    min_radius, max_radius: the eigenvalues exp(...) start uniformly on the ring between these radii.
+    max_phase: the eigenvalues' angles start uniformly in [0, max_phase]. exp(gamma) starts as sqrt(1 - radius^2).
     The kernel stacks Re B, Im B, D; output_kernel has the rows Re C, Im C. Saved are nu, theta and gamma, as
     radius_vector, phase_vector and scale_vector. activation: of B x + b, its real and its imaginary part; the
     candidate, for recurrent dropout. States: the real and the imaginary part of h; the output is none.
@@ -154,8 +155,8 @@ class RGLRUCell(InputCell):
 
     r = s(W_r x + b_r);  i = s(W_i x + b_i);  a = exp(-8 r softplus(L));  h' = a h + sqrt(1 - a^2) (i x).
 
-    heads: so many blocks of units whose gates read as many blocks of the input, each its own; the kernel has features /
-    heads rows and stacks r, i. L is saved as decay_vector, and starts so that exp(-2 softplus(L)) is uniform
+    heads: the number of blocks of units whose gates read one block of the input each; the kernel has features / heads
+    rows and stacks r, i. L is saved as decay_vector, and starts so that exp(-2 softplus(L)) is uniform
     between 0.9^2 and 0.999^2. The gradient of the root is bounded by 1,000. activation: of x. The candidate, for
     recurrent dropout, is i x. State: h. Source: De et al., 2402.19427, and their code, recurrentgemma; there the
     root is 1 at the first step of a sequence, and features = units. Where they differ, i gates V x, by value_kernel.
@@ -223,7 +224,8 @@ class HGRNCell(InputCell):
     h' = f exp(i theta) h + (1 - f) c;  y = V (g LN([Re h', Im h'])) + d.
 
     LN(a) = gain (a - mean) / sqrt(var + epsilon) + shift. c is complex, and g twice as wide as the units.
-    lower_bound: the paper's rises from layer to layer, and is learned there; here each layer's is given.
+    lower_bound: the least value of f; the paper's rises from layer to layer, and is learned.
+    epsilon: keeps LN from dividing by zero.
     theta, saved as phase_vector, starts as 10000^(-2 k / units). The kernel stacks Re c, Im c, f, and the two
     blocks of g; V is output_kernel, d output_bias. The candidate, for recurrent dropout, is c. States: the real and
     the imaginary part of h; the output is none. Source: Qin, Yang & Zhong, 2311.04823, and their code, hgru-pytorch.

@@ -18,10 +18,10 @@ class LSTMCell(GatedCell):
     r"""i, f, g, o = W x + U h + b;  c' = s(f) c + s(i) tanh(g);  h' = s(o) tanh(c').
 
     forget_bias: added to the initial bias of the forget gate (0 in Zaremba et al., 2014).
-    input_gate: "free", "coupled" or "capped". Coupled: 1 - s(f) in place of s(i), so that there are three gates, f, g,
-    o (CIFG, Greff et al., 1503.04069, who keep i and have f = 1 - i). Capped: min(1 - s(f), s(i)) in its place (Melis
-    et al.'s code, lamb).
-    Kernels stack the gates as i, f, g, o, like `keras.layers.LSTMCell`, whose weights it shares.
+    input_gate: how the input gate is made, "free", "coupled" or "capped". Coupled: 1 - s(f) in place of s(i), so that
+    there are three gates, f, g, o (CIFG, Greff et al., 1503.04069, who keep i and have f = 1 - i). Capped:
+    min(1 - s(f), s(i)) in its place (Melis et al.'s code, lamb). Kernels stack the gates as i, f, g, o, like
+    `keras.layers.LSTMCell`, whose weights it shares.
     States: h, c. Source: Hochreiter & Schmidhuber, 1997; the forget gate: Gers et al., 2000.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.LSTMCell(8))(keras.ops.ones((2, 5, 3))))
@@ -69,8 +69,8 @@ class LSTMCell(GatedCell):
 class LayerNormLSTMCell(GainedCell, LSTMCell):
     r"""An LSTM whose pre-activations are normalized: LN(a) = gain (a - mean) / sqrt(var + epsilon) + shift.
 
-    norm: "product" or "gate", what is normalized. cell_norm: "output", "carry" or None, how c is. epsilon: keeps LN
-    from dividing by zero.
+    norm: what is normalized, "product" or "gate". cell_norm: where c is normalized, "output", "carry" or None.
+    epsilon: keeps LN from dividing by zero.
 
     norm="product": i, f, g, o = LN(W x) + LN(U h) + b, each over all four gates (Ba et al., 2016).
     norm="gate":    i, f, g, o = LN(W x + U h + b), gate by gate (Ha et al., 2016).
@@ -183,10 +183,10 @@ class PeepholeLSTMCell(LSTMCell):
 class ResidualLSTMCell(PassingCell, PeepholeLSTMCell):
     r"""An LSTM with peepholes, whose output gate lets the input pass, too:  h' = s(o) (P tanh(c') + x).
 
-    i, f, g, o and c' are `PeepholeLSTMCell`'s. project: x is there V x, as in the paper where the widths differ; V is
-    projection_kernel. P is output_kernel, (units, units). What o lets pass makes it cheap to train deep stacks.
-    The output is as wide as the memory, where the paper has a narrower one: `Projection` makes it so. Public ports,
-    against which this was checked, leave P out. States, gate order, forget_bias and input_gate are LSTMCell's.
+    i, f, g, o and c' are `PeepholeLSTMCell`'s. project: put V x in place of x, as the paper does where the widths
+    differ; V is projection_kernel. P is output_kernel, (units, units). What o lets pass makes it cheap to train deep
+    stacks. The output is as wide as the memory, where the paper has a narrower one: `Projection` makes it so. Public
+    ports, against which this was checked, leave P out. States, gate order, forget_bias and input_gate are LSTMCell's.
     Source: Kim, El-Khamy & Lee, 1701.03360.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.ResidualLSTMCell(8))(keras.ops.ones((2, 5, 3))))
@@ -245,8 +245,8 @@ class MultiplicativeIntegrationLSTMCell(LSTMCell):
 class OriginalLSTMCell(GatedCell):
     r"""The LSTM before it learned to forget:  i, g, o = W x + U h + b;  c' = c + s(i) g(g);  h' = s(o) h(c').
 
-    doubled=True, as in the paper: g(a) = 4 s(a) - 2 = 2 tanh(a/2) and h(a) = 2 s(a) - 1 = tanh(a/2).
-    doubled=False, as in later texts: g(a) = h(a) = tanh(a).
+    doubled: take g(a) = 2 tanh(a/2) and h(a) = tanh(a/2), as in the paper, where these are 4 s(a) - 2 and 2 s(a) - 1;
+    else both are tanh(a), as in later texts.
 
     activation stands for each tanh. A memory block has one cell. Kernels stack the gates as i, g, o. The candidate,
     for recurrent dropout, is g(g). States: h, c. Source: Hochreiter & Schmidhuber, Neural Computation 9(8), 1997.

@@ -105,9 +105,10 @@ class MinLSTMCell(MinGRUCell):
 class JANETCell(GatedCell):
     r"""An LSTM whose one gate forgets:  f, g = W x + U h + b;  c' = s(f) c + (1 - s(f - beta)) tanh(g);  h' = c'.
 
-    beta: a constant, or, with train_beta, the start of a weight, `gate_offset`. longest: the longest dependency that is
-    expected, in steps; the bias of f then starts as log(u), u uniform in (1, longest) (chrono initialization), else
-    at 1. Kernels stack the gates as f, g. The candidate, for recurrent dropout, is tanh(g).
+    beta: raises the gate of the new. train_beta: train it, as the weight `gate_offset`, from there. longest: the
+    longest dependency that is expected, in steps; the bias of f then starts as log(u), u uniform in (1, longest)
+    (chrono initialization), else at 1. Kernels stack the gates as f, g. The candidate, for recurrent dropout, is
+    tanh(g).
     States: h, c, the same but for what they start with, and for a projection. Source: van der Westhuizen & Lasenby,
     1804.04849, and their code, janet, whose beta is 1.
 

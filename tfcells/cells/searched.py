@@ -16,9 +16,9 @@ from tfcells.contract.weights import Weights
 class MUT1Cell(PassingCell):
     r"""z = s(W_z x + b_z);  r = s(W_r x + U_r h + b_r);  g = tanh(U_g (r h) + tanh(x) + b_g);  h' = z g + (1 - z) h.
 
-    project: x in tanh(x) is there P x + p, by projection_kernel and projection_bias; the paper's networks have inputs
-    as wide as the state. The kernel stacks z, r, the recurrent kernel r, g, the bias z, r, g. The candidate, for
-    recurrent dropout, is g. State: h. Source: Jozefowicz, Zaremba & Sutskever, ICML 2015.
+    project: put P x + p in place of x in tanh(x), by projection_kernel and projection_bias; the paper's networks have
+    inputs as wide as the state. The kernel stacks z, r, the recurrent kernel r, g, the bias z, r, g. The candidate,
+    for recurrent dropout, is g. State: h. Source: Jozefowicz, Zaremba & Sutskever, ICML 2015.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.MUT1Cell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)
@@ -49,8 +49,9 @@ class MUT1Cell(PassingCell):
 class MUT2Cell(PassingCell):
     r"""z = s(W_z x + U_z h + b_z);  r = s(x + U_r h + b_r);  g = tanh(U_g (r h) + W_g x + b_g);  h' = z g + (1 - z) h.
 
-    project: x in r is there P x, by projection_kernel; the paper's networks have inputs as wide as the state. The
-    kernel stacks z, g, the recurrent kernel and the bias z, r, g. The candidate, for recurrent dropout, is g. State: h.
+    project: put P x in place of x in r, by projection_kernel; the paper's networks have inputs as wide as the state.
+    The kernel stacks z, g, the recurrent kernel and the bias z, r, g. The candidate, for recurrent dropout, is g.
+    State: h.
     Source: Jozefowicz, Zaremba & Sutskever, ICML 2015.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.MUT2Cell(8))(keras.ops.ones((2, 5, 3))))

@@ -175,7 +175,7 @@ class GatedCell(KernelCell):
 class PassingCell(GatedCell):
     """A `GatedCell` that also uses its input as it is, which must then be as wide as its units.
 
-    project: whether that input is multiplied by `projection_kernel` first. None: only if the widths differ.
+    project: whether that input is multiplied by `projection_kernel` first, None for only if the widths differ.
     """
 
     def __init__(self, units: int, project: bool | None = None, **kwargs: Any) -> None:
@@ -219,7 +219,10 @@ class GainedCell(KernelCell):
 
 
 class NormedCell(GainedCell):
-    """A cell with one norm, as wide as its units: LN(a) = gain (a - mean) / sqrt(var + epsilon)."""
+    """A cell with one norm, as wide as its units: LN(a) = gain (a - mean) / sqrt(var + epsilon).
+
+    epsilon: keeps LN from dividing by zero.
+    """
 
     live = frozenset({"epsilon"})
 

@@ -46,12 +46,15 @@ class Quantizable:
 
         `model.quantize("int8")` calls it for the innermost cells alone. Raises NotImplementedError, of which
         `model.quantize` makes a warning, for what cells have not: another mode, or a config's own weight_quantizer.
+        Raises ValueError for a cell that is quantized.
         """
         kind = type(self).__name__
         if mode != "int8":
             raise NotImplementedError(f'{kind} stays as it is: mode must be "int8" for cells, got {mode!r}')
         if config is not None and config.weight_quantizer is not None:
             raise NotImplementedError(f"{kind} stays as it is: the config's weight_quantizer must be None for cells")
+        if self.quantization_mode:
+            raise ValueError(f"{kind} {self.name!r} is already quantized, with the policy {self.dtype_policy.name}")
         weights = {name: each for name, each in vars(self).items() if isinstance(each, keras.Variable)}
         for each in weights.values():
             self._untrack_variable(each)  # as `del` does, which takes a garbage collection for each

@@ -44,6 +44,7 @@ def from_keras(model: keras.Model) -> keras.Model:
 
     dropout and recurrent_dropout become `VariationalDropout`, which draws other random numbers. An LSTM or a GRU with
     both has in Keras a mask of the inputs for each gate, here one for all gates: a UserWarning says so.
+    Keras 3.16's layers keep their mask from those that follow, and so does the copy there, by pass_mask=False.
 
     Raises ValueError if the model has not been built, and for a layer that can't be converted, with its name and why.
 
@@ -148,6 +149,9 @@ def check(layer: keras.layers.RNN, change: Callable[[Config], Config | None]) ->
         for part in [layer, *unstacked(layer.cell)]:
             if isinstance(part, tuple(known)) and type(part) not in known:
                 raise ValueError(f"{type(part).__name__} is a class of its own, and may compute anything")
+        if not isinstance(layer, RNN) and layer.supports_masking != passes_masks():
+            own = f"supports_masking={layer.supports_masking} is in no configuration"
+            raise ValueError(f"{own}: set it back, and give the layer of the copy its pass_mask")
         config = change(keras.saving.serialize_keras_object(layer)) or {}
         config.pop("build_config", None)
         with keras.saving.custom_object_scope(unregistered(layer._flatten_layers())):
@@ -185,7 +189,8 @@ def to_tfcells_layer(config: Config) -> Config | None:
             return None
     else:
         return None
-    return config | described(RNN, chosen(given, OF_LAYERS) | {"cell": cell})
+    layer = given if kind is RNN else chosen(given, OF_LAYERS) | {"pass_mask": passes_masks()}
+    return config | described(RNN, layer | {"cell": cell})
 
 
 def to_tfcells_cell(config: Config, dtype: Any) -> Config:
@@ -213,6 +218,8 @@ def to_keras_layer(config: Config) -> Config | None:
     cell = in_stack(given["cell"], to_keras_cell)
     if kind is keras.layers.RNN and cell == given["cell"]:
         return None
+    if given["return_sequences"] and passes_masks() and not given.get("pass_mask", True):
+        raise ValueError("Keras's layers pass their mask on, as pass_mask=False does not")
     layer = chosen(given, OF_LAYERS)
     for layer_kind, cell_kind in LAYERS.items():
         if class_of(cell) is cell_kind and ("shared_object_id" in config or "shared_object_id" not in cell):
@@ -256,6 +263,11 @@ def in_stack(config: Config, change: Callable[[Config], Config]) -> Config:
     given = config["config"]
     cells = [in_stack(cell, change) for cell in given["cells"]]
     return config if cells == given["cells"] else described(keras.layers.StackedRNNCells, given | {"cells": cells})
+
+
+def passes_masks() -> bool:
+    """Whether layers after Keras's recurrent ones get their mask: until 3.16."""
+    return keras.layers.RNN(keras.layers.SimpleRNNCell(1, name="one"), name="one").supports_masking
 
 
 def class_of(config: Config) -> Any:

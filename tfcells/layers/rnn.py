@@ -9,11 +9,12 @@ import keras
 from keras import ops, tree
 
 from tfcells import masks
-from tfcells.contract.cell import Call, Cell, fits, fitting
+from tfcells.contract.cell import Call, Cell, fitting
 from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor, multiplied
 from tfcells.contract.recurrence import Before, frozen, scan
 from tfcells.contract.weights import Weights
+from tfcells.layers.arguments import agreeing, checked_mask, checked_memory, checked_reset, mask_of
 from tfcells.layers.steps import in_strides, in_turn, step_key, step_of, unrolled
 
 if keras.backend.backend() == "tensorflow":
@@ -40,6 +41,8 @@ class RNN(Configured, keras.layers.RNN):
     reset: an argument of the call for cells in `ResetOnFlag`, (batch, steps).
     lengths: an argument of the call, whole numbers of shape (batch,), in place of the mask steps < lengths. Where they
     are known, those beyond the steps raise a ValueError; else they mean all steps, and below 0 none.
+    pass_mask: whether layers after this one get its mask, if it returns sequences, as after Keras's own before 3.16;
+    False keeps it from them, as Keras 3.16's do.
     name: by default that of its cells, as "zoneout_lstm_rnn", which `summary()` and
     `keras.utils.plot_model(model, show_layer_names=True)` show.
 
@@ -52,6 +55,7 @@ class RNN(Configured, keras.layers.RNN):
         {
             "jit_compile",
             "parallel",
+            "pass_mask",
             "remat",
             "return_sequences",
             "return_state",
@@ -69,15 +73,20 @@ class RNN(Configured, keras.layers.RNN):
         jit_compile: bool | str = "auto",
         parallel: bool | str = "auto",
         remat: bool = False,
+        pass_mask: bool = True,
         **kwargs: Any,
     ) -> None:
         if jit_compile != "auto" and not isinstance(jit_compile, bool):
             raise ValueError(f'jit_compile must be "auto", True or False, got {jit_compile!r}')
+        for each in cell if isinstance(cell, list | tuple) else [cell]:
+            if isinstance(each, type | keras.layers.RNN) or not hasattr(each, "call"):
+                raise ValueError(f"cell must be a cell such as tfcells.LSTMCell(32), or a list of cells, got {each!r}")
         kwargs["name"] = kwargs.get("name") or name_of(cell)
         super().__init__(cell, *args, **kwargs)
         self.jit_compile = jit_compile
         self.parallel = parallel
         self.remat = remat
+        self.pass_mask = pass_mask
         self.supports_masking = True
         cells = unstacked(self.cell)
         if hasattr(self.cell, "cells") and keras.backend.backend() == "tensorflow":
@@ -112,6 +121,8 @@ class RNN(Configured, keras.layers.RNN):
             uncompiled = "jit_compile=False, Windows, the GPU of a Mac"
             allowed = f"True or False, and False without a loop ({loopless}), or on TensorFlow without a compiled one"
             raise ValueError(f"remat must be {allowed} ({uncompiled}); got {self.remat!r}")
+        if not isinstance(self.pass_mask, bool):
+            raise ValueError(f"pass_mask must be True or False, got {self.pass_mask!r}")
         if self.parallel != "auto" and not isinstance(self.parallel, bool):
             raise ValueError(f'parallel must be "auto", True or False, got {self.parallel!r}')
         cells = unstacked(self.cell)
@@ -119,6 +130,9 @@ class RNN(Configured, keras.layers.RNN):
         if self.parallel is True and (stepping or self.remat or self.unroll):
             why = stepping[0] if stepping else "with remat=True or unroll=True the layer"
             raise ValueError(f'parallel must be "auto" or False, not True: {why} goes step by step')
+
+    def compute_mask(self, sequences: Any, mask: Any) -> Any:
+        return super().compute_mask(sequences, mask if self.pass_mask else None)
 
     @property
     def compiles(self) -> bool:
@@ -147,13 +161,14 @@ class RNN(Configured, keras.layers.RNN):
             kind = type(sequences).__name__
             raise ValueError(f"sequences must be a dense tensor, got a {kind}: give {dense}, and a mask of the steps")
         self.check_shape(sequences.shape)
-        memory, memory_mask = self.checked_memory(sequences, memory, memory_mask)
+        cells = unstacked(self.cell)
+        memory, memory_mask = checked_memory(cells, sequences, memory, memory_mask)
         state = self.first_state(sequences, initial_state)
         if mask is None:  # Keras passes it on where sequences is the only tensor
             mask = getattr(sequences, "_keras_mask", None)
-        mask = self.checked_mask("mask", sequences, mask)
-        mask = mask if lengths is None else self.mask_of(sequences, lengths, mask)
-        reset = self.checked_reset(sequences, reset)
+        mask = checked_mask("mask", sequences, mask)
+        mask = mask if lengths is None else mask_of(sequences, lengths, mask)
+        reset = checked_reset(cells, sequences, reset)
         sequences, mask, reset, state, memory, memory_mask = agreeing(
             (sequences, mask, reset), (state, memory, memory_mask)
         )
@@ -185,60 +200,6 @@ class RNN(Configured, keras.layers.RNN):
         flat = tree.flatten(own)
         state = fitting("initial_state", initial_state, [tuple(x.shape) for x in flat])
         return tree.pack_sequence_as(own, [ops.cast(x, like.dtype) for x, like in zip(state, flat)])
-
-    def checked_memory(self, sequences: Tensor, memory: Any, mask: Any) -> tuple:
-        """The memory and its mask as tensors. It must be given to the cells that read one, and to no others."""
-        reads = any(getattr(cell, "attends", False) for cell in unstacked(self.cell))
-        if memory is None and mask is None and not reads:
-            return None, None
-        if not reads:
-            raise ValueError("memory must be None, and so must memory_mask, as no cell of this layer reads one")
-        given = (None if all(part is None for part in tree.flatten(x)) else x for x in (memory, mask))
-        memory, mask = (None if x is None else ops.convert_to_tensor(x) for x in given)
-        mask = None if mask is None else truths("memory_mask", mask)
-        batch = sequences.shape[0]
-        if memory is None or not fits(tuple(memory.shape), (batch, None, None)):
-            shape = None if memory is None else tuple(memory.shape)
-            raise ValueError(f"memory must have shape (batch, rows, features) with the batch size {batch}, got {shape}")
-        if mask is not None and not fits(tuple(mask.shape), tuple(memory.shape[:2])):
-            wanted = tuple(memory.shape[:2])
-            raise ValueError(f"memory_mask must have shape (batch, rows) = {wanted}, got {tuple(mask.shape)}")
-        return memory, mask
-
-    def checked_reset(self, sequences: Tensor, reset: Any) -> Tensor | None:
-        """The flags as (batch, steps) booleans: there must be some for the cells that read them, and for no others."""
-        reads = any(getattr(cell, "reset_by_flag", False) for cell in unstacked(self.cell))
-        if reads != (reset is not None):
-            wanted = "have shape (batch, steps) for cells in" if reads else "be None without a cell in"
-            raise ValueError(f"reset must {wanted} ResetOnFlag, got {reset if reads else reset.shape}")
-        return self.checked_mask("reset", sequences, reset)
-
-    def checked_mask(self, name: str, sequences: Tensor, mask: Any) -> Tensor | None:
-        """A mask as (batch, steps) booleans, or None. name: of the argument."""
-        mask = tree.flatten(mask)[0] if mask is not None else None
-        if mask is None:
-            return None
-        mask = truths(name, mask)
-        if len(mask.shape) == 3 and mask.shape[2] == 1:
-            mask = mask[:, :, 0]
-        if not fits(tuple(mask.shape), tuple(sequences.shape[:2])):
-            raise ValueError(f"{name} must have shape (batch, steps) = {tuple(sequences.shape[:2])}, got {mask.shape}")
-        return mask
-
-    def mask_of(self, sequences: Tensor, lengths: Any, mask: Tensor | None) -> Tensor:
-        """The mask of the steps before each length, (batch, steps). mask: another one, which must be None."""
-        if mask is not None:
-            raise ValueError("lengths must be None where there is a mask, given or passed on by the layer before")
-        lengths, (batch, steps) = ops.convert_to_tensor(lengths), sequences.shape[:2]
-        dtype, shape = keras.backend.standardize_dtype(lengths.dtype), tuple(lengths.shape)
-        if "int" not in dtype or not fits(shape, (batch,)):
-            raise ValueError(
-                f"lengths must be whole numbers of shape (batch,) = ({batch},), got {dtype} of shape {shape}"
-            )
-        values = value_of(lengths)
-        if values is not None and any(not 0 <= length <= (steps or length) for length in values):
-            raise ValueError(f"lengths must be from 0 to {steps}, the steps of sequences, got {values}")
-        return ops.arange(ops.shape(sequences)[1], dtype="int32") < ops.cast(lengths, "int32")[:, None]
 
     def along(
         self, sequences: Tensor, initial_state: Any, mask: Tensor | None, call: Call
@@ -341,41 +302,6 @@ def begin(layer: keras.layers.RNN) -> None:
         own = layer.get_initial_state(states[0].shape[0])
         for variable, value in zip(states, tree.flatten(own), strict=True):
             variable.assign(value)
-
-
-def value_of(tensor: Tensor) -> list | None:
-    """The numbers in a tensor, if they are known by now."""
-    try:
-        return ops.convert_to_numpy(tensor).tolist()
-    except (NotImplementedError, TypeError):  # TensorFlow's and JAX's, of a tensor in a graph
-        return None
-
-
-def agreeing(timed: tuple, others: tuple) -> tuple:
-    """The tensors, each with the batch size and, of those that have steps, the steps that are known of another one.
-
-    Static shapes have to stay what they are in a loop, and broadcasting 1 with an unknown size gives an unknown one.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return *timed, *others
-    steps, batch = known(1, list(timed)), known(0, [*timed, *tree.flatten(others)])
-    ensured = (None if x is None else engine.ensured(x, batch, steps) for x in timed)
-    return *ensured, *tree.map_structure(lambda x: None if x is None else engine.ensured(x, batch), others)
-
-
-def truths(name: str, given: Any) -> Tensor:
-    """Booleans; of whole numbers all but 0 are True. Raises ValueError for others, which may be meant as weights."""
-    given = ops.convert_to_tensor(given)
-    dtype = keras.backend.standardize_dtype(given.dtype)
-    if dtype != "bool" and "int" not in dtype:
-        raise ValueError(f"{name} must be booleans, or whole numbers of which 0 is False, got {dtype}")
-    return ops.cast(given, "bool")
-
-
-def known(axis: int, tensors: list) -> int | None:
-    """The size of an axis, if it is known of one of the tensors."""
-    sizes = [x.shape[axis] for x in tensors if x is not None]
-    return next((size for size in sizes if size is not None), None)
 
 
 def shapes_of(cell: Any, batch: int | None) -> list:

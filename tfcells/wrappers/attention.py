@@ -118,7 +118,8 @@ class LuongAttention(MemoryReader):
     the output and, in the next step, part of the input ("input feeding").
 
     attention_units: the width of a. memory_features: the width of a row m_j of the memory, which is given as for
-    `Attention`. score="general" is the above; "dot" has no W, e_j = h . m_j, and needs rows as wide as h.
+    `Attention`. score: "general", the above, or "dot", which has no W; that is e_j = h . m_j, and needs rows as wide
+    as h.
     States: the cell's, then attention, the a. Source: Luong, Pham & Manning, 1508.04025, sections 3.1 and 3.3; checked
     against OpenNMT's GlobalAttention, which has no biases either.
 

@@ -16,13 +16,13 @@ from tfcells.contract.wrapper import Inlined, Wrapper, apart
 class Mogrifier(Wrapper):
     r"""Input and state scale one another, in turn, before the cell sees them.
 
-    For i = 1 .. rounds:  x <- 2 s(Q_i h) x for odd i;  h <- 2 s(R_i x) h for even i. Then the cell's step
+    In round i, from 1:  x <- 2 s(Q_i h) x for odd i;  h <- 2 s(R_i x) h for even i. Then the cell's step
     on x and h; h is its first state.
 
-    rank: that of each Q and R as a product of two matrices, or None for whole ones. round_biases: a
-    bias inside each s, as the authors' code has and the paper has not. Around a cell whose state is
-    carried on, as a GRU's, the scaled one is. Each Q_i reads the state (state dropout acts there). A time in
-    the first column of x takes no part.
+    rounds: how often one scales the other. rank: that of each Q and R as a product of two matrices, or None for whole
+    ones. round_biases: a bias inside each s, as the authors' code has and the paper has not. Around a cell whose state
+    is carried on, as a GRU's, the scaled one is. Each Q_i reads the state (state dropout acts there). A time in the
+    first column of x takes no part.
     Source: Melis, Kočiský & Blunsom, 1909.01792, equations 2 and 3.
 
     >>> cell = tfcells.Mogrifier(tfcells.GRUCell(8), rounds=4)

@@ -20,10 +20,10 @@ class Hyper(Pair):
     `embedding_units`; d_y = A_y z. Where the cell has W x and U h, it has d * (W x) and d * (U h) + d_b, with d_b
     generated in the same way from an e of 0. h is the cell's first state; each kernel that reads a state has a d_b.
 
-    hyper: the small cell, None for `LSTMCell(128)`. The cell's kernels must be stacks of gates of `units` columns
-    ("kernel" slot). Initialized as the authors do: scalings start at 0.1, generated biases at 0. States: the cell's,
-    and the hyper cell's as hyper_NAME. The update slot is the cell's. The products of the input are made step by
-    step; state dropout around Hyper leaves h alone where the hyper cell reads it.
+    hyper: the small cell, None for `LSTMCell(128)`. embedding_units: the width of each z. The cell's kernels must be
+    stacks of gates of `units` columns ("kernel" slot). Initialized as the authors do: scalings start at 0.1, generated
+    biases at 0. States: the cell's, and the hyper cell's as hyper_NAME. The update slot is the cell's. The products of
+    the input are made step by step; state dropout around Hyper leaves h alone where the hyper cell reads it.
     Source: Ha, Dai & Le, 1609.09106, section 3.2. An LSTM with an LSTM gives the numbers of `HyperLSTMCell` but for
     the order of sums; that cell makes the products of the input before the loop, and is faster.
 

@@ -29,11 +29,12 @@ class Noise(Wrapper):
 class VariationalDropout(Noise):
     r"""Dropout with one mask for a whole sequence, drawn for each sample.
 
-    input_rate: on the inputs, but for a time among them.  state_rate: on what the kernels read of each
-    state; the carry is untouched.  output_rate: on the outputs, and not on the state.  Kept values are
+    input_rate: the probability of dropping an input, but for a time among them.
+    state_rate: the probability of dropping a unit of what the kernels read of each state; the carry is untouched.
+    output_rate: the probability of dropping a unit of the output, and not of the state. Kept values are
     scaled by 1 / (1 - rate); nothing is dropped outside training.
-    per_gate=False: one mask a state, shared over gates and depths ("tied").
-    per_gate=True: every gate of every kernel that reads a state has a mask of its own ("untied").
+    per_gate: draw a mask for every gate of every kernel that reads a state ("untied"), not one for the state, shared
+    over gates and depths ("tied").
     Source: Gal & Ghahramani, 1512.05287, whose untied form has a mask of the inputs for each gate, too;
     for recurrent highway networks Zilly et al., 1607.03474.
 
@@ -143,10 +144,12 @@ def masked_product(kernel: Kernel, x: Tensor, mask: Tensor) -> Tensor:
 class RecurrentDropout(Noise):
     r"""Dropout on the update of the memory alone, so that nothing remembered is lost.
 
-    What the cell marks as the candidate, an LSTM's tanh(g), is multiplied by a mask, new at each step,
-    or, with per_sequence, one for the whole sequence; in a step with several updates, as in a recurrent
-    highway network, they share it. Kept values are scaled by 1 / (1 - rate); nothing is dropped outside
-    training. Raises ValueError if the cell's step marks no update, though the cell says it does.
+    rate: the probability of dropping a unit of the update. per_sequence: draw one mask for the whole sequence, not a
+    new one at each step.
+
+    What the cell marks as the candidate, an LSTM's tanh(g), is multiplied by the mask. In a step with several updates,
+    as in a recurrent highway network, they share it. Kept values are scaled by 1 / (1 - rate); nothing is dropped
+    outside training. Raises ValueError if the cell's step marks no update, though the cell says it does.
     Source: Semeniuta, Severyn & Barth, 1603.05118.
 
     >>> cell = tfcells.RecurrentDropout(tfcells.LSTMCell(8), 0.25)
@@ -203,7 +206,8 @@ class RecurrentDropout(Noise):
 class Zoneout(Noise):
     r"""Units that keep, at random and for one step, the exact value they had before.
 
-    rate: the probability, for all states, or for each by its name, as {"h": 0.05, "c": 0.5} (others 0).
+    rate: the probability that a unit keeps its value, one for all states, or one for each by name:
+    {"h": 0.05, "c": 0.5} (others 0).
     Training: each unit of the new state is replaced by the old one's with that probability, drawn anew
     at each step. Inference: the expectation, rate * old + (1 - rate) * new. Where the output is one of
     the states, it is the zoned one. Source: Krueger et al., 1606.01305.
@@ -262,7 +266,7 @@ class Zoneout(Noise):
 class WeightDrop(Noise):
     r"""Dropout on the kernels that read a state: one mask a sequence, the same for all samples.
 
-    rate: the probability with which an entry of those matrices counts as zero; the others are scaled by
+    rate: the probability that an entry of such a kernel counts as zero; the others are scaled by
     1 / (1 - rate). Nothing is dropped outside training. Source: Merity et al., 1708.02182 (AWD-LSTM).
 
     >>> cell = tfcells.WeightDrop(tfcells.LSTMCell(8), 0.5)

@@ -17,8 +17,8 @@ from tfcells.contract.wrapper import Wrapper, replaced
 class Clip(Wrapper):
     """The new states within [-limit, limit], so that nothing grows without bound.
 
-    limit: a number above 0 for all states but those that count or record steps, or a number for each by its name,
-    as {"c": 3.0}. An output that is one of the states is the clipped one. The gradient is 0 outside.
+    limit: the largest absolute value, one for all states but those that count or record steps, or one for each by name:
+    {"c": 3.0}. An output that is one of the states is the clipped one. The gradient is 0 outside.
     Within a step, what reads the new state still reads the unclipped one: TensorFlow's `cell_clip`
     differs in that, Melis et al.'s code does not. Source: Sak et al., 1402.1128.
 
@@ -54,7 +54,7 @@ class Clip(Wrapper):
 class TrainableInitialState(Wrapper):
     """An initial state that is learned, one row for all samples.
 
-    It starts as the cell's own initial state plus what `initializer` draws, zeros by default. A layer begins with it
+    initializer: what is drawn and added to the cell's own initial state, for a start. A layer begins with it
     unless it is given an initial state. A stateful layer reads it when it is built and at `reset_state`, which is
     needed after weights are loaded; it doesn't train it. States that count or record steps are left as they are.
     Weights: initial_NAME for each state.

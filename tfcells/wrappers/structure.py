@@ -88,8 +88,9 @@ class Highway(OutputWrapper):
 
 
 class Projection(Wrapper):
-    """The output through a matrix, which is what the next step reads: r = h P, of `projection_units`.
+    """The output through a matrix, which is what the next step reads: r = h P.
 
+    projection_units: the width of r.
     Where the cell's kernels have W x + U h, they have W x + U r: fewer weights for as many units. Around an LSTM it
     is the LSTMP. The cell's first state is r, the others are as wide as before. For cells whose kernels alone read
     the first state ("projection" slot): a GRU also carries it on. The cell must not be built yet.
@@ -130,8 +131,9 @@ class FastSlow(Pair):
     h = F_1(x, state);  z = S(h, its own state);  h <- F_2(z, ...);  h <- F_i(...) without input for i = 3 ..;
     y = h. Each F_i goes on from the state that F_(i-1) leaves, and F_1 from that of the last in the step before.
 
-    cell: the first fast cell; the others, `fast_cells` in all, are made by its configuration and have weights of
-    their own (the same initial ones if its initializers have a seed). slow: the slow cell, None for one like `cell`.
+    cell: the first fast cell; the others are made by its configuration and have weights of their own (the same initial
+    ones if its initializers have a seed). fast_cells: the number of fast cells. slow: the slow cell, None for one like
+    `cell`.
     States: the fast cells', and the slow one's as slow_NAME. The update slot is the fast cells': put a
     wrapper around `slow` to act there.
     Source: Mujika, Meier & Steger, 1705.08639, and their code, which gives F_3 .. one zero as input, and drops out

@@ -116,8 +116,8 @@ class WindowAttention(OutputWrapper):
     e_i = v . tanh(K y_i + Q s' + c) for the y_i of the window;  p = softmax(e);  a' = sum_i p_i y_i;
     y = O [h, a'] + d, as wide as h, which comes last into the window. s': the new states side by side.
 
-    attention_units: the width of v, None for that of the output. The window starts with zeros, which are read
-    like other outputs. s' leaves out matrices, counters of steps and windows of a cell inside.
+    window: outputs that are read. attention_units: the width of v, None for that of the output. The window starts with
+    zeros, which are read like other outputs. s' leaves out matrices, counters of steps and windows of a cell inside.
     States: the cell's; attention, the a; keys, the K y_i, and values, the y_i, of the window.
     Source: TensorFlow 1's `AttentionCellWrapper`, after Cheng, Dong & Lapata, 1601.06733, whose attention over the
     states of an LSTM is another. There s' is c, h of an LSTM, here h, c.

@@ -395,7 +395,9 @@ def test_auto_notes_in_one_line_why_it_takes_pydoc(tmp_path, cache, capsys):
 
 
 def test_ptb_fails_where_auto_would_take_pydoc(tmp_path, cache, capsys):
-    with pytest.raises(CorpusError, match=f"No Penn Treebank: .*{cache}.*{SOURCE.archive.url}"):
+    with pytest.raises(
+        CorpusError, match=f"No Penn Treebank: no --data_dir FOLDER is given, .*{cache}.*{SOURCE.archive.url}"
+    ):
         load_corpus("ptb")
     assert capsys.readouterr().err == ""
     assert not list(tmp_path.iterdir())

@@ -82,6 +82,16 @@ def test_a_run_leaves_everything(target, place):
         assert code == 2 and "language model" in err
 
 
+def test_strings_of_any_end_are_drawn(monkeypatch):
+    """An untrained network may end at once, or never."""
+    task = recipe("ocr", **dict(zip(*[iter(SMALL["ocr"].replace("--", "").split())] * 2)))
+    data = task.load("auto", None)
+    answers = np.array([[task.symbols + 1, 0, 0, 0], [1, task.symbols + 1, 0, 0], [1, 2, 3, 4]])
+    monkeypatch.setattr(type(task), "answers", lambda self, model, x, steps: answers)
+    figure = task.figure(task.build(data), data)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["", "", "a", "", "a", "b", "c"]
+
+
 @pytest.mark.parametrize("target", ["reber", "sine"])
 def test_a_seed_decides_everything(target, place):
     first, second, other = (

@@ -1,6 +1,7 @@
 """The layer: whatever `keras.layers.RNN` does with a cell, `tfcells.RNN` does with it too."""
 
 import functools
+import warnings
 
 import keras
 import numpy as np
@@ -261,6 +262,22 @@ def test_a_mask_is_passed_on_beside_other_tensors(randomise, given):
     for found in (model([x, *tree.flatten(other)]), model.predict([x, *tree.flatten(other)], verbose=0)):
         np.testing.assert_allclose(found, wanted, rtol=1e-12)
     np.testing.assert_array_equal(layer(masked(x), **{given: other}), wanted)
+
+
+def test_masks_that_end(cells):
+    """With pass_mask=False what follows sees all steps, the masked ones as this layer fills them; without a warning."""
+    first = tfcells.RNN(cells("lstm"), return_sequences=True, pass_mask=False)
+    second, masking = tfcells.RNN(tfcells.GRUCell(2)), keras.layers.Masking()
+    x = np.where(MASK[..., None], X, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        y = first(masking(x))
+        found = second(y)
+    np.testing.assert_array_equal(found, second(np.array(y)))
+    first.pass_mask = True
+    assert np.abs(found - second(first(masking(x)))).max() > 1e-3
+    with pytest.raises(ValueError, match="pass_mask must be True or False, got None"):
+        first.pass_mask = None
 
 
 def test_masks_go_on(cells):
