@@ -11,6 +11,7 @@ import docstrings
 
 import tfcells
 from benchmarks.__main__ import NAMES as BENCHMARKS
+from lab.cells import meaning
 from tfcells.contract.configured import Configured
 
 TABLE = {row["name"]: row for row in tfcells.cells.table()}
@@ -212,16 +213,18 @@ def describe(app: Any, what: str, name: str, made: Any, options: Any, lines: lis
 
 
 def inherited(made: Any) -> Iterator[str]:
-    """Where the other arguments are described."""
+    """Where the other arguments are described; what those of a base without a page of its own mean."""
     owners: dict[type, list[str]] = {}
     for name, owner in made.arguments().items():
         if owner is not made and name not in ("units", "cell"):
             owners.setdefault(owner, []).append(f"``{name}``")
     for owner, names in owners.items():
-        public = getattr(tfcells, owner.__name__, None) is owner
-        where = f":class:`~tfcells.{owner.__name__}`" if public else f"``{owner.__name__}``"
-        whose = "" if owner.__module__.startswith("tfcells") else "Keras's "
-        yield f"| As in {whose}{where}: {', '.join(names)}."
+        if getattr(tfcells, owner.__name__, None) is owner:
+            yield f"| As in :class:`~tfcells.{owner.__name__}`: {', '.join(names)}."
+        elif owner.__module__.startswith("tfcells"):
+            yield from (f"| {name}: {meaning(made.__name__, name.strip('`'))}." for name in names)
+        else:
+            yield f"| As in Keras's ``{owner.__name__}``: {', '.join(names)}."
 
 
 def facts(row: dict[str, Any]) -> Iterator[str]:
