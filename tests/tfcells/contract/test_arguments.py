@@ -42,7 +42,7 @@ LATER = {
 LIVE = set(
     "activation recurrent_activation epsilon periods joint decay eta inner_steps limit rate input_rate state_rate "
     "output_rate per_gate per_sequence vocabulary_size gamma beta dt leak alpha backbone_activation lower_bound "
-    "activity_regularizer jit_compile parallel return_sequences return_state go_backwards unroll "
+    "activity_regularizer jit_compile parallel pass_mask return_sequences return_state go_backwards unroll "
     "zero_output_for_mask".split()
 )
 
