@@ -7,7 +7,7 @@ are one large product per kernel after the loop. Only this package knows TensorF
 step through its files.
 """
 
-from tfcells.engine.loops import check, ensured, run
+from tfcells.engine.loops import agreeing, check, run
 from tfcells.engine.products import has_compiler, is_dense, product, shown
 from tfcells.engine.program import Program
 from tfcells.engine.recurrence import along
@@ -18,9 +18,9 @@ __all__ = [
     "Program",
     "Strides",
     "Whole",
+    "agreeing",
     "along",
     "check",
-    "ensured",
     "has_compiler",
     "is_dense",
     "product",

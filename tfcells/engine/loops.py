@@ -143,6 +143,22 @@ def check(slices: Any, state: list) -> None:
         tf.debugging.assert_equal(tf.shape(x)[0], batch, message)
 
 
+def agreeing(timed: tuple, others: tuple) -> tuple:
+    """The tensors, each with the batch size and, of those that have steps, the steps that are known of another one.
+
+    Static shapes have to stay what they are in a loop, and broadcasting 1 with an unknown size gives an unknown one.
+    """
+    steps, batch = known(1, list(timed)), known(0, [*timed, *tree.flatten(others)])
+    along = (None if x is None else ensured(x, batch, steps) for x in timed)
+    return *along, *tree.map_structure(lambda x: None if x is None else ensured(x, batch), others)
+
+
+def known(axis: int, tensors: list) -> int | None:
+    """The size of an axis, if it is known of one of the tensors."""
+    sizes = [x.shape[axis] for x in tensors if x is not None]
+    return next((size for size in sizes if size is not None), None)
+
+
 def ensured(x: Tensor, *sizes: int | None) -> Tensor:
     """The tensor, whose first axes must have these sizes, where they are known."""
     shape = [own if size is None else size for own, size in zip(x.shape, sizes)]

@@ -1,4 +1,4 @@
-"""The arguments of an RNN's call: checked, and made tensors whose shapes agree."""
+"""The arguments of an RNN's call: checked, and made tensors."""
 
 from typing import Any
 
@@ -7,9 +7,6 @@ from keras import ops, tree
 
 from tfcells.contract.cell import fits
 from tfcells.contract.linear import Tensor
-
-if keras.backend.backend() == "tensorflow":
-    from tfcells import engine
 
 
 def checked_memory(cells: list, sequences: Tensor, memory: Any, mask: Any) -> tuple:
@@ -68,18 +65,6 @@ def mask_of(sequences: Tensor, lengths: Any, mask: Tensor | None) -> Tensor:
     return ops.arange(ops.shape(sequences)[1], dtype="int32") < ops.cast(lengths, "int32")[:, None]
 
 
-def agreeing(timed: tuple, others: tuple) -> tuple:
-    """The tensors, each with the batch size and, of those that have steps, the steps that are known of another one.
-
-    Static shapes have to stay what they are in a loop, and broadcasting 1 with an unknown size gives an unknown one.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return *timed, *others
-    steps, batch = known(1, list(timed)), known(0, [*timed, *tree.flatten(others)])
-    ensured = (None if x is None else engine.ensured(x, batch, steps) for x in timed)
-    return *ensured, *tree.map_structure(lambda x: None if x is None else engine.ensured(x, batch), others)
-
-
 def truths(name: str, given: Any) -> Tensor:
     """Booleans; of whole numbers all but 0 are True. Raises ValueError for others, which may be meant as weights."""
     given = ops.convert_to_tensor(given)
@@ -95,9 +80,3 @@ def value_of(tensor: Tensor) -> list | None:
         return ops.convert_to_numpy(tensor).tolist()
     except (NotImplementedError, TypeError):  # TensorFlow's and JAX's, of a tensor in a graph
         return None
-
-
-def known(axis: int, tensors: list) -> int | None:
-    """The size of an axis, if it is known of one of the tensors."""
-    sizes = [x.shape[axis] for x in tensors if x is not None]
-    return next((size for size in sizes if size is not None), None)

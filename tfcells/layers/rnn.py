@@ -14,7 +14,7 @@ from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor, multiplied
 from tfcells.contract.recurrence import Before, frozen, scan
 from tfcells.contract.weights import Weights
-from tfcells.layers.arguments import agreeing, checked_mask, checked_memory, checked_reset, mask_of
+from tfcells.layers.arguments import checked_mask, checked_memory, checked_reset, mask_of
 from tfcells.layers.steps import in_strides, in_turn, step_key, step_of, unrolled
 
 if keras.backend.backend() == "tensorflow":
@@ -169,9 +169,10 @@ class RNN(Configured, keras.layers.RNN):
         mask = checked_mask("mask", sequences, mask)
         mask = mask if lengths is None else mask_of(sequences, lengths, mask)
         reset = checked_reset(cells, sequences, reset)
-        sequences, mask, reset, state, memory, memory_mask = agreeing(
-            (sequences, mask, reset), (state, memory, memory_mask)
-        )
+        if keras.backend.backend() == "tensorflow":
+            sequences, mask, reset, state, memory, memory_mask = engine.agreeing(
+                (sequences, mask, reset), (state, memory, memory_mask)
+            )
         sequences = masks.visible(sequences, mask)
         if self.unroll and sequences.shape[1] is None:
             raise ValueError("unroll=True needs a known number of steps; sequences has None")
