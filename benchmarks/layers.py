@@ -115,7 +115,7 @@ def picture(told: dict):
     steps, cell, units, rows = max(every, key=every.get)
     title = f"A layer alone is {charts.between(every.values())} times as fast as Keras's own"
     title += f"; most: {cell} of {units} units, {rows} row{'s' * (rows > 1)}, {steps} steps"
-    high = np.log(max(every.values()))
+    high = np.log(max(1.1, *every.values()))  # at least a shade, where all are slower
     parts = [panel(f"{cell}, {steps} steps", speeds[steps, cell], high) for steps, cell in sorted(speeds)]
     return charts.panels(title, parts, columns=2)
 

@@ -212,9 +212,8 @@ def test_a_corpus_of_a_name_is_found_in_three_places(cache, monkeypatch, name, l
     """The folder, the TFDS cache, the download, which is kept."""
     source = SOURCES[name]
     folder = dummy_source(source, monkeypatch)
-    with pytest.raises(
-        CorpusError, match=f"No {source.title}: not in the TFDS cache .*{source.archive.url}: no network"
-    ):
+    missing = f"No {source.title}: no --data_dir FOLDER is given, not in the TFDS cache"
+    with pytest.raises(CorpusError, match=f"{missing} .*{source.archive.url}: no network"):
         load_corpus(name, level=level)
     corpus = load_corpus(name, data_dir=folder, level=level)
     assert (corpus.name, corpus.level, corpus.folder) == (name, level, None)
