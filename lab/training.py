@@ -88,8 +88,6 @@ def train(
                 complain(f"training {what}: {size}, in {run.folder}")
             if begun and data.notice:
                 complain(data.notice)
-            if not begun and not training.progress.end(recipe):
-                complain(f"continuing {run.folder} in epoch {training.progress.epoch + 1} of {recipe.epochs}")
             try:
                 with enough_memory(recipe):
                     result = training.go_on(options.save_seconds)
@@ -224,6 +222,8 @@ class Training:
         if self.progress.epochs:
             self.recipe = dataclasses.replace(self.recipe, epochs=self.progress.epochs)
         done = bool(self.progress.end(self.recipe))
+        if self.run and not done and (self.progress.epoch or self.progress.step):
+            complain(f"continuing {self.run.folder} in epoch {self.progress.epoch + 1} of {self.recipe.epochs}")
         self.check()
         while not (end := self.progress.end(self.recipe)):
             self.epoch(save_seconds)

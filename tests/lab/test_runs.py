@@ -788,6 +788,7 @@ def test_a_finished_run_is_trained_on(place):
     assert "ended early" not in (place / "long" / "log.txt").read_text()
     code, out, err = call("lstm --resume --epochs 4 --out done")
     assert code == 0 and "training on to epoch 4; the learning rate is that of a run of so many epochs, now 0.01" in out
+    assert "continuing done in epoch 3 of 4" in err
     (one, facts), (other, expected) = (load(place / name / "checkpoint.npz") for name in ("done", "long"))
     for name in one.keys() - {"step_seconds"}:
         np.testing.assert_array_equal(one[name], other[name])
@@ -800,6 +801,7 @@ def test_a_finished_run_is_trained_on(place):
     for more in ("", "--epochs 4"):
         code, _, err = call(f"lstm --resume --out done {more}")
         assert code == 0 and "done was finished already: all epochs are done; --epochs N trains it on" in err
+        assert "continuing" not in err
     out = call("compare done long --out both.png")[1]
     assert out.count("epochs=4") == 2
 
