@@ -3,7 +3,8 @@
 Each is a process of its own, forked from one that has TensorFlow imported but not begun to use it:
 that saves most of the time. The texts for validation and test have their letters in the opposite
 order, so that the best epoch is neither the first nor the last. A third of the kills wait for nothing,
-a third for the first checkpoint that the process writes, a third for a file that is being written.
+a third for the first checkpoint that the process writes; in a third the process kills itself in the
+midst of a file, which nobody can time from outside.
 """
 
 import argparse
@@ -14,8 +15,10 @@ import multiprocessing
 import os
 import pathlib
 import random
+import signal
 import sys
 import tempfile
+import threading
 import time
 
 import numpy as np
@@ -65,9 +68,10 @@ def kill(count: int, folder: pathlib.Path, seed: int) -> dict:
         name = f"run-{len(differences)}"
         while True:
             before = unfinished(folder / name)
-            process = start(folder, name)
-            if len(kills) < count:
-                kill_sometime(process, folder / name, before, draw, seconds)
+            cause = draw.choice(["nothing", "checkpoint", "writing"]) if len(kills) < count else None
+            process = start(folder, name, draw.random() if cause == "writing" else None)
+            if cause in ("nothing", "checkpoint"):
+                kill_sometime(process, folder / name, cause, draw, seconds)
             code = follow(process)
             if code == 0:
                 break
@@ -92,25 +96,47 @@ def line_of(order: str, draw: random.Random):
         yield draw.choice("efgh") if draw.random() < 0.1 else order[number % len(order)]
 
 
-def start(folder: pathlib.Path, name: str):
-    """A process that begins a run, or goes on with it."""
+def start(folder: pathlib.Path, name: str, seed: float | None = None):
+    """A process that begins a run, or goes on with it; with a seed it kills itself in the midst of a file."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.preloaded"])
     line = f"lstm --resume --save_seconds 0 --out {name}"
     line = line if (folder / name).exists() else f"{RUN} --out {name}"
-    process = context.Process(target=work, args=(folder, line.split(), f"{name}.txt"), daemon=True)
+    process = context.Process(target=work, args=(folder, line.split(), f"{name}.txt", seed), daemon=True)
     with contextlib.chdir(ROOT):  # where the process that is forked finds its modules
         process.start()
     return process
 
 
-def work(folder: pathlib.Path, arguments: list[str], log: str):
+def work(folder: pathlib.Path, arguments: list[str], log: str, seed: float | None):
     """What the process does."""
     import train
 
+    if seed is not None:
+        die_writing(random.Random(seed))
     os.chdir(folder)
     with open(log, "a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         sys.exit(train.main(arguments))
+
+
+def die_writing(draw: random.Random):
+    """Let this process kill itself soon after it has opened a file of the run, at the latest before it renames that."""
+    skip = draw.randrange(20)  # files, so as not to hit the first one always
+    opened = 0
+
+    def die():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def hook(event: str, arguments: tuple):
+        nonlocal opened
+        if event not in ("open", "os.rename") or ".partial" not in str(arguments[0]):
+            return
+        opened += event == "open"
+        if opened > skip:
+            timer = threading.Timer(draw.uniform(0, 0.005), die)
+            die() if event == "os.rename" else timer.start()
+
+    sys.addaudithook(hook)
 
 
 def unfinished(folder: pathlib.Path) -> set[tuple[pathlib.Path, int]]:
@@ -119,31 +145,16 @@ def unfinished(folder: pathlib.Path) -> set[tuple[pathlib.Path, int]]:
     return {(path, modified(path)) for path in paths}
 
 
-def kill_sometime(process, folder: pathlib.Path, left: set, draw: random.Random, seconds: float):
-    """Wait for a random moment and kill, unless the process has ended by then.
-
-    left: what was unfinished before the process began.
-    """
+def kill_sometime(process, folder: pathlib.Path, cause: str, draw: random.Random, seconds: float):
+    """Wait for a random moment and kill, unless the process has ended by then."""
     known = folder / "checkpoint.npz", folder / "checkpoint.previous.npz"
     before = [modified(path) for path in known]
-    cause = draw.choice(["nothing", "checkpoint", "writing"])
-    reached = {
-        "nothing": lambda: True,
-        "checkpoint": lambda: [modified(path) for path in known] != before,
-        "writing": lambda: unfinished(folder) - left,
-    }[cause]
+    ends = time.monotonic() + PATIENCE
     if cause == "nothing":
         time.sleep(draw.uniform(0, seconds))
-    ends = time.monotonic() + PATIENCE
-    skip = draw.randrange(20)  # files, so as not to hit the first one always
-    while process.is_alive() and time.monotonic() < ends:
-        if reached() and cause == "writing" and skip:
-            skip -= 1
-            time.sleep(0.01)
-        elif reached():
-            break
-        time.sleep(0.0005)
-    if cause == "checkpoint":
+    else:
+        while [modified(path) for path in known] == before and process.is_alive() and time.monotonic() < ends:
+            time.sleep(0.0005)
         time.sleep(draw.uniform(0, 0.3) if draw.random() < 0.5 else draw.uniform(0, seconds / 2))
     process.kill()
 
