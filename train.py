@@ -18,7 +18,10 @@ try:
     from lab.streams import complain, deliver, occupy
     from recipes import TARGETS
 except ModuleNotFoundError as error:
-    sys.exit(f"train.py: error: {sys.executable} lacks {error.name}: run pip install -e '.[lab]' in its environment")
+    sys.exit(
+        f"train.py: error: {sys.executable} lacks {error.name}: run pip install -e '.[lab]' in its environment, "
+        "or use another: source .venv/bin/activate"
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -8,7 +8,7 @@ averaged dots, and that more padding changes nothing. Needs scikit-learn. Takes 
 a few seconds.
 """
 
-import sys
+import argparse
 
 import keras
 import numpy as np
@@ -66,4 +66,6 @@ def main(small=False):
 
 
 if __name__ == "__main__":
-    main(small="--small" in sys.argv)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true", help="learn less, in a few seconds")
+    main(**vars(parser.parse_args()))

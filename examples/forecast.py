@@ -7,7 +7,7 @@ Prints the error on the series' last fifth, in its standard deviations: of the n
 linear regression on the last 40 values. Takes half a minute on two cores, with --small a few seconds.
 """
 
-import sys
+import argparse
 
 import keras
 import numpy as np
@@ -73,4 +73,6 @@ def main(small=False):
 
 
 if __name__ == "__main__":
-    main(small="--small" in sys.argv)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true", help="learn less, in a few seconds")
+    main(**vars(parser.parse_args()))

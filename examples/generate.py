@@ -8,8 +8,8 @@ Prints bits per character of the last tenth of the text, beside those of a table
 sentences that begin alike. Takes a minute on two cores, with --small a few seconds.
 """
 
+import argparse
 import pydoc_data.topics
-import sys
 
 import keras
 import numpy as np
@@ -86,4 +86,6 @@ def main(small=False):
 
 
 if __name__ == "__main__":
-    main(small="--small" in sys.argv)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true", help="learn less, in a few seconds")
+    main(**vars(parser.parse_args()))

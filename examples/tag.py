@@ -7,10 +7,10 @@ Prints the accuracy on modules that training has not seen, beside that of the co
 tags of the beginning of one, below its lines. Takes a minute on two cores, with --small a few seconds.
 """
 
+import argparse
 import io
 import keyword
 import pathlib
-import sys
 import sysconfig
 import tokenize
 
@@ -89,4 +89,6 @@ def main(small=False):
 
 
 if __name__ == "__main__":
-    main(small="--small" in sys.argv)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true", help="learn less, in a few seconds")
+    main(**vars(parser.parse_args()))

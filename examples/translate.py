@@ -7,7 +7,7 @@ Trains on 1,000 numbers. Prints how many of 500 others are translated without a 
 word for word, and an example. Takes half a minute on two cores, with --small a few seconds.
 """
 
-import sys
+import argparse
 
 import keras
 import numpy as np
@@ -103,4 +103,6 @@ def main(small=False):
 
 
 if __name__ == "__main__":
-    main(small="--small" in sys.argv)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true", help="learn less, in a few seconds")
+    main(**vars(parser.parse_args()))

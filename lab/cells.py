@@ -68,9 +68,9 @@ class Names(Rule):
 
     def __init__(self, kind: str):
         self.words = f"the name of a {kind}"
-        self.names = sorted(name for name, row in TABLE.items() if row.kind == kind)
-        short = {name.lower().removesuffix("cell"): name for name in self.names}
-        self.found = short | {name.lower(): name for name in self.names}
+        names = sorted(name for name, row in TABLE.items() if row.kind == kind)
+        short = {name.lower().removesuffix("cell"): name for name in names}
+        self.found = short | {name.lower(): name for name in names}
 
     def admits(self, value: Any, kind: type) -> bool:
         return isinstance(value, str) and value.lower() in self.found

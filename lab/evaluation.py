@@ -46,7 +46,8 @@ def evaluate(options: argparse.Namespace, targets: Targets) -> dict[str, Any]:
     best, own = find_best(run), options.corpus is None
     corpus = settings["corpus"] if own else located(options.corpus, recipe)
     known = recipe.recall(run.read)
-    data_dir = settings["data_dir"] if options.data_dir is None else options.data_dir
+    known_place = options.data_dir is None and corpus == settings["corpus"]
+    data_dir = settings["data_dir"] if known_place else options.data_dir
     data = recipe.load(corpus, data_dir, known)
     if own:
         check_data(run, recipe, data)

@@ -8,11 +8,12 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from data import CorpusError
 
+NO_NAMES: Mapping[str, str] = types.MappingProxyType({})
 Hint = Any  # what an annotation is once evaluated: a class, a union, an `Annotated`
 
 
@@ -28,7 +29,8 @@ class Rule:
     """The check of an `Annotated` type, and the form in which a field keeps a value."""
 
     words: str
-    names: Sequence[str] = ()
+    found: Mapping[str, str] = NO_NAMES
+    """The names that it admits: spelling, in small letters -> name."""
 
     def admits(self, value: Any, kind: type) -> bool:
         raise NotImplementedError
@@ -132,8 +134,8 @@ def checked(name: str, hint: Hint, value: Any, text: str | None = None) -> Any:
     if holds(hint, value):
         return normal(hint, value)
     rules = [rule for each in options_of(hint) for rule in getattr(each, "__metadata__", ())]
-    names = [name for rule in rules for name in rule.names]
-    near = nearest(str(value), names) if names else ""
+    found = {short: name for rule in rules for short, name in rule.found.items()}
+    near = nearest(str(value), found.values(), found) if found else ""
     shown = repr(value) if text is None else text
     raise InputError(f"{name}={shown}: must be {describe(hint)}{near}")
 
@@ -162,8 +164,15 @@ def series(text: str) -> list[float]:
     return [float(number) if "." in number else int(number) for number in text.split(",")]
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """The end of an error message: the nearest valid names, in any case, or all of them where none is near."""
-    known = {each.lower(): each for each in sorted(names)}
-    close = [known[each] for each in difflib.get_close_matches(name.lower(), known, n=3)]
-    return f"; did you mean {' or '.join(close)}?" if close else f"; there are {', '.join(known.values())}"
+def nearest(name: str, names: Iterable[str], short: Mapping[str, str] = NO_NAMES) -> str:
+    """The end of an error message: the names that begin so, else the nearest, in any case; all where none is near.
+
+    short: other spellings, in small letters -> name.
+    """
+    known = {each.lower(): each for each in sorted(names)} | dict(short)
+    name = name.lower()
+    longer = [each for each in known if name and each.startswith(name)][:3]
+    close = dict.fromkeys(known[each] for each in longer or difflib.get_close_matches(name, known, n=3))
+    return (
+        f"; did you mean {' or '.join(close)}?" if close else f"; there are {', '.join(dict.fromkeys(known.values()))}"
+    )

@@ -9,7 +9,7 @@ import shlex
 import sys
 import typing
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, TypedDict, get_type_hints
+from typing import Any, Literal, NoReturn, TypedDict, get_type_hints
 
 from lab.fields import (
     Count,
@@ -75,7 +75,7 @@ DEFAULTS: dict[str, Any] = {
 }
 CORPUS = "auto, ptb, wikitext2, text8, enwik8, pydoc, or a folder with train.txt, valid.txt and test.txt"
 RUN_HELP = "a run's folder; it need not be finished"
-DATA_DIR = "the folder of the corpus's files, or of MNIST's"
+DATA_DIR = "the folder of the corpus's files, or of MNIST's (default: found or downloaded)"
 FORMATTER = functools.partial(
     argparse.RawDescriptionHelpFormatter,
     max_help_position=40,
@@ -83,6 +83,13 @@ FORMATTER = functools.partial(
 )
 QUICK = "quick"  # the size for a first look
 UNITS_OF_BUDGET = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}
+
+
+class Parser(argparse.ArgumentParser):
+    """One whose errors are like all others: a line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message.removeprefix("argument "))
 
 
 def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, dict[str, str]]:
@@ -102,7 +109,7 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
         "       train.py compare RUN [RUN ...] [options], or --help\n"
         f"       {SEARCH_USAGE}"
     )
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="train.py",
         usage=SEARCH_USAGE if searching else usage,
         description=SEARCH if searching else DESCRIPTION,
@@ -116,7 +123,10 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     sizes.add_argument("--size", help="one of the target's sizes (default: the first in --list TARGET)")
     help = "--size quick: a language model in three minutes, of the text that comes with Python"
     sizes.add_argument("--quick", action="store_const", dest="size", const=QUICK, help=help)
-    add("--budget", help="choose the units for at most so many parameters: 4650000 or 4.65M")
+    add(
+        "--budget",
+        help="choose the units for at most so many parameters: 4650000 or 4.65M (default: the recipe's units)",
+    )
     corpus = add("--corpus", help=f"the data: {CORPUS} (default: the size's own)")
     add("--data_dir", type=absolute, help=DATA_DIR)
     kind, stem = ("study", "TARGET-SIZE-search") if searching else ("run", "TARGET-SIZE")
@@ -265,7 +275,7 @@ def parse_use(command: str, *arguments: str) -> argparse.Namespace:
         "compare": "Learning curves of some runs in one picture, results in one table, as Markdown. "
         "The runs need not be finished.",
     }
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"train.py {command}",
         usage=f"train.py {command} RUN {'[RUN ...] ' * (command == 'compare')}[options]",
         description=helps[command],

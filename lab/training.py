@@ -341,6 +341,8 @@ class Training:
             more = "; --epochs N trains it on" if progress.epoch == recipe.epochs else ""
             complain(f"train.py: {run.folder} was finished already: {progress.end(recipe)}{more}")
             return json.loads(strict(run, "result.json"))
+        if done:
+            complain(f"continuing {run.folder} after its last epoch: the test is left")
         settings, data = self.settings, self.data
         if progress.best_epoch != progress.epoch or recipe.ema:
             learner.restore_weights(best_weights(run, learner, progress))

@@ -3,8 +3,10 @@
 import ast
 import importlib
 import json
+import runpy
 import sys
 
+import keras
 import pytest
 
 from benchmarks import examples, report
@@ -28,6 +30,18 @@ def test_learns_more_than_its_baseline_knows(path, monkeypatch, capsys):
     errors = [1 - score if name in PERCENT else score for score in scores.values()]
     assert errors[0] < LESS[name] * errors[-1]
     assert next(iter(scores)) in capsys.readouterr().out
+
+
+@EVERY
+@pytest.mark.parametrize("flag, code", [("--help", 0), ("--epochs", 2)])
+def test_flags_are_read_before_anything_is_trained(path, monkeypatch, capsys, flag, code):
+    monkeypatch.setattr(sys, "argv", [path.name, flag])
+    monkeypatch.setattr(keras.Model, "fit", None)
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(path), run_name="__main__")
+    out, err = capsys.readouterr()
+    assert stopped.value.code == code
+    assert ast.get_docstring(ast.parse(path.read_text("utf-8"))) in out if code == 0 else f"arguments: {flag}" in err
 
 
 @EVERY

@@ -261,7 +261,7 @@ def test_loss_that_is_not_finite_stops_the_run(here):
         ("rhn --size papier", "rhn has no size 'papier'; did you mean paper?"),
         ("lstm --unit 5", "unknown field 'unit'; did you mean units"),
         ("lstm --depth 5", "no field 'depth' with cell=LSTMCell"),
-        ("lstm --laye 5", "unknown field 'laye'; did you mean layers"),
+        ("lstm --laye 5", "unknown field 'laye'; did you mean layer_sum or layers"),
         ("rhn --dept 5", "unknown field 'dept'; did you mean depth"),
         ("lstm 5", "unexpected argument '5'"),
         ("lstm --dropout 1.7", "dropout=1.7: must be a number in [0, 1)"),

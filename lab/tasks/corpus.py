@@ -116,19 +116,20 @@ def load_corpus(
 ) -> Corpus:
     """Find and read a corpus.
 
-    corpus: "ptb", "wikitext2", "text8", "enwik8": from `data_dir`, else from the TFDS cache, else by download into
+    corpus: "ptb", "wikitext2", "text8", "enwik8": from `data_dir`, or from the TFDS cache, else by download into
     that cache; "pydoc": the documentation that comes with Python; "auto": "ptb" if it can be
     had, else "pydoc", whose notice says why; a path: a folder that holds train.txt, valid.txt
     and test.txt, or ptb.train.txt ..., or wiki.train.tokens ...: any text in UTF-8, words between white space. What its
     validation and test have and its training text has not becomes `<unk>`.
-    data_dir: a folder that may hold the files of the corpus. They are verified.
+    data_dir: a folder that holds the files of one of the first four. They are verified.
     level: "word", "char" or "byte"; of text8 one of the last two, which are the same; of enwik8 the last.
     vocabulary: the tokens by index; those of the training text if not given, of text8 and enwik8 those of the whole
         text. The training text may then have others.
 
     Raises CorpusError if the corpus can't be had; if a file is missing, empty, damaged or not UTF-8;
     if a token of validation or test is not in the vocabulary given, and neither is `<unk>`; if `data_dir`
-    does not exist, or holds files that are not the corpus's. Nothing has been written then.
+    does not hold the corpus's files, or is given with another corpus than those. Nothing has been
+    written then.
     """
     if level not in data.LEVELS:
         raise CorpusError(f"level {level!r}: must be {' or '.join(data.LEVELS)}")
@@ -159,6 +160,8 @@ def read(corpus: str, data_dir: str | None, level: str) -> tuple[str, Tokens, st
             return PTB.name, read_source(PTB, data_dir, level), ""
         except NotToBeHad as error:
             reason = f"{error} "
+    if data_dir is not None and corpus not in SOURCES:
+        raise CorpusError(f"--data_dir {data_dir}: must be given with --corpus {' or '.join(SOURCES)}, not {corpus}")
     if corpus in ("auto", "pydoc"):
         return "pydoc", split(pydoc.prepare(pydoc.texts()), level), reason + NOTICE
     if corpus in SOURCES:
@@ -175,15 +178,14 @@ def read_source(source: Source, data_dir: str | None, level: str) -> Tokens:
     name, levels = source.name, OF_BYTES.get(source.name, data.LEVELS)
     if level not in levels:
         raise CorpusError(f"--corpus {name}: must be read with --level {' or '.join(levels)}, not {level}")
-    reasons = []
     if data_dir is not None:
         if not os.path.isdir(os.path.expanduser(data_dir)):
             raise CorpusError(f"--data_dir {data_dir or repr(data_dir)}: no such folder")
         if texts := source.read_folder(data_dir):
             return split(texts, level)
-        reasons.append(f"not in {data_dir}")
-    else:
-        reasons.append("no --data_dir FOLDER is given")
+        files = ", ".join(file.name for file in source.files.values())
+        raise CorpusError(f"--data_dir {data_dir}: must hold {source.title} ({files}); --corpus reads any other text")
+    reasons = ["no --data_dir FOLDER is given"]
     cache = pathlib.Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
     downloads = cache / "downloads" / name  # where the builder keeps them, too
     if texts := source.read_cache(downloads):

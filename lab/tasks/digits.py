@@ -23,7 +23,7 @@ PATIENCE = 5  # seconds for the network to answer
 class Digits(SequenceTask):
     """A row of pixels a step; after the last one, which digit it was.
 
-    `--corpus mnist`: the IDX files of `--data_dir`, else what Keras downloads. Where there are only
+    `--corpus mnist`: the IDX files of `--data_dir`, or what Keras downloads. Where there are only
     the 10,000 digits of MNIST's test, the first 9,000 are trained on, and tested on the others.
     `--corpus digits`: the 8 x 8 digits of scikit-learn, every tenth for the test. `--corpus auto`: the
     first of these that is available. The last ``valid_examples`` of training are for validation. An epoch
@@ -127,22 +127,23 @@ def read(corpus: str, data_dir: str | None) -> tuple[str, Arrays, Arrays, str]:
     """The corpus's name, (images, labels) of training and test, and the notice; images within [0, 1]."""
     if corpus not in Digits.corpora:
         raise InputError(f"--corpus {corpus}: must be auto, mnist or digits")
-    reasons, notice = [], ""
+    notice = ""
+    if corpus == "digits" and data_dir is not None:
+        raise InputError(f"--data_dir {data_dir}: must be given with --corpus mnist, not digits")
     if corpus != "digits":
         if data_dir is not None:
             if found := mnist.read_folder(data_dir):
                 return "mnist", found[0], found[1], notice
-            reasons.append(f"not in {data_dir}")
+            raise InputError(f"--data_dir {data_dir}: must hold MNIST's IDX files")
         try:
             train, test = download()
             return "mnist", train, test, notice
         except Exception as error:  # Keras passes on whatever its downloads raise
-            reasons.append(f"not by download ({error})".replace("\n", " "))
+            reason = f"not by download ({error})".replace("\n", " ")
         if corpus == "mnist":
-            raise InputError(f"--corpus mnist: {', '.join(reasons)}")
+            raise InputError(f"--corpus mnist: {reason}")
         notice = (
-            f"No MNIST: {', '.join(reasons)}. The digits are scikit-learn's, of 8 x 8 pixels. "
-            "To have MNIST's: --data_dir FOLDER"
+            f"No MNIST: {reason}. The digits are scikit-learn's, of 8 x 8 pixels. To have MNIST's: --data_dir FOLDER"
         )
     from sklearn.datasets import load_digits
 

@@ -100,6 +100,8 @@ class SequenceTask(Recipe[Examples]):
     def load(self, corpus: str, data_dir: str | None, like: Examples | None = None) -> Examples:
         if corpus not in self.corpora:
             raise InputError(f"--corpus {corpus}: must be auto, as {self.name} draws its own data")
+        if data_dir is not None:
+            raise InputError(f"--data_dir {data_dir}: must not be given, as {self.name} draws its own data")
         counts = (getattr(self, f"{split}_examples") for split in SPLITS)
         train, valid, test = (
             self.examples(self.rng(stream), count, split) for stream, (split, count) in enumerate(zip(SPLITS, counts))

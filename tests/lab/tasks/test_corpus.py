@@ -381,16 +381,27 @@ def test_download_is_kept(cache, dummy, monkeypatch):
 
 
 def test_auto_notes_in_one_line_why_it_takes_pydoc(tmp_path, cache, capsys):
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    corpus = load_corpus("auto", data_dir=empty)
+    corpus = load_corpus("auto")
     assert corpus.name == "pydoc"
     assert same(corpus, load_corpus("pydoc"))
     assert capsys.readouterr() == ("", "") and "\n" not in corpus.notice
-    for part in (str(empty), str(cache), SOURCE.archive.url, "no network", "pydoc", "not Penn"):
+    for part in ("no --data_dir FOLDER is given", str(cache), SOURCE.archive.url, "no network", "pydoc", "not Penn"):
         assert part in corpus.notice
     assert corpus.notice.endswith(load_corpus("pydoc").notice) and corpus.notice.endswith("--data_dir FOLDER")
-    assert list(tmp_path.iterdir()) == [empty]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("corpus", ["auto", *SOURCES])
+def test_a_data_dir_without_the_corpus_is_refused(tmp_path, cache, corpus):
+    title = SOURCES["ptb" if corpus == "auto" else corpus].title
+    with pytest.raises(CorpusError, match=f"--data_dir {tmp_path}: must hold {title} [(].*; --corpus reads any other"):
+        load_corpus(corpus, data_dir=tmp_path, level="byte")
+
+
+@pytest.mark.parametrize("corpus", ["pydoc", str(DUMMY)])
+def test_a_data_dir_that_nobody_reads_is_refused(corpus):
+    with pytest.raises(CorpusError, match=f"--data_dir {DUMMY}: must be given with --corpus ptb or .*, not {corpus}"):
+        load_corpus(corpus, data_dir=DUMMY)
 
 
 def test_ptb_fails_where_auto_would_take_pydoc(tmp_path, cache, capsys):
