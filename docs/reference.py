@@ -1,7 +1,11 @@
-"""What the site says of classes and functions: docstrings, signatures, facts of the table, who else has a cell."""
+"""What the site says of classes and functions: docstrings, signatures, facts of the table, who else has a cell.
+
+PYTHONPATH=. python docs/reference.py writes the short tables of the pages, for those who read them elsewhere.
+"""
 
 import inspect
 import json
+import os
 import pathlib
 import re
 from collections.abc import Iterator
@@ -16,11 +20,12 @@ from tfcells.contract.configured import Configured
 
 TABLE = {row["name"]: row for row in tfcells.cells.table()}
 NAMES = {name for name in tfcells.__all__ if name not in ("__version__", "cells")}
-MARK = re.compile(r"(?m)^.*<!-- (family|table|list): ([\w ]+) -->$")
+MARK = re.compile(r"(?m)^(.*<!-- (family|table|list): ([\w ]+) -->)$(?:\n(?:\n\|.*)+)?")
 REPORT = re.compile(r"\[([^\]]+)\]\(\S*benchmarks/results/([^)\s]+)\)")
 UNITS, FEATURES = 12, 6
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
 LIBRARIES = {
     "A": "TensorFlow Addons",
@@ -117,10 +122,11 @@ ELSEWHERE = {
 def fill(app: Any, docname: str, source: list[str]) -> None:
     """Put what the table knows in place of lines with marks: <!-- family: LSTM -->, <!-- table: cell -->.
 
-    These lines tell what follows to those who read the page elsewhere. A report that is still to be made is no link.
+    These lines, and the tables below them, are for those who read the page elsewhere: `plain` makes them. A report that
+    is still to be made is no link.
     """
     source[0] = REPORT.sub(lambda link: link[0] if (RESULTS / link[2]).exists() else link[1], source[0])
-    source[0] = MARK.sub(lambda mark: "\n".join(filled(*mark.groups())), source[0])
+    source[0] = MARK.sub(lambda mark: "\n".join(filled(mark[2], mark[3])), source[0])
 
 
 def filled(kind: str, name: str) -> Iterator[str]:
@@ -144,8 +150,49 @@ def listed(kind: str) -> Iterator[str]:
         if row["kind"] == kind:
             states = ", ".join(row["states"])
             parallel = "yes" if row["runs"] == "parallel" else ""
-            paper = re.sub(docstrings.PAPER, r"[\1](https://arxiv.org/abs/\1)", row["paper"].replace("none", ""))
-            yield f"| {{py:class}}`~tfcells.{row['name']}` | {row['family']} | {paper} | {states} | {parallel} |"
+            yield f"| {{py:class}}`~tfcells.{row['name']}` | {row['family']} | {paper(row)} | {states} | {parallel} |"
+
+
+def paper(row: dict[str, Any]) -> str:
+    return re.sub(docstrings.PAPER, r"[\1](https://arxiv.org/abs/\1)", row["paper"].replace("none", ""))
+
+
+def plain(page: pathlib.Path) -> str:
+    """The text of a page, with short tables in Markdown below its marks."""
+    text = page.read_text(encoding="utf-8")
+    return MARK.sub(lambda mark: "\n\n".join([mark[1], *brief(page.parent, mark[2], mark[3])]), text)
+
+
+def brief(folder: pathlib.Path, kind: str, name: str) -> list[str]:
+    """A table of a family's classes, or of the families of a kind, with links from a folder."""
+
+    def link(text: str, path: pathlib.Path) -> str:
+        return f"[{text}]({pathlib.Path(os.path.relpath(path, folder)).as_posix()})"
+
+    lines = []
+    if kind == "family":
+        lines = ["| class | one line | paper |", "|---|---|---|"]
+        for row in TABLE.values():
+            if row["family"] == name:
+                shown = link(f"`{row['name']}`", ROOT / f"{row['module'].replace('.', '/')}.py")
+                lines.append(f"| {shown} | {summary(row)} | {paper(row)} |")
+    elif kind == "table":
+        lines = ["| family | classes |", "|---|---|"]
+        for each in dict.fromkeys(row["family"] for row in TABLE.values() if row["kind"] == name):
+            classes = (f"`{row['name']}`" for row in TABLE.values() if row["family"] == each)
+            lines.append(f"| {link(each, home(each))} | {', '.join(classes)} |")
+    return ["\n".join(lines)] if lines else []
+
+
+def summary(row: dict[str, Any]) -> str:
+    """The first sentence of a docstring, without what explains it."""
+    return re.split(r"(?<=[^.])\.(?: |$)|: |, where", " ".join(row["class"].__doc__.split()))[0]
+
+
+def home(family: str) -> pathlib.Path:
+    """The page of a family."""
+    (page,) = (page for page in PAGES if f"<!-- family: {family} -->" in page.read_text(encoding="utf-8"))
+    return page
 
 
 def notebooks() -> Iterator[str]:
@@ -282,3 +329,8 @@ def check(app: Any, error: Any) -> None:
     missing = {name for name in NAMES if f"tfcells.{name}" not in there}
     if not error and missing - set(tfcells.RENAMED):
         raise RuntimeError(f"not on the site: {', '.join(sorted(missing))}")
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        page.write_text(plain(page), encoding="utf-8")

@@ -41,6 +41,7 @@ from keras import ops
 
 import tfcells
 
+keras.utils.set_random_seed(1)
 FULL = os.environ.get("TFCELLS_NOTEBOOKS") != "small"  # the tests run a small one
 plt.style.use(os.path.join(root, "notebooks/plots.mplstyle"))
 EPOCHS = 12 if FULL else 2

@@ -13,6 +13,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 sys.path.append(str(ROOT / "docs"))
 
 import docstrings  # noqa: E402
+import reference  # noqa: E402
 
 OTHERS = {"decoding", "export", "serving", "states", "weights", "workers"}  # run in tests of their own
 EXAMPLES = [
@@ -71,3 +72,8 @@ def test_every_class_has_a_page_and_every_cell_an_equation(row):
     assert row["kind"] == "wrapper" or named_after_a_wrapper or ".. math::" in lines
     for line in lines:
         assert not re.search(r":math:`[^`]*\b(the|and|of)\b", line), line
+
+
+@pytest.mark.parametrize("page", reference.PAGES, ids=lambda page: page.stem)
+def test_short_tables_of_the_pages_are_those_of_the_table(page):
+    assert page.read_text(encoding="utf-8") == reference.plain(page), "run PYTHONPATH=. python docs/reference.py"

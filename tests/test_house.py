@@ -375,9 +375,9 @@ def test_results_are_those_of_the_runs():
         recipe = TARGETS[result["target"]][result["size"]]
         valid, test = (f"{result[f'{split}_perplexity']:.1f}" for split in ("valid", "test"))
         cells = rows[f"`{command}`"]
-        found = f"{result['words_per_second']:,.0f}", f"{result['seconds'] / 60:.0f}"
-        parameters = f"{result['parameters']:,}"
-        assert cells[:-1] == [parameters, str(result["epochs"]), valid, f"**{test}**", *found]
+        parameters, minutes = f"{result['parameters']:,}", f"{result['seconds'] / 60:.0f}"
+        assert cells[:-1] == [parameters, str(result["epochs"]), valid, f"**{test}**", minutes]
+        assert f"runs of version {result['versions']['tfcells']} " in page("docs/recipes.md")
         if cells := short.pop(f"`{command}`", None):
             published = recipe.published.split(" / ")[1] if recipe.published else ""
             assert cells == [parameters, valid, f"**{test}**", published]
