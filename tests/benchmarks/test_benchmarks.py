@@ -1,6 +1,7 @@
 """Every benchmark at its smallest: peers agree, and the report is written."""
 
 import json
+import math
 import shutil
 import types
 
@@ -25,6 +26,7 @@ from benchmarks import (
     workers,
 )
 from lab import style
+from lab.run import load
 from tests import tiny
 
 pytestmark = pytest.mark.slow
@@ -279,5 +281,16 @@ def test_beside_what_is_published(tmp_path, monkeypatch, capsys):
     text = (tmp_path / "results" / "published.md").read_text()
     assert text.count("ours, ") == 2 and "ours, numpy: train, valid" in text
     assert (tmp_path / "results" / "published.png").stat().st_size > 1000
-    assert benchmarks.main(["published", "nowhere"]) == 2
-    assert "nowhere" in capsys.readouterr().err
+    assert tiny.call(f"{tiny.RUN.replace('lstm', 'lnlstm')} --out lnlstm")[0] == 0
+    for folder in ("nowhere", "lnlstm"):
+        assert benchmarks.main(["published", folder]) == 2
+        assert folder in capsys.readouterr().err
+    line = tiny.RUN.replace("lstm", "hypernets --size paper") + " --hyper_units 3"
+    assert tiny.call(f"{line} --out characters")[0] == 0
+    (epoch, *_) = load(tmp_path / "characters" / "checkpoint.npz")[1]["progress"]["history"]
+    bits = [math.log2(epoch[f"{split}_perplexity"]) for split in ("train", "valid")]
+    (tmp_path / "characters" / "result.json").unlink()  # as if it had been stopped
+    assert benchmarks.main(["published", "characters"]) == 0
+    text = (tmp_path / "results" / "published.md").read_text()
+    assert "| 1 | {:.3f}, {:.3f} |  |".format(*bits) in text
+    assert "| 1.28 |  | 1.810 |" in text and "| test |  |  |" in text and "ours, numpy: train, valid" in text
