@@ -336,15 +336,20 @@ def table(told: dict, least: int = 0) -> list[tuple]:
 def page(told: dict) -> list[str]:
     """What the page on choosing a cell says of it."""
     cells = ranked(told)
-    lines = []
+    lines, waiting = [], []
     for task, (_, lengths) in TASKS.items():
         rows = [own[task] for _, own in cells if task in own]
+        if not rows:
+            waiting.append(task)
+            continue
         linear = [row for row in rows if row["linear"]]
         solved, of_linear = (sum(row.get("solved", False) for row in each) for each in (rows, linear))
         lines.append(
             f"- {task}, {lengths[-1]} steps: solved by {solved} of {len(rows)} cells, of the linear ones by "
             f"{of_linear} of {len(linear)}."
         )
+    if waiting:
+        return [*lines, f"- Not measured yet: {', '.join(waiting)}."]
     least = 3
     return [
         *lines,
