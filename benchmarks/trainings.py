@@ -53,11 +53,24 @@ RUNS = {
         "that, word dropout 0.05": tied(recurrent_dropout=0),
         "those, recurrent dropout 0.1": tied(),
     },
+    # Each alone in a third of the epochs, at the same number of parameters.
+    "screening": {
+        "as it is": tied(epochs=3),
+        "partial shuffle": tied(epochs=3, partial_shuffle="true"),
+        "averaged weights 0.999": tied(epochs=3, ema=0.999),
+        "augmented loss 0.5": tied(epochs=3, augmented_loss=0.5),
+        "capped input gate": tied(epochs=3, **{"cell.input_gate": "capped"}),
+        "two layers": tied(epochs=3, layers=2, units=405),
+        "two layers, summed": tied(epochs=3, layers=2, layer_sum="true", units=405),
+        "coupled gates": tied(epochs=3, units=766, **{"cell.input_gate": "coupled"}),
+        "Mogrifier, rank 40": tied(epochs=3, cell="MogrifierLSTM", units=629, **{"cell.rank": 40}),
+    },
 }
 MOST_CURVES = 4
 TITLES = {
     "layer_norm": "Penn Treebank with and without layer normalization",
     "regularizers": "A tied LSTM on Penn Treebank: what each regularizer does",
+    "screening": "A tied LSTM on Penn Treebank, three epochs: what each change does",
 }
 
 
