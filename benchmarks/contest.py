@@ -86,10 +86,10 @@ class Rows:
         write_json(path, {"settings": self.settings, **row})
         self.rows[key] = row
 
-    def run(self, jobs: dict[str, tuple], tell_all: Callable[["Rows"], None], at_once: int = 1):
+    def run(self, jobs: dict[str, tuple], tell_all: Callable[["Rows"], None], at_once: int = 1, anew=False):
         """Do the jobs, key -> (function, *arguments), that have no row, each in its own process; say what fails.
 
-        tell_all: writes the report, after each row and at the end.
+        tell_all: writes the report, after each row and at the end. anew: do those that have a row, too.
         """
         lock = threading.Lock()
 
@@ -105,5 +105,5 @@ class Rows:
                 print(f"{key}: {self.rows[key]}", flush=True)
 
         with contextlib.chdir(ROOT), ThreadPoolExecutor(at_once) as threads:
-            list(threads.map(work, [key for key in jobs if key not in self.rows]))
+            list(threads.map(work, [key for key in jobs if anew or key not in self.rows]))
         tell_all(self)

@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks import report
 from benchmarks.contest import CELLS, FAMILY, HEADS, Rows, fitted, tell, with_cell
 from lab import style
-from lab.checkpoints import NotFinite, keep, restore
+from lab.checkpoints import NotFinite, Progress, keep, restore
 from lab.evaluation import check_data, mean_loss
 from lab.fields import BAD_INPUT
 from lab.options import absolute, check_unchanged, located, read_budget
@@ -50,16 +50,17 @@ class TimeUp(Exception):
 
 
 class Clock:
-    """Times blocks of steps, and ends training when steps as quick as the quiet ones would have taken so many seconds.
+    """Times blocks of steps, and ends training when steps as quick as the quiet ones would have taken so many seconds,
+    or after so many blocks.
 
     It stands where `Training` has signals, whose `check` is called after every step.
     """
 
     received = None  # no signal: what is up says so in `check`
 
-    def __init__(self, path: pathlib.Path, progress, seconds: float):
-        self.path, self.progress, self.seconds = path, progress, seconds
-        self.blocks: list[list[float]] = json.loads(path.read_text()) if path.exists() else []
+    def __init__(self, path: pathlib.Path | None, progress, seconds: float = math.inf, most: float = math.inf):
+        self.path, self.progress, self.seconds, self.most = path, progress, seconds, most
+        self.blocks: list[list[float]] = json.loads(path.read_text()) if path and path.exists() else []
         self.compiled = False
         self.start()
 
@@ -72,14 +73,16 @@ class Clock:
             return
         if self.compiled:
             self.blocks.append([sum(times) / BLOCK, others(self.mark, moments())])
-            write_json(self.path, self.blocks)
+            if self.path:
+                write_json(self.path, self.blocks)
             if self.is_up():
                 raise TimeUp
         self.compiled = True
         self.start()
 
     def is_up(self) -> bool:
-        return bool(self.blocks) and self.progress.step * self.pace()[0] >= self.seconds
+        spent = self.progress.step * self.pace()[0] if self.blocks else 0.0
+        return spent >= self.seconds or len(self.blocks) >= self.most
 
     def pace(self) -> tuple[float, float]:
         """Seconds a step of the quietest blocks, at most half of all, and the largest share of others in them."""
@@ -157,6 +160,23 @@ def train(
     }
 
 
+def time_again(cell: str, corpus: str, data_dir: str | None, budget: int, row: dict) -> dict:
+    """The row with the words/s of new steps, if these are quieter; for a fresh process."""
+    from lab.learner import make_learner
+
+    data = BASE.load(corpus, data_dir)
+    recipe, _ = recipe_of(cell, data, budget)
+    settings, progress = SETTINGS | {"corpus": corpus, "data_dir": data_dir}, Progress()
+    batches, clock = recipe.batches(data), Clock(None, progress, most=2 * QUIETEST)
+    training = Training(recipe, data, settings, make_learner(recipe, data, settings), None, progress, clock)
+    with contextlib.suppress(TimeUp):
+        training.steps(cell, batches, math.inf)
+    pace, share = clock.pace()
+    if share >= row["others"]:
+        return row
+    return row | {"words_per_second": recipe.predictions(batches) / pace, "others": share}
+
+
 def main(arguments: list[str]) -> int:
     """Train what is missing, write the report; 1 if something still is, 2 without the corpus."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks league", description=__doc__)
@@ -167,6 +187,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--budget", type=read_budget, default=BUDGET, help=f"parameters; {BUDGET:,} by default")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="of a row, at most; 10 by default")
     parser.add_argument("--save_seconds", type=float, default=60.0, help="between checkpoints; 60 by default")
+    help = f"time rows anew during which others had {100 * BUSY:g} %% of the processors or more"
+    parser.add_argument("--again", action="store_true", help=help)
     options = parser.parse_args(arguments)
     options.corpus = located(options.corpus, BASE)
     settings = {name: getattr(options, name) for name in ("corpus", "budget", "minutes")} | {"recipe": BASE.values()}
@@ -179,6 +201,10 @@ def main(arguments: list[str]) -> int:
     rows = Rows("league", options.runs.resolve(), settings, whole)
     given = options.corpus, options.data_dir, options.budget, options.minutes, options.save_seconds
     rows.run({cell: (train, cell, rows.folder / cell, *given) for cell in options.only}, write_report)
+    if options.again:
+        loud = {cell: row for cell, row in rows.rows.items() if cell in options.only and row.get("others", 0) >= BUSY}
+        given = options.corpus, options.data_dir, options.budget
+        rows.run({cell: (time_again, cell, *given, row) for cell, row in loud.items()}, write_report, anew=True)
     return int(any(cell not in rows.rows for cell in CELLS))
 
 

@@ -94,6 +94,10 @@ def test_the_quietest_steps_count(tmp_path, monkeypatch):
     clock.seconds = 4.3
     with pytest.raises(league.TimeUp):
         steps(0.5)
+    clock = league.Clock(None, progress, most=1)
+    steps(9.0)
+    with pytest.raises(league.TimeUp):
+        steps(0.5)
 
 
 def test_the_share_of_others(monkeypatch):
@@ -152,7 +156,17 @@ def test_the_league_goes_on(tmp_path, monkeypatch, results, capsys):
     (tmp_path / "runs").rename(tmp_path / "elsewhere")
     assert benchmarks.main(line) == 1 and not trained
     monkeypatch.setattr(league.Training, "steps", steps_of)
-    assert benchmarks.main([*line, "--budget", "800"]) == 1
+    path = results / "league-partial.json"
+    path.write_text(
+        json.dumps(told | {"rows": {"LSTMCell": lstm | {"others": 0.9}, "MinGRUCell": gru | {"others": 0.3}}})
+    )
+    monkeypatch.setattr(league, "others", lambda *_: 0.5)
+    assert benchmarks.main([*line, "--again"]) == 1
+    rows = json.loads(path.read_text())["rows"]
+    assert rows["MinGRUCell"] == gru | {"others": 0.3}  # no quieter
+    assert rows["LSTMCell"]["others"] == 0.5 and rows["LSTMCell"]["words_per_second"] != lstm["words_per_second"]
+    assert rows["LSTMCell"]["valid_perplexity"] == lstm["valid_perplexity"]
+    assert benchmarks.main([*line, "--budget", "800", "--runs", str(tmp_path / "others")]) == 1
     told = json.loads((results / "league-partial.json").read_text())
     assert told["settings"]["budget"] == 800 and {*told["rows"]} == {"LSTMCell", "MinGRUCell"}
 
