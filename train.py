@@ -17,6 +17,8 @@ try:
     from lab.listing import listing
     from lab.streams import complain, deliver, occupy
     from recipes import TARGETS
+except KeyboardInterrupt:
+    sys.exit(128 + signal.SIGINT)
 except ModuleNotFoundError as error:
     sys.exit(
         f"train.py: error: {sys.executable} lacks {error.name}: run pip install -e '.[lab]' in its environment, "

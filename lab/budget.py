@@ -16,7 +16,7 @@ def fitted(recipe: Recipe[Any], data: Any, budget: int) -> Recipe[Any]:
         return dataclasses.replace(recipe, units=units).parameters(data)
 
     if count(1) > budget:
-        raise InputError(f"--budget: must be at least {count(1):,}, the parameters with one unit")
+        raise InputError(f"--budget={budget}: must be at least {count(1):,}, the parameters with one unit")
     low, high = 1, 2  # count(low) <= budget < count(high)
     while high <= LARGEST and count(high) <= budget:
         low, high = high, 2 * high

@@ -13,7 +13,7 @@ from lab.configuration import configure
 from lab.fields import InputError
 from lab.memory import check_fits, enough_memory
 from lab.methods import Methods, grid_of
-from lab.options import Settings, located, recall
+from lab.options import Settings, located, place_of, recall
 from lab.progress import bar
 from lab.recipe import Recipe, Targets
 from lab.run import Run, checksum, digest, load, save, write_json
@@ -46,8 +46,7 @@ def evaluate(options: argparse.Namespace, targets: Targets) -> dict[str, Any]:
     best, own = find_best(run), options.corpus is None
     corpus = settings["corpus"] if own else located(options.corpus, recipe)
     known = recipe.recall(run.read)
-    known_place = options.data_dir is None and corpus == settings["corpus"]
-    data_dir = settings["data_dir"] if known_place else options.data_dir
+    data_dir = place_of(run, settings, corpus, options.data_dir)
     data = recipe.load(corpus, data_dir, known)
     if own:
         check_data(run, recipe, data)

@@ -5,7 +5,10 @@ from lab.fields import Hint, InputError, nearest, written
 from lab.recipe import KINDS, Targets, fields, meanings, with_defaults
 
 DEMO = "A trained model comes along: python train.py generate demo"
-NOTE = "published, own: validation / test perplexity; of characters, bits per character"
+NOTE = (
+    "published, own: validation / test perplexity; of characters, bits per character\n"
+    "parameters of a network of words: with 10,000 of them; pydoc, the text of the quick sizes, has fewer"
+)
 
 
 def listing(target: str | None, targets: Targets) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import math
 import os
 import pathlib
 import re
@@ -82,6 +83,8 @@ FORMATTER = functools.partial(
     width=1000,  # a line a flag: the terminal wraps what is too long for it
 )
 QUICK = "quick"  # the size for a first look
+QUICK_STEPS = 150  # of an epoch of it, where the text is longer than the one that comes with Python
+LONG = "auto", "ptb", "wikitext2", "text8", "enwik8"
 UNITS_OF_BUDGET = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}
 
 
@@ -154,7 +157,10 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
         explain(group, flags, corpus, parser.parse_known_args(rest)[0], targets)
     options, rest = parser.parse_known_args(arguments)
     if rest:
-        refuse(rest, options, names, targets)
+        if options.target and options.command != "list":
+            named_recipe(options, targets)  # which is refused first
+        meant = {text.lstrip("-") for text in rest} & {*targets}  # --rhn
+        refuse(rest, known_flags(options, names, targets) | meant, options.resume)
     read_as: dict[str, Hint] = {"save_seconds": NonNegative} | {
         name: SETTINGS[name] for name in ("seed", "engine", "precision")
     }
@@ -176,7 +182,8 @@ def check_alone(options: argparse.Namespace, overrides: dict[str, str]) -> None:
     names = {"budget", "out", "workers", *SETTINGS} - {"target"}
     given = sorted(name for name in names if getattr(options, name) is not None)
     if given := [*given, *overrides, *["resume"] * options.resume]:
-        raise InputError(f"--list: must be given alone or with a target, not with --{given[0]}")
+        first = QUICK if given[0] == "size" and options.size == QUICK else given[0]
+        raise InputError(f"--list: must be given alone or with a target, not with --{first}")
 
 
 def overridden(options: argparse.Namespace, names: Iterable[str]) -> dict[str, str]:
@@ -244,25 +251,36 @@ def explain(
         flag.help = f"{said[name]}{choices}{default}".replace("%", "%%")
 
 
-def refuse(rest: list[str], options: argparse.Namespace, names: list[str], targets: Targets) -> None:
+def refuse(rest: list[str], known: set[str], resume: bool = False) -> NoReturn:
     """Name the first of the arguments that are no flags, and the flags that are near it."""
     flags = (text.partition("=")[0] for text in rest if text.startswith("--"))
     name = next((flag.lstrip("-").replace("-", "_") for flag in flags if flag.strip("-")), None)
-    if name is None:
-        raise InputError(f"unexpected argument {rest[0]!r}")
+    if name is not None:
+        raise InputError(f"unknown field {name!r}{nearest(name, known)}")
+    more = ""
+    if rest[0].lstrip("-") in known:
+        more = f"; did you mean --{rest[0].lstrip('-')}?"
+    elif resume:
+        more = "; --resume continues the run of --out FOLDER"
+    raise InputError(f"unexpected argument {rest[0]!r}{more}")
+
+
+def known_flags(options: argparse.Namespace, names: list[str], targets: Targets) -> set[str]:
+    """What may stand behind -- with the target."""
     known = {key for key in vars(options) if not key.startswith("field ")}
     sizes = targets.get(options.target, {}).values()
-    own = {each for size in sizes for each in fields(size.recipe)} or set(names)
+    own = {each for size in sizes for each in fields(size.recipe)} or {*names}
     known |= own | {each.removeprefix("cell.") for each in own} | {"quick", "list"}
-    raise InputError(f"unknown field {name!r}{nearest(name, known - {'command', 'target', 'worker'})}")
+    return known - {"command", "target", "worker"}
 
 
 def read_budget(text: str) -> int:
     """A number of parameters: 4650000, 4.65M."""
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)(?:e(\d))?([kKmMgG]?)", text)
     number, power, unit = match.groups() if match else ("0", None, "")
-    budget = round(float(number) * 10 ** int(power or 0) * UNITS_OF_BUDGET[unit.upper()])
-    if not 1 <= budget <= 1e12:
+    value = float(number) * 10 ** int(power or 0) * UNITS_OF_BUDGET[unit.upper()]
+    budget = round(value)
+    if not 1 <= budget <= 1e12 or not math.isclose(value, budget):  # 4.65 is no number of parameters
         raise InputError(f"--budget={text}: must be a number of parameters such as 4650000 or 4.65M")
     return budget
 
@@ -288,7 +306,7 @@ def parse_use(command: str, *arguments: str) -> argparse.Namespace:
         add("runs", type=path, nargs="+", metavar="RUN", help="a run's folder")
         picture = pathlib.Path("compare.png")
         add("--out", type=path, default=picture, help=f"the picture (default: {picture})")
-        return parser.parse_args(arguments)
+        return strictly(parser, arguments)
     if command == "evaluate":
         add("run", type=path, metavar="RUN", help=RUN_HELP)
         add("--corpus", help=f"the data: {CORPUS} (default: the run's own)")
@@ -300,9 +318,17 @@ def parse_use(command: str, *arguments: str) -> argparse.Namespace:
     add("--temperature", default="1", help="below 1 likely words are favored, above 1 rare ones (default: 1)")
     add("--prompt", default="", help="how the text begins; unknown words are <unk>")
     add("--seed", help="seed of the random numbers (default: the run's own)")
-    options = named(parser.parse_args(arguments))
+    options = named(strictly(parser, arguments))
     for name, hint in {"words": Count, "temperature": Positive, "seed": Seed}.items():
         convert(options, name, hint)
+    return options
+
+
+def strictly(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """The options, and no other argument than these."""
+    options, rest = parser.parse_known_args(arguments)
+    if rest:
+        refuse(rest, {*vars(options)} - {"command", "run", "runs"})
     return options
 
 
@@ -318,7 +344,7 @@ def with_methods(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> a
             text = f"{said[name]} (default: {written(getattr(defaults, name))})"
             group.add_argument(f"--{name}", metavar="VALUE", help=text)
     group.add_argument("--tune", action="store_true", help="choose the settings that are not given on validation")
-    options = named(parser.parse_args(arguments))
+    options = named(strictly(parser, arguments))
     for name, hint in hints.items():
         if hint is not bool:
             convert(options, name, hint)
@@ -383,13 +409,17 @@ def settle(
     if not options.resume:
         if options.out and os.path.lexists(options.out):
             raise taken(options.out)
-        return recipe, new_settings(options, recipe, size, targets), None
+        settings = new_settings(options, recipe, size, targets)
+        if size == QUICK and settings["corpus"] in LONG and "steps_per_epoch" not in overrides:
+            recipe = recipe.replace(steps_per_epoch=str(QUICK_STEPS))
+        return recipe, settings, None
 
     run = Run(options.out) if options.out else Run.latest(f"{options.target}-{size}")
     if "epochs" in overrides:  # a run may be trained on
         options.epochs = recipe.epochs
         overrides = {name: text for name, text in overrides.items() if name != "epochs"}
     saved, settings = recall(run, targets)
+    given["data_dir"] = place_of(run, settings, given.get("corpus", settings["corpus"]), options.data_dir)
     was: dict[str, Any] = dict(settings)
     changed = [
         f"{name}={given[name]!r} (was {was[name]!r})"
@@ -430,6 +460,18 @@ def size_of(options: argparse.Namespace, targets: Targets) -> str:
     if size not in sizes:
         raise InputError(f"{options.target} has no size {size!r}{nearest(size, sizes)}")
     return size
+
+
+def place_of(run: Run, settings: Settings, corpus: str, data_dir: str | None) -> str | None:
+    """Where the corpus of a run is: in the folder that is given now, else in the one that was when the run began."""
+    if data_dir is not None or corpus != settings["corpus"]:
+        return data_dir
+    place = settings["data_dir"]
+    if place and not os.path.isdir(place):
+        raise InputError(
+            f"{run.folder}: its corpus was in {place}, which is gone; --data_dir FOLDER names the new place"
+        )
+    return place
 
 
 def check_unchanged(run: Run, changed: list[str]) -> None:

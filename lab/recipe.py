@@ -26,6 +26,7 @@ from lab.fields import (
     checked,
     nearest,
     read,
+    written,
 )
 from lab.task import Batches, D, Model, Task, Tensor
 
@@ -321,9 +322,9 @@ def full_name(name: str, known: dict[str, Hint], classes: dict[str, Any]) -> str
             return full
     kind = name.partition(".")[0] if name.startswith(tuple(f"{kind}." for kind in KINDS)) else ""
     near = [each for each in known if each.startswith(f"{kind}." if kind else "")]
-    raise InputError(
-        f"no field {name!r} with {kind or 'cell'}={classes.get(kind or 'cell')}{nearest(name, near) if near else ''}"
-    )
+    value, kind = classes.get(kind or "cell"), kind or "cell"
+    more = nearest(name, near) if near else f"; --{kind} NAME chooses one" if value is None else ""
+    raise InputError(f"no field {name!r} with {kind}={written(value)}{more}")
 
 
 def differences(one: Recipe, other: Recipe) -> list[str]:

@@ -25,7 +25,7 @@ from typing import Any, Self
 import filelock
 import numpy as np
 
-from lab.fields import InputError
+from lab.fields import InputError, nearest
 from lab.streams import complain, say
 
 ROOT = pathlib.Path("runs")
@@ -58,8 +58,12 @@ class Run:
         fill: is called with the run before its folder takes its name, to add the first checkpoint.
         """
         parent = folder.parent if folder else ROOT
-        parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=parent) as temporary:
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            place = tempfile.TemporaryDirectory(prefix=".new-", dir=parent)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(folder or ROOT)) from error
+        with place as temporary:
             made = pathlib.Path(temporary) / "run"
             made.mkdir()
             for name, value in files.items():
@@ -91,6 +95,10 @@ class Run:
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
+            if not self.folder.exists():
+                known = [str(ROOT / path.name) for path in ROOT.glob("*") if (path / name).exists()]
+                near = nearest(str(self.folder), known) if known else ""
+                raise InputError(f"{self.folder}: no such folder{near}") from None
             raise InputError(f"{self.folder}: not a run such as {ROOT / 'rhn-small-1'}, it has no {name}") from None
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: damaged ({error})") from error

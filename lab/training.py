@@ -7,6 +7,7 @@ import functools
 import json
 import math
 import platform
+import shlex
 import signal
 import statistics
 import time
@@ -84,7 +85,8 @@ def train(
                 workers.heartbeat.say = lambda text: run.say(f"{text}; to go on: {command}")
             if begun:
                 what = f"{settings['target']} {settings['size']} on {data.name}"
-                size = f"{training.learner.parameters():,} parameters, {recipe.epochs} epochs"
+                steps = f" of {recipe.steps_per_epoch} steps" if recipe.steps_per_epoch else ""
+                size = f"{training.learner.parameters():,} parameters, {recipe.epochs} epochs{steps}"
                 complain(f"training {what}: {size}, in {run.folder}")
             if begun and data.notice:
                 complain(data.notice)
@@ -104,7 +106,8 @@ def train(
                 raise InputError(f"{error}; the last checkpoint is whole; to go on: {command}") from error
     say(json.dumps(result, allow_nan=False))
     if settings["size"] == QUICK:
-        complain(f"That was a quick look. The real run: python train.py {settings['target']} --data_dir FOLDER")
+        place = shlex.quote(settings["data_dir"] or "FOLDER")
+        complain(f"That was a quick look. The real run: python train.py {settings['target']} --data_dir {place}")
     return 0
 
 

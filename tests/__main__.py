@@ -16,6 +16,8 @@ NOTHING = 5  # pytest's exit status where no test is left, by -k or -m
 
 
 def main() -> None:
+    if {"-h", "--help"} & {*sys.argv}:
+        sys.exit(print(__doc__))
     root = pathlib.Path(__file__).parents[1]
     commands = [[sys.executable, "-m", "pytest", *part, *sys.argv[1:]] for part in PARTS]
     failed = [command for command in commands if subprocess.run(command, cwd=root).returncode not in (0, NOTHING)]

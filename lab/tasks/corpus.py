@@ -72,13 +72,16 @@ class Corpus:
         """The index of `<eos>`."""
         return self.vocabulary.index(data.EOS)
 
+    def tokens(self, prompt: str) -> list[str]:
+        """A text's tokens, without an `<eos>` at its end."""
+        return [token for line in prompt.split("\n") for token in data.split_line(line, self.level)][:-1]
+
     def encode(self, prompt: str) -> list[int]:
         """The indices of a text's tokens, without an `<eos>` at its end; `<unk>` for unknown ones.
 
         Raises CorpusError if a token is not in the vocabulary, and neither is `<unk>`.
         """
-        lines = prompt.split("\n")
-        tokens = [token for line in lines for token in data.split_line(line, self.level)][:-1]
+        tokens = self.tokens(prompt)
         stream = encode(tokens, self.vocabulary)
         check_known("prompt", "given", tokens, stream)
         return stream.tolist()
@@ -154,16 +157,16 @@ def load_corpus(
 
 def read(corpus: str, data_dir: str | None, level: str) -> tuple[str, Tokens, str]:
     """The name of a corpus, a dict split -> tokens, and the notice."""
-    reason = ""
+    notice = NOTICE
     if corpus == "auto":
         try:
             return PTB.name, read_source(PTB, data_dir, level), ""
         except NotToBeHad as error:
-            reason = f"{error} "
+            notice = f"{NOTICE} ({error})"
     if data_dir is not None and corpus not in SOURCES:
         raise CorpusError(f"--data_dir {data_dir}: must be given with --corpus {' or '.join(SOURCES)}, not {corpus}")
     if corpus in ("auto", "pydoc"):
-        return "pydoc", split(pydoc.prepare(pydoc.texts()), level), reason + NOTICE
+        return "pydoc", split(pydoc.prepare(pydoc.texts()), level), notice
     if corpus in SOURCES:
         return corpus, read_source(SOURCES[corpus], data_dir, level), ""
     return *read_folder(corpus, level), ""
@@ -180,7 +183,8 @@ def read_source(source: Source, data_dir: str | None, level: str) -> Tokens:
         raise CorpusError(f"--corpus {name}: must be read with --level {' or '.join(levels)}, not {level}")
     if data_dir is not None:
         if not os.path.isdir(os.path.expanduser(data_dir)):
-            raise CorpusError(f"--data_dir {data_dir or repr(data_dir)}: no such folder")
+            wrong = "not a folder" if data_dir and os.path.exists(data_dir) else "no such folder"
+            raise CorpusError(f"--data_dir {data_dir or repr(data_dir)}: {wrong}")
         if texts := source.read_folder(data_dir):
             return split(texts, level)
         files = ", ".join(file.name for file in source.files.values())

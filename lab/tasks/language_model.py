@@ -18,6 +18,7 @@ from lab.cells import make, make_cell
 from lab.fields import Count, InputError, NonNegative, Positive, Rate
 from lab.recipe import Recipe
 from lab.run import Run, write_text
+from lab.streams import complain
 from lab.task import Batches, Model, Tensor
 from lab.tasks.corpus import (
     NAMES,
@@ -279,7 +280,10 @@ class LanguageModel(Recipe[Corpus]):
         return model
 
     def prompt(self, data: Corpus, text: str) -> Sequence[int]:
-        return data.encode(text)
+        found = data.encode(text)
+        if unknown := [token for token in data.tokens(text) if token not in data.vocabulary]:
+            complain(f"--prompt: not in the vocabulary, so read as <unk>: {', '.join(unknown)}")
+        return found
 
     def batches(self, data: Corpus, epoch: int = 0) -> Batches:
         shuffle = epoch if self.partial_shuffle else None

@@ -56,8 +56,8 @@ def test_is_told_of(capsys):
     [
         ("generate demo --words 0", "--words=0: must be"),
         ("generate demo --temperature 0", "--temperature=0: must be"),
-        ("generate demos", "demos: not a run such as runs/rhn-small-1, it has no recipe.json"),
-        ("evaluate demo", "demo: not a run such as runs/rhn-small-1, it has no recipe.json"),
+        ("generate demos", "demos: no such folder"),
+        ("evaluate demo", "demo: no such folder"),
     ],
 )
 def test_bad_use_is_refused(place, line, message):

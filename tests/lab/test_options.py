@@ -258,8 +258,13 @@ def test_every_language_model_has_a_size_for_a_quick_look(home, target):
     assert recipe == TARGETS[target]["quick"].recipe and recipe.epochs >= 5
     assert recipe.cell in {size.recipe.cell for name, size in TARGETS[target].items() if name != "quick"}
     assert settled(f"{target} --size quick")[:2] == (recipe, settings)
-    assert settled(f"{target} --quick --data_dir ptb")[1]["corpus"] == "auto"
-    assert settled(f"{target} --quick --corpus ptb")[1]["corpus"] == "ptb"
+    few = recipe.replace(steps_per_epoch="150")  # of a longer text, so that it is a quick look still
+    given, settings, _ = settled(f"{target} --quick --data_dir ptb")
+    assert (given, settings["corpus"]) == (few, "auto")
+    given, settings, _ = settled(f"{target} --quick --corpus ptb")
+    assert (given, settings["corpus"]) == (few, "ptb")
+    assert settled(f"{target} --quick --corpus ptb --steps_per_epoch 9")[0].steps_per_epoch == 9
+    assert settled(f"{target} --quick --corpus .")[0] == recipe
 
 
 @pytest.mark.parametrize(
@@ -279,7 +284,7 @@ def test_a_quick_look_ends_with_the_command_for_the_real_run(home, monkeypatch):
     text = {split: ["a b <unk> c"] * 200 for split in ("train", "valid", "test")}
     monkeypatch.setattr("data.pydoc.source.prepare", lambda topics: text)
     code, out, err = call("rhn --quick --units 4 --embedding_units 3 --steps_per_epoch 1 --engine eager")
-    assert code == 0, err
+    assert code == 0 and "8 epochs of 1 steps, in runs/rhn-quick-1" in err
     folder = pathlib.Path("runs/rhn-quick-1")
     assert result_of(folder) == json.loads(out.splitlines()[-1]) and result_of(folder)["corpus"] == "pydoc"
     assert len(re.findall("^epoch .*valid", (folder / "log.txt").read_text(), re.MULTILINE)) >= 5

@@ -122,7 +122,7 @@ def test_a_new_cell_gets_the_arguments_that_it_has_too():
             {"wrapper": "zoneout", "wrapper.rate": "1"},
             r"wrapper.rate=1: must be a number in \[0, 1\)",
         ),
-        ({"wrapper.rate": "0.1"}, "no field 'wrapper.rate' with wrapper=None"),
+        ({"wrapper.rate": "0.1"}, "no field 'wrapper.rate' with wrapper=none"),
     ],
 )
 def test_bad_arguments_are_refused_by_name(texts, message):
