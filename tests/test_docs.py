@@ -102,6 +102,8 @@ def test_every_public_name_is_on_a_page():
     [
         ("compile", "first_call", "[machine {}](benchmarks.md#machines), two cores"),
         ("workers", "workers", "[machine {}](benchmarks.md#machines), with two"),
+        ("recipes", "layer_norm", "One seed each, on machine {};"),
+        ("recipes", "engines", "machine {}, two cores:"),
         ("benchmarks", "cells", "35 steps, [machine {}](#machines)"),
         ("benchmarks", "language_model", "PyTorch loop, on machine {}."),
         ("benchmarks", "cells_gpu", "On an NVIDIA H200 (machine {})"),
