@@ -1,10 +1,11 @@
 """What the site says of classes and functions: docstrings, signatures, facts of the table, who else has a cell.
 
-PYTHONPATH=. python docs/reference.py writes the short tables of the pages, for those who read them elsewhere.
+PYTHONPATH=. python docs/reference.py writes the short tables of the pages, for those who read them on GitHub.
 """
 
 import inspect
 import json
+import operator
 import os
 import pathlib
 import re
@@ -21,6 +22,8 @@ from tfcells.contract.configured import Configured
 TABLE = {row["name"]: row for row in tfcells.cells.table()}
 NAMES = {name for name in tfcells.__all__ if name not in ("__version__", "cells")}
 MARK = re.compile(r"(?m)^(.*<!-- (family|table|list): ([\w ]+) -->)$(?:\n(?:\n\|.*)+)?")
+SITE = re.compile(r"(?ms)^<!-- (\{[\w-]+\}\n.*?)^-->$(?:\n(?:\n\|[^\n]*)+)?")
+ENTRY = re.compile(r"(?m)^\.\. [\w:]+:: tfcells\.([\w.]+)\n(?:\n +(\S.*))?")
 REPORT = re.compile(r"\[([^\]]+)\]\(\S*benchmarks/results/([^)\s]+)\)")
 UNITS, FEATURES = 12, 6
 ROOT = pathlib.Path(__file__).parents[1]
@@ -119,20 +122,37 @@ ELSEWHERE = {
 """Who else has it, as far as we know: from their sources, some from memory, none of it run."""
 
 
+MACHINES: dict[str, dict[str, Any]] = {
+    "A": {"processor": "AMD EPYC avx2", "cores": 2},
+    "B": {"processor": "AMD EPYC avx2 avx512f avx512_bf16", "cores": 2, "memory_gb": 25.3},
+    "C": {"processor": "Intel(R) Xeon(R) Processor avx2 avx512f avx512_bf16 amx_bf16", "cores": 2, "memory_gb": 25.3},
+    "D": {"processor": "Intel(R) Xeon(R) Processor avx2 avx512f avx512_bf16 amx_bf16", "cores": 1, "memory_gb": 25.3},
+    "E": {
+        "processor": "Intel(R) Xeon(R) Processor avx2 avx512f avx512_bf16 amx_bf16",
+        "cores": 16,
+        "memory_gb": 135.1,
+        "gpu": "NVIDIA H200",
+    },
+}
+"""Machines by the letters that pages give them: what reports say of them. No report is of A, which NOTES.md has."""
+
+
 def fill(app: Any, docname: str, source: list[str]) -> None:
     """Put what the table knows in place of lines with marks: <!-- family: LSTM -->, <!-- table: cell -->.
 
-    These lines, and the tables below them, are for those who read the page elsewhere: `plain` makes them. A report that
-    is still to be made is no link.
+    These lines, and the tables below them, are for those who read the page on GitHub: `plain` makes them. So are the
+    tables below comments that hold a directive, <!-- {eval-rst} ... -->. A report that is still to be made is no link.
     """
-    source[0] = REPORT.sub(lambda link: link[0] if (RESULTS / link[2]).exists() else link[1], source[0])
-    source[0] = MARK.sub(lambda mark: "\n".join(filled(mark[2], mark[3])), source[0])
+    text = REPORT.sub(lambda link: link[0] if (RESULTS / link[2]).exists() else link[1], source[0])
+    text = MARK.sub(lambda mark: "\n".join(filled(mark[2], mark[3])), text)
+    text = SITE.sub(lambda hidden: f"```{hidden[1]}```", text)
+    source[0] = text.replace("<!-- orphan -->\n", "---\norphan: true\n---\n")
 
 
 def filled(kind: str, name: str) -> Iterator[str]:
     """What stands in place of a mark."""
     if kind == "list":
-        return {"reports": reports, "notebooks": notebooks, "programs": programs}[name]()
+        return LISTS[name]()
     return {"family": family, "table": listed}[kind](name)
 
 
@@ -158,35 +178,54 @@ def paper(row: dict[str, Any]) -> str:
 
 
 def plain(page: pathlib.Path) -> str:
-    """The text of a page, with short tables in Markdown below its marks."""
-    text = page.read_text(encoding="utf-8")
-    return MARK.sub(lambda mark: "\n\n".join([mark[1], *brief(page.parent, mark[2], mark[3])]), text)
+    """The text of a page, with short tables in Markdown below its marks and its hidden directives."""
+    text, folder = page.read_text(encoding="utf-8"), page.parent
+    text = MARK.sub(lambda mark: below(mark[1], brief(folder, mark[2], mark[3])), text)
+    return SITE.sub(lambda hidden: below(f"<!-- {hidden[1]}-->", described(folder, hidden[1])), text)
+
+
+def below(mark: str, table: list[str]) -> str:
+    return "\n\n".join([mark, "\n".join(table)] if table else [mark])
 
 
 def brief(folder: pathlib.Path, kind: str, name: str) -> list[str]:
-    """A table of a family's classes, or of the families of a kind, with links from a folder."""
-
-    def link(text: str, path: pathlib.Path) -> str:
-        return f"[{text}]({pathlib.Path(os.path.relpath(path, folder)).as_posix()})"
-
-    lines = []
+    """A table of a family's classes, of the families of a kind, or of a list, with links from a folder."""
+    if kind == "list":
+        return [line for line in LISTS[name]() if line.startswith("|")]
     if kind == "family":
         lines = ["| class | one line | paper |", "|---|---|---|"]
         for row in TABLE.values():
             if row["family"] == name:
-                shown = link(f"`{row['name']}`", ROOT / f"{row['module'].replace('.', '/')}.py")
-                lines.append(f"| {shown} | {summary(row)} | {paper(row)} |")
-    elif kind == "table":
-        lines = ["| family | classes |", "|---|---|"]
-        for each in dict.fromkeys(row["family"] for row in TABLE.values() if row["kind"] == name):
-            classes = (f"`{row['name']}`" for row in TABLE.values() if row["family"] == each)
-            lines.append(f"| {link(each, home(each))} | {', '.join(classes)} |")
-    return ["\n".join(lines)] if lines else []
+                shown = link(f"`{row['name']}`", ROOT / f"{row['module'].replace('.', '/')}.py", folder)
+                lines.append(f"| {shown} | {summary(row['class'])} | {paper(row)} |")
+        return lines
+    lines = ["| family | classes |", "|---|---|"]
+    for each in dict.fromkeys(row["family"] for row in TABLE.values() if row["kind"] == name):
+        classes = (f"`{row['name']}`" for row in TABLE.values() if row["family"] == each)
+        lines.append(f"| {link(each, home(each), folder)} | {', '.join(classes)} |")
+    return lines
 
 
-def summary(row: dict[str, Any]) -> str:
+def described(folder: pathlib.Path, directive: str) -> list[str]:
+    """A table of the classes and functions that a directive names; none of a menu's."""
+    lines = []
+    for name, told in ENTRY.findall(directive):
+        if told:  # of a constant
+            lines.append(f"| `{name}` | {told.rstrip('.')} |")
+            continue
+        thing = operator.attrgetter(name)(tfcells)
+        path = pathlib.Path(inspect.getsourcefile(inspect.unwrap(thing)) or "").relative_to(ROOT)
+        lines.append(f"| {link(f'`{name}`', ROOT / path, folder)} | {summary(thing)} |")
+    return ["| name | one line |", "|---|---|", *lines] if lines else []
+
+
+def link(text: str, path: pathlib.Path, folder: pathlib.Path) -> str:
+    return f"[{text}]({pathlib.Path(os.path.relpath(path, folder)).as_posix()})"
+
+
+def summary(thing: Any) -> str:
     """The first sentence of a docstring, without what explains it."""
-    return re.split(r"(?<=[^.])\.(?: |$)|: |, where", " ".join(row["class"].__doc__.split()))[0]
+    return re.split(r"(?<=[^.])\.(?: |$)|: |, where", " ".join(thing.__doc__.split()))[0]
 
 
 def home(family: str) -> pathlib.Path:
@@ -221,11 +260,31 @@ def reports() -> Iterator[str]:
     titles = {path.stem: path.read_text(encoding="utf-8").splitlines()[0].strip("# ") for path in RESULTS.glob("*.md")}
     measures = {name: what for name, (what, _) in BENCHMARKS.items() if name in titles}
     measures |= {name: title for name, title in sorted(titles.items()) if name not in measures}
-    yield "| report | measures |\n|---|---|"
+    yield "| report | measures | machine |\n|---|---|---|"
     for name, what in measures.items():
-        yield f"| [{name}](../benchmarks/results/{name}.md) | {what} |"
+        yield f"| [{name}](../benchmarks/results/{name}.md) | {what} | {letter(name)} |"
     menu = [f"{name} <../benchmarks/results/{name}>" for name in measures]
     yield "\n".join(["", "```{toctree}", ":hidden:", "", *menu, "notes <../benchmarks/NOTES>", "```"])
+
+
+def letter(report: str) -> str:
+    """That of the machine on which a report was made."""
+    made = json.loads((RESULTS / f"{report}.json").read_text(encoding="utf-8"))["machine"]
+    for name, machine in MACHINES.items():
+        if all(made.get(fact) == machine.get(fact) for fact in ("processor", "cores", "memory_gb", "gpu")):
+            return name
+    raise ValueError(f"{report}.json: give its machine a letter in docs/reference.py")
+
+
+def machines() -> Iterator[str]:
+    """All machines by their letters."""
+    yield "| machine | processor | cores | memory, GB | GPU |\n|---|---|---|---|---|"
+    for name, machine in MACHINES.items():
+        rest = machine.get("memory_gb", "not recorded"), machine.get("gpu", "none")
+        yield "| " + " | ".join(map(str, (name, machine["processor"], machine["cores"], *rest))) + " |"
+
+
+LISTS = {"reports": reports, "notebooks": notebooks, "programs": programs, "machines": machines}
 
 
 def sign(app: Any, what: str, name: str, made: Any, options: Any, signature: Any, returns: Any) -> Any:

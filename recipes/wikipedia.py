@@ -7,11 +7,9 @@ from typing import Any
 
 from lab.recipe import Size
 from lab.tasks.language_model import LanguageModel
-from recipes.penn_treebank import HA, HYPER_LSTM, ZILLY
+from recipes.penn_treebank import HA, HYPER_LSTM, NOT_HERE, ZILLY
 
 MERITY = "Merity et al. 2018, arXiv 1708.02182"
-
-NOT_HERE = "not trained here"
 
 RHN_SOTA: dict[str, Any] = {
     # enwik8_sota and text8_sota of the official code, github.com/jzilly/RecurrentHighwayNetworks, where epoch i, from

@@ -75,5 +75,39 @@ def test_every_class_has_a_page_and_every_cell_an_equation(row):
 
 
 @pytest.mark.parametrize("page", reference.PAGES, ids=lambda page: page.stem)
-def test_short_tables_of_the_pages_are_those_of_the_table(page):
+def test_pages_are_plain_markdown(page):
+    """Directives are in comments, which GitHub does not show; tables below them are those of the sources."""
+    text = page.read_text(encoding="utf-8")
+    assert "```{" not in text and not text.startswith("---")
     assert page.read_text(encoding="utf-8") == reference.plain(page), "run PYTHONPATH=. python docs/reference.py"
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in reference.PAGES if page.stem == "index"], ids=lambda page: page.parent.name
+)
+def test_what_a_menu_has_is_linked(page):
+    text = page.read_text(encoding="utf-8")
+    menus = re.findall(r"(?ms)^<!-- \{toctree\}\n.*?\n\n(.*?)^-->", text)
+    assert menus and not [name for name in "".join(menus).split() if f"]({name}.md)" not in text]
+
+
+def test_every_public_name_is_on_a_page():
+    """In a table that everybody sees; the site has all of them, too (reference.check)."""
+    text = "".join(page.read_text(encoding="utf-8") for page in reference.PAGES)
+    assert not [name for name in reference.NAMES - set(tfcells.RENAMED) if f"`{name}`" not in text]
+
+
+@pytest.mark.parametrize(
+    "name, report, told",
+    [
+        ("compile", "first_call", "[machine {}](benchmarks.md#machines), two cores"),
+        ("workers", "workers", "[machine {}](benchmarks.md#machines), with two"),
+        ("recipes", "layer_norm", "One seed each, on machine {};"),
+        ("recipes", "engines", "machine {}, two cores:"),
+        ("benchmarks", "cells", "35 steps, [machine {}](#machines)"),
+        ("benchmarks", "language_model", "PyTorch loop, on machine {}."),
+        ("benchmarks", "cells_gpu", "On an NVIDIA H200 (machine {})"),
+    ],
+)
+def test_machines_are_those_of_the_reports(name, report, told):
+    assert told.format(reference.letter(report)) in (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")

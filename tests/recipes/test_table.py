@@ -1,5 +1,6 @@
 """The table of targets: what --list says without counting, and without Keras."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 
 from lab.task import Task
 from lab.tasks.corpus import from_vocabulary
+from lab.tasks.language_model import LanguageModel
 from recipes import TARGETS
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -20,7 +22,18 @@ def test_the_table_has_the_number_of_parameters(target, size):
     symbols = {"wikitext2": 33_278, "text8": 28, "enwik8": 205}.get(entry.corpus)
     data = from_vocabulary(["<eos>", *map(str, range(1, symbols))], entry.recipe.level) if symbols else None
     assert entry.parameters == entry.recipe.parameters(data)
-    assert (entry.own == "not trained here") == bool(symbols)
+
+
+def test_a_language_model_is_scored_or_said_to_be_untrained():
+    """In the list, and on the page; quick looks have no score, since each version of Python has another text."""
+    page = (ROOT / "docs" / "train.md").read_text(encoding="utf-8")
+    results = json.loads((ROOT / "benchmarks" / "results" / "penn_treebank.json").read_text(encoding="utf-8"))
+    trained = {(result["target"], result["size"]) for result in results.values()}
+    for target, size in SIZES:
+        entry = TARGETS[target][size]
+        if isinstance(entry.recipe, LanguageModel) and size != "quick":
+            assert (entry.own == "not trained here") == ((target, size) not in trained), (target, size)
+            assert (f"| `{target} --size {size}` |" in page) == ((target, size) not in trained), (target, size)
 
 
 def test_the_list_imports_neither_keras_nor_tensorflow():
