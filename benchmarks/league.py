@@ -42,6 +42,7 @@ SLOTS = {"state_dropout": "kernel", "recurrent_dropout": "update"}
 SETTINGS = {"target": "lstm", "size": "tied", "seed": 1, "engine": "graph", "precision": "float32"}
 DROPOUTS = ("word_dropout", "input_dropout", "state_dropout", "output_dropout", "recurrent_dropout")
 BLOCK, QUIETEST = 20, 10  # steps, blocks
+NOTHING = 500  # perplexity
 BUSY = 0.05  # the share of the processors from which other work is said
 
 
@@ -235,7 +236,19 @@ def notes_of(told: dict) -> list[str]:
         f"Words/s: the median of the {QUIETEST * BLOCK} steps, at most half of all, in blocks of {BLOCK}, during which "
         'other processes took the smallest share of the processors. Column "others" has the largest of those shares, '
         f"in bold from {100 * BUSY:g} % on.",
+        *unsuited(told),
         *([f"Not done yet: {', '.join(told['missing'])}."] if told["missing"] else []),
+    ]
+
+
+def unsuited(told: dict) -> list[str]:
+    """A sentence on the cells that have learned next to nothing."""
+    cells = [cell for cell in ranked(told) if told["rows"][cell].get("valid_perplexity", 0) > NOTHING]
+    if not cells:
+        return []
+    return [
+        f"Above {NOTHING}, near what the words' frequencies alone give: {', '.join(cells)}. The one recipe of all is "
+        "not for them; another rate or start may be."
     ]
 
 
@@ -313,6 +326,7 @@ def page(told: dict) -> list[str]:
         "The lowest perplexities:",
         "",
         *report.table(picked(rows, done[:10], SHORT)),
+        *("\n" + line for line in unsuited(told)),
     ]
 
 

@@ -111,7 +111,10 @@ def test_who_is_ahead():
         name: {"valid_perplexity": score, "words_per_second": speed}
         for name, score, speed in [("a", 90.0, 10.0), ("b", 100.0, 9.0), ("c", 110.0, 30.0), ("d", 120.0, 20.0)]
     }
-    assert league.front({"rows": rows | {"e": {"diverged": "at once"}}}) == ["a", "c"]
+    told = {"rows": rows | {"e": {"diverged": "at once"}}}
+    assert league.front(told) == ["a", "c"] and league.unsuited(told) == []
+    told["rows"]["f"] = rows["d"] | {"valid_perplexity": 700.0}
+    assert "frequencies alone give: f. The one recipe" in league.unsuited(told)[0]
 
 
 def test_the_page_is_told(results):
