@@ -2,6 +2,7 @@
 
 import collections
 import copy
+import tempfile
 import types
 import warnings
 from collections.abc import Callable, Iterator
@@ -102,6 +103,9 @@ def assign(old: keras.Layer, new: keras.Layer) -> None:
     pairs = list(twins(old, new))
     others = [layer for pair in pairs if type(pair[0]) is not type(pair[1]) for layer in pair]
     seeds = {id(v) for layer in others for v in layer.variables} - {id(v) for layer in others for v in layer.weights}
+    for a, b in pairs:
+        if type(a) is type(b):
+            hand_over(a, b)
     before, after = ([v for v in layer.variables if id(v) not in seeds] for layer in (old, new))
     for a, b in zip(before, after, strict=True):
         b.assign(a)
@@ -111,6 +115,24 @@ def assign(old: keras.Layer, new: keras.Layer) -> None:
         if isinstance(a, keras.layers.RNN) and a.stateful and a.states is not None:
             for value, state in zip(keras.tree.flatten(a.states), keras.tree.flatten(b.states), strict=True):
                 state.assign(value)
+
+
+def hand_over(old: keras.Layer, new: keras.Layer) -> None:
+    """Give a layer all that a `.keras` file keeps of another one: its variables, and what it has learned beside them.
+
+    Vocabularies go without a file: in Keras's a token with an end of line would be two.
+    """
+    store: dict[str, Any] = {}
+    old.save_own_variables(store)
+    if not hasattr(old, "set_vocabulary"):
+        new.load_own_variables(store)
+        if hasattr(old, "save_assets"):
+            with tempfile.TemporaryDirectory() as folder:
+                old.save_assets(folder)
+                new.load_assets(folder)
+    elif old.get_vocabulary(include_special_tokens=False):
+        words = old.get_vocabulary()
+        new.set_vocabulary(words, *(weights[: len(words)] for weights in store.values()))
 
 
 def twins(old: keras.Layer, new: keras.Layer) -> Iterator[tuple[keras.Layer, keras.Layer]]:

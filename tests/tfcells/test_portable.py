@@ -1,8 +1,11 @@
 """The portable copy equals the model, shares what it shared, and holds no compiled loop; however the model was made."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import tfcells
@@ -147,3 +150,82 @@ def test_a_copy_is_exported_and_saved(tmp_path):
     model = tfcells.portable(sequential(Derived(tfcells.LSTMCell(3))))
     model.save(tmp_path / "it.keras")
     assert not keras.models.load_model(tmp_path / "it.keras").layers[0].jit_compile
+
+
+NUMBERS, TEXTS = 3 * X + 1, np.array(["a b\nc", "c c", "\n"])
+WORDS = np.array([["a", "b"], ["\n", "a"], ["d", "\n"]])
+L = layers
+
+
+class Kept(layers.Layer):
+    """Has what it learned in a file."""
+
+    factor = 1.0
+
+    def call(self, x):
+        return self.factor * x
+
+    def adapt(self, x):
+        self.factor = float(np.max(x))
+
+    def save_assets(self, folder):
+        Path(folder, "factor").write_text(str(self.factor))
+
+    def load_assets(self, folder):
+        self.factor = float(Path(folder, "factor").read_text())
+
+
+class Stored(Kept):
+    """Has it among the weights of a file."""
+
+    save_assets = load_assets = property()
+
+    def save_own_variables(self, store):
+        store["factor"] = np.array(self.factor)
+
+    def load_own_variables(self, store):
+        self.factor = float(store["factor"])
+
+
+ADAPTED = {
+    "Normalization": (L.Normalization, NUMBERS),
+    "Normalization, inverse": (lambda: L.Normalization(axis=None, invert=True), NUMBERS),
+    "Discretization": (lambda: L.Discretization(num_bins=4), NUMBERS),
+    "StringLookup": (L.StringLookup, WORDS),
+    "StringLookup, tf-idf": (lambda: L.StringLookup(output_mode="tf_idf", pad_to_max_tokens=True, max_tokens=9), WORDS),
+    "IntegerLookup": (lambda: L.IntegerLookup(output_mode="count"), np.array([[7, 5], [5, 3]])),
+    "TextVectorization": (lambda: L.TextVectorization(split="character", standardize=None, ngrams=2), TEXTS),
+    "TextVectorization, tf-idf": (lambda: L.TextVectorization(output_mode="tf_idf"), TEXTS),
+    "Hashing": (lambda: L.Hashing(5), WORDS),
+    "BatchNormalization": (L.BatchNormalization, NUMBERS),
+    "files": (Kept, NUMBERS),
+    "stores": (Stored, NUMBERS),
+}
+COPY = {"portable": tfcells.portable, "from_keras": tfcells.from_keras, "to_keras": tfcells.to_keras}
+
+
+@pytest.mark.parametrize("copy", COPY.values(), ids=COPY)
+@pytest.mark.parametrize("name", ADAPTED)
+def test_what_layers_have_learned_beside_their_weights(name, copy):
+    make, x = ADAPTED[name]
+    layer, sequences = make(), start()
+    if hasattr(layer, "adapt"):
+        layer.adapt(x)
+    given = keras.Input(x.shape[1:], dtype="string" if x.dtype.kind == "U" else str(x.dtype))
+    outputs = [layer(given), tfcells.RNN(tfcells.ElmanCell(2), unroll=True)(sequences)]
+    for number, weight in enumerate(layer.weights if name == "BatchNormalization" else ()):
+        weight.assign(weight + number)
+    if name == "Normalization":
+        outputs.append(keras.Sequential([layer])(given))  # shared
+    model = keras.Model([given, sequences], outputs)
+    inputs = [tf.constant(x), tf.constant(X)]
+    for a, b in zip(copy(model)(inputs), model(inputs), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_a_lookup_that_has_learned_nothing_is_copied():
+    layer = layers.StringLookup()
+    model = tfcells.from_keras(keras.Model(x := keras.Input((2,), dtype="string"), layer(x)))
+    model.layers[-1].adapt(WORDS)
+    layer.adapt(WORDS)
+    np.testing.assert_array_equal(model(tf.constant(WORDS)), layer(WORDS))
