@@ -1,6 +1,7 @@
 """A model of Keras's layers and its copy of ours give the same outputs, there and back, however the model is made."""
 
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -237,6 +238,38 @@ def test_both_rates_are_drawn_otherwise():
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "layer .* in training Keras")
         tfcells.to_keras(tfcells.from_keras(MODELS["dropout"]()))
+
+
+BESIDE = {  # of sequences with a mask, the mask, and a state
+    "implicit": (True, lambda x, mask, h: layers.GRU(4, name="it")(x, initial_state=h)),
+    "positional": (True, lambda x, mask, h: layers.GRU(4, name="it")(x, h)),
+    "both ways": (True, lambda x, mask, h: layers.Bidirectional(layers.GRU(4), name="it")(x, initial_state=[h, h])),
+    "explicit": (False, lambda x, mask, h: layers.GRU(4, name="it")(x, initial_state=h, mask=mask)),
+    "no state": (False, lambda x, mask, h: layers.GRU(4, name="it")(x)),
+    "no mask": (False, lambda x, mask, h: layers.GRU(4, name="it")(keras.ops.copy(x), initial_state=h)),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_mask_beside_an_initial_state(name, nested):
+    """Where Keras forgets the mask, which is told, the outputs differ; else they are the same."""
+    forgets, make = BESIDE[name]
+    x, h = start(), keras.Input((4,))
+    model = keras.Model([x, h], make(layers.Masking()(x), keras.ops.any(keras.ops.not_equal(x, 0), axis=-1), h))
+    model = keras.Model([x, h], model([x, h])) if nested else model
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ours = tfcells.from_keras(model)
+        theirs = tfcells.to_keras(ours)
+    told = [each for each in caught if "layer 'it': Keras forgets the mask" in str(each.message)]
+    assert [Path(each.filename).name for each in told] == [Path(__file__).name] * 2 * forgets
+    for layer in runners(ours):
+        layer.jit_compile = False
+    inputs = [keras.ops.convert_to_tensor(each) for each in (X, X[:, 0])]
+    wanted, found, back = (np.asarray(each(inputs)) for each in (model, ours, theirs))
+    np.testing.assert_allclose(back, wanted, atol=1e-6)
+    assert (np.abs(found - wanted).max() > 1e-3) == forgets
 
 
 class Own(layers.LSTM):
