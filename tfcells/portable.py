@@ -1,6 +1,7 @@
 """Models for runtimes that don't know XLA."""
 
 import collections
+import contextlib
 import copy
 import tempfile
 import types
@@ -10,6 +11,7 @@ from typing import Any
 
 import keras
 
+from tfcells.checks import a_layer
 from tfcells.contract.weights import identity
 from tfcells.layers.rnn import RNN, unstacked
 
@@ -54,6 +56,7 @@ def copied(
     change: of the layers' configurations, before layers are made of them. finish: of a layer, before it gets its
     weights. A recurrent layer may become one of another class, whose random numbers are its own.
     """
+    a_layer(model)
     if not model.built:
         raise ValueError("model must be built: call it once, or give it a keras.Input")
     olds = list({id(part): part for part in parts(model)}.values())
@@ -65,7 +68,8 @@ def copied(
         warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")  # unsafe from a file
         copies = {id(old): alone(old, change) for old in olds if old not in shared}
         bag = Bag(shared, lambda configs: change(only(several, configs)))
-        copies |= zip(map(id, shared), copy.deepcopy(bag).parts(), strict=True)
+        with told("copied", *shared):
+            copies |= zip(map(id, shared), copy.deepcopy(bag).parts(), strict=True)
     for old in olds:
         finish(copies[id(old)])
         assign(old, copies[id(old)])
@@ -94,8 +98,23 @@ def functions_of(layer: keras.Layer) -> dict[str, types.FunctionType]:
 
 def alone(layer: keras.Layer, change: Callable[[Any], Any]) -> keras.Layer:
     """A copy of a layer, but for its weights."""
-    config = change(keras.saving.serialize_keras_object(layer))
-    return keras.saving.deserialize_keras_object(config, safe_mode=False)
+    with told("copied", layer):
+        config = change(keras.saving.serialize_keras_object(layer))
+        return keras.saving.deserialize_keras_object(config, safe_mode=False)
+
+
+@contextlib.contextmanager
+def told(done: str, *layers: keras.Layer) -> Iterator[None]:
+    """Within it, what goes wrong is a ValueError that says which layers can't be `done`, and why."""
+    try:
+        yield
+    except (NotImplementedError, TypeError, ValueError) as error:
+        first: BaseException = error
+        while first.__context__:  # what Keras wraps is longer
+            first = first.__context__
+        names = ", ".join(repr(layer.name) for layer in layers)
+        why = " ".join(str(first).strip().partition("\n\n")[0].split())
+        raise ValueError(f"layer {names} can't be {done}: {why}") from error
 
 
 def assign(old: keras.Layer, new: keras.Layer) -> None:

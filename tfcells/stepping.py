@@ -1,12 +1,13 @@
 """One step of a model, with its states as inputs and outputs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops, tree
 
+from tfcells.checks import a_layer
 from tfcells.contract.linear import Tensor
 from tfcells.layers.bias import Bias
 from tfcells.layers.dense import Dense
@@ -43,12 +44,19 @@ class StepModel(keras.Model):
     """
 
     starts: list[Callable]
-    stepping: list[int]
+    stepping: Sequence[int] = ()
     states: int
 
     def __call__(self, inputs: Any, *arguments: Any, **options: Any) -> Any:
-        """Take arrays beside the states, which Keras refuses: it mixes no tensors with others."""
+        """Take arrays beside the states, which Keras refuses: it mixes no tensors with others.
+
+        Raises ValueError for an input of several steps.
+        """
         inputs = tree.map_structure(lambda x: ops.convert_to_tensor(x) if isinstance(x, np.ndarray) else x, inputs)
+        for index in self.stepping:
+            shape = tuple(tree.flatten(inputs)[index].shape)
+            if len(shape) > 1 and shape[1] not in (1, None):
+                raise ValueError(f"inputs: {self.inputs[index].name} must have one step, (batch, 1, ...), got {shape}")
         return super().__call__(inputs, *arguments, **options)
 
     def get_initial_state(self, batch_size: int) -> list[Tensor]:
@@ -72,6 +80,7 @@ def step_model(model: keras.Model, pointwise: Iterable[type] = ()) -> StepModel:
     >>> keras.ops.shape(y), len(states)
     ((2, 1, 4), 2)
     """
+    a_layer(model)
     if not (is_graph(model) and model.built):
         raise ValueError(f"model must be a built Sequential or functional model, got {type(model).__name__}")
     stepping = read_by_step(model)

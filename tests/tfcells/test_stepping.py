@@ -195,6 +195,15 @@ def test_a_layer_is_pointwise_if_said_so(kind):
     np.testing.assert_allclose(y, model(X)[:, :1], atol=1e-6)
 
 
+@pytest.mark.parametrize("make", [stack, tokens])
+def test_several_steps_are_refused(make):
+    step = tfcells.step_model(make())
+    x = X if make is stack else X[..., 0].astype("int32")
+    for each in x, ops.convert_to_tensor(x):
+        with pytest.raises(ValueError, match=r"must have one step, \(batch, 1, ...\), got"):
+            step([each, *step.get_initial_state(BATCH)])
+
+
 def test_an_unbuilt_or_subclassed_model_is_refused():
     with pytest.raises(ValueError, match="built Sequential or functional"):
         tfcells.step_model(keras.Sequential([rnn()]))

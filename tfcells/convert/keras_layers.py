@@ -8,9 +8,10 @@ from typing import Any
 import keras
 
 from tfcells.cells import CLASSES
+from tfcells.checks import a_layer
 from tfcells.contract.cell import Cell
 from tfcells.layers.rnn import RNN, unstacked
-from tfcells.portable import assign, copied, graph_of, is_graph, unregistered
+from tfcells.portable import assign, copied, graph_of, is_graph, told, unregistered
 
 KINDS = {"LSTM": "LSTMCell", "GRU": "GRUCell", "SimpleRNN": "ElmanCell"}
 """Keras's layers, and our cells that have their weights. Keras's cells are LSTMCell, GRUCell and SimpleRNNCell."""
@@ -88,6 +89,9 @@ def converted(model: keras.Model, wanted: Callable[[Any], bool], change: Callabl
 
     wanted: of a layer, whether it has to be changed. change: of a configuration, a new one if it is such a layer's.
     """
+    a_layer(model)
+    if any(isinstance(model, kind) for kind in (Cell, keras.layers.StackedRNNCells, *OURS)):
+        raise ValueError(f"model must be a layer that runs the cell, as keras.layers.RNN(cell), got {model.name!r}")
     for layer in model._flatten_layers():
         if wanted(layer):
             check(layer, change)
@@ -149,7 +153,7 @@ def replace(layer: keras.Layer, old: keras.Layer, new: keras.Layer) -> None:
 
 def check(layer: keras.layers.RNN, change: Callable[[Config], Config | None]) -> None:
     """Raises ValueError, with the name of the layer, if it can't be converted. Warns where the noise will differ."""
-    try:
+    with told("converted", layer):
         known = {keras.layers.RNN, RNN, *LAYERS, *OURS}
         for part in [layer, *unstacked(layer.cell)]:
             if isinstance(part, tuple(known)) and type(part) not in known:
@@ -161,11 +165,6 @@ def check(layer: keras.layers.RNN, change: Callable[[Config], Config | None]) ->
         config.pop("build_config", None)
         with keras.saving.custom_object_scope(unregistered(layer._flatten_layers())):
             keras.saving.deserialize_keras_object(config, safe_mode=False)
-    except (TypeError, ValueError) as error:
-        first: BaseException = error
-        while first.__context__:  # what Keras wraps is longer
-            first = first.__context__
-        raise ValueError(f"layer {layer.name!r} can't be converted: {first}") from error
     for cell in unstacked(layer.cell):
         both = [("dropout", "recurrent_dropout"), ("input_rate", "state_rate")]
         drops = any(all(getattr(cell, name, 0) for name in rates) for rates in both)
@@ -176,7 +175,7 @@ def check(layer: keras.layers.RNN, change: Callable[[Config], Config | None]) ->
 
 def check_masks(model: keras.Model, wanted: Callable[[Any], bool]) -> None:
     """Warns of layers in a graph with a mask of the layer before and an initial state: Keras forgets that mask."""
-    for node in [node for nodes in graph_of(model)._nodes_by_depth.values() for node in nodes]:
+    for node in [node for nodes in getattr(graph_of(model), "_nodes_by_depth", {}).values() for node in nodes]:
         layer, args, named = node.operation, node.arguments.args, node.arguments.kwargs
         if isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional) and any(
             map(wanted, layer._flatten_layers())

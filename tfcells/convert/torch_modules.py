@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from tfcells.cells import CLASSES
+from tfcells.checks import a_layer
 from tfcells.contract.cell import Cell
 from tfcells.layers.rnn import RNN, unstacked
 
@@ -90,6 +91,7 @@ def to_torch(model: keras.Model) -> dict[str, np.ndarray]:
     >>> {name: value.shape for name, value in tfcells.to_torch(layer).items()}["weight_ih_l0"]
     (16, 3)
     """
+    a_layer(model)
     if not model.built:
         raise ValueError("model must be built: call it once, or give it a keras.Input")
     rows = cells_of(model)

@@ -78,7 +78,7 @@ class RNN(Configured, keras.layers.RNN):
     ) -> None:
         if jit_compile != "auto" and not isinstance(jit_compile, bool):
             raise ValueError(f'jit_compile must be "auto", True or False, got {jit_compile!r}')
-        for each in cell if isinstance(cell, list | tuple) else [cell]:
+        for each in cell or [cell] if isinstance(cell, list | tuple) else [cell]:
             if isinstance(each, type | keras.layers.RNN) or not hasattr(each, "call"):
                 raise ValueError(f"cell must be a cell such as tfcells.LSTMCell(32), or a list of cells, got {each!r}")
         kwargs["name"] = kwargs.get("name") or name_of(cell)
@@ -105,6 +105,10 @@ class RNN(Configured, keras.layers.RNN):
 
     def check_shape(self, shape: Any) -> None:
         """Sequences have three axes, the last as wide as it was. Raises ValueError for others."""
+        if any(isinstance(each, list | tuple) for each in shape):
+            raise ValueError(
+                f"sequences must be one tensor, got {len(shape)}; give the others as initial_state= or memory="
+            )
         if not self.runs_cells:
             return  # Keras's loop runs cells for any rank
         if len(shape) != 3:
@@ -160,7 +164,7 @@ class RNN(Configured, keras.layers.RNN):
             dense = "sequences.to_tensor()" if hasattr(sequences, "row_splits") else "tf.sparse.to_dense(sequences)"
             kind = type(sequences).__name__
             raise ValueError(f"sequences must be a dense tensor, got a {kind}: give {dense}, and a mask of the steps")
-        self.check_shape(sequences.shape)
+        self.check_shape(keras.tree.map_structure(lambda x: tuple(x.shape), sequences))
         cells = unstacked(self.cell)
         memory, memory_mask = checked_memory(cells, sequences, memory, memory_mask)
         state = self.first_state(sequences, initial_state)

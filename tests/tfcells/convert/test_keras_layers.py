@@ -408,6 +408,51 @@ def test_functions_of_ones_own(randomise):
     same(ours.evaluate(X, X[:, 0, :3], verbose=0), model.evaluate(X, X[:, 0, :3], verbose=0))
 
 
+@pytest.mark.parametrize("cell", [layers.LSTMCell(3), tfcells.LSTMCell(3), layers.StackedRNNCells([layers.GRUCell(2)])])
+def test_a_cell_alone_is_refused(cell):
+    cell.build((None, FEATURES))
+    for convert in tfcells.from_keras, tfcells.to_keras:
+        with pytest.raises(ValueError, match=r"model must be a layer that runs the cell, as keras.layers.RNN\(cell\)"):
+            convert(cell)
+
+
+class Unconfigured(keras.Model):
+    """Keras can't save it."""
+
+    def __init__(self, layer):
+        super().__init__(name="it")
+        self.layer = layer
+
+    def call(self, x):
+        return self.layer(x)
+
+
+class Narrow(Unconfigured):
+    """Its constructor takes nothing of a layer's."""
+
+    def __init__(self, units=3):
+        super().__init__(layers.LSTM(units))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (
+            lambda: Unconfigured(layers.LSTM(3)),
+            r"Object Unconfigured was created .* Please implement `get_config\(\)`.$",
+        ),
+        (Narrow, r"Narrow.__init__\(\) got an unexpected keyword argument"),
+    ],
+)
+def test_what_can_not_be_copied(make, reason):
+    model, x = called(make()), start()
+    twice = keras.Model(x, [Given(each)(x) for each in [model, model]])
+    for convert in tfcells.from_keras, tfcells.to_keras, tfcells.portable:
+        for each in (model, sequential(model), twice):
+            with pytest.raises(ValueError, match=f"layer .*can't be copied: {reason}"):
+                convert(each)
+
+
 def test_unbuilt():
     with pytest.raises(ValueError, match="model must be built"):
         tfcells.from_keras(keras.Sequential([layers.LSTM(3)]))

@@ -31,6 +31,27 @@ def test_rank(options, shape):
         layer(np.ones(shape, "float32"))
 
 
+@pytest.mark.parametrize("built", [False, True])
+def test_several_tensors(built):
+    """As Keras 2 took [sequences, h, c]."""
+    layer, states = tfcells.RNN(tfcells.LSTMCell(4), jit_compile=False), np.ones((BATCH, 4), "float32")
+    if built:
+        layer.build(X.shape)
+    for given in ([X, states, states], [keras.Input(x.shape[1:]) for x in (X, states)]):
+        with pytest.raises(ValueError, match="sequences must be one tensor, got .*initial_state= or memory="):
+            layer(given)
+
+
+@pytest.mark.parametrize("number", [bool, int])
+def test_masks_as_lists(number):
+    given = [[True, True, False, True, True], [False, True, True, True, False]]
+    lists = [list(map(number, row)) for row in given]
+    layer = tfcells.RNN(tfcells.LSTMCell(4), jit_compile=False)
+    np.testing.assert_array_equal(layer(X, mask=lists), layer(X, mask=np.array(given)))
+    layer = tfcells.RNN(tfcells.ResetOnFlag(tfcells.LSTMCell(4)), jit_compile=False)
+    np.testing.assert_array_equal(layer(X, reset=lists), layer(X, reset=np.array(given)))
+
+
 def test_rank_in_models():
     first = keras.Input(batch_shape=X.shape)
     for layers in ([first, tfcells.RNN(tfcells.LSTMCell(4)), tfcells.RNN(tfcells.LSTMCell(4))],
