@@ -15,6 +15,12 @@ from tfcells.checks import a_layer
 from tfcells.contract.weights import identity
 from tfcells.layers.rnn import RNN, unstacked
 
+LACKS: dict[str | None, set[str]] = {None: set(), "onnx": {"bfloat16"}, "litert": {"float16", "bfloat16"}}
+"""Dtypes in which the runtimes of the formats don't compute."""
+
+PRODUCTS = keras.layers.Dense, keras.layers.EinsumDense, keras.layers.ReversibleEmbedding
+"""Layers that multiply whole numbers once they are quantized."""
+
 
 def portable(model: keras.Model, format: str | None = None) -> keras.Model:
     """A copy of a model whose `tfcells.RNN` layers, at any depth, run the ordinary loop.
@@ -22,17 +28,26 @@ def portable(model: keras.Model, format: str | None = None) -> keras.Model:
     model: a built Keras model. The copy has the same weights and states, shares what the model shares, gives the same
     outputs, and can be exported to runtimes that have no XLA. format: "onnx" or "litert" if the copy is for that.
     "litert" makes the loop write its outputs to one tensor, as LiteRT has no lists of tensors whose shapes aren't
-    known; gradients take quadratic time there, and the configuration has nothing of it. Raises ValueError if the model
-    has not been built, and for a stateful layer in a format that would forget its state.
+    known; gradients take quadratic time there, and the configuration has nothing of it. The copy computes in float32
+    where the model has bfloat16, and for "litert" float16, which the runtimes lack. Raises ValueError if the model has
+    not been built, for a stateful layer in a format that would forget its state, and in LiteRT for a quantized Dense.
 
     >>> model = keras.Sequential([keras.Input((5, 3)), tfcells.RNN(tfcells.LSTMCell(4))])
     >>> tfcells.portable(model).layers[0].jit_compile
     False
     """
-    if format not in (None, "onnx", "litert"):
+    if format not in LACKS:
         raise ValueError(f'format must be None, "onnx" or "litert", got {format!r}')
-    new = copied(model)
+    lacks = LACKS[format]
+    new = copied(model, lambda config: in_float32(config, lacks))
     for layer in new._flatten_layers():
+        if not is_graph(layer) and layer.compute_dtype in lacks:
+            raise ValueError(f"model: {layer.name} computes in {layer.compute_dtype}, which {format!r} lacks")
+        if format == "litert" and isinstance(layer, PRODUCTS) and layer.quantization_mode:
+            raise ValueError(
+                f"model: {layer.name} is quantized, and LiteRT multiplies no matrices of whole numbers. Quantize the "
+                'cells alone: model.quantize("int8", filters=lambda layer: isinstance(layer, tfcells.Cell))'
+            )
         if format and getattr(layer, "stateful", False):
             raise ValueError(
                 f"model: {layer.name} is stateful, and a file in the format {format!r} forgets the state after each "
@@ -44,6 +59,20 @@ def portable(model: keras.Model, format: str | None = None) -> keras.Model:
     if is_graph(new):
         new(graph_of(new).input)  # Keras exports to ONNX only what has been called
     return new
+
+
+def in_float32(config: Any, lacks: set[str]) -> Any:
+    """A configuration with float32 for all policies that compute in a dtype that is lacking."""
+    if isinstance(config, list | tuple):
+        return type(config)(in_float32(each, lacks) for each in config)
+    if not isinstance(config, dict):
+        return config
+    if str(config.get("class_name")).endswith("DTypePolicy"):
+        named = {
+            name: "float32" for name, each in config["config"].items() if str(each).removeprefix("mixed_") in lacks
+        }
+        return config | {"config": config["config"] | named}
+    return {name: in_float32(each, lacks) for name, each in config.items()}
 
 
 def copied(

@@ -148,6 +148,17 @@ def test_sequences_without_a_mask(format, tmp_path):
     agree(run([X]), keras.Model([model.inputs[0]], model.outputs), [X])
 
 
+@pytest.mark.slow
+@FORMATS
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision(format, policy, tmp_path):
+    """In float32 where the runtime has not this precision."""
+    inner = [rnn(dtype=policy), tfcells.Dense(2, dtype=policy)]
+    model = keras.Sequential([keras.Input((None, X.shape[2])), *inner])
+    found = RUNTIMES[format](tfcells.portable(model, format), tmp_path)([X])
+    np.testing.assert_allclose(found[0], keras.ops.cast(model(X), "float32"), atol=2e-2)
+
+
 def test_a_stateful_layer_is_refused_where_it_would_forget():
     model = keras.Sequential([keras.Input(batch_shape=X.shape), rnn(stateful=True)])
     for format in NEEDED:

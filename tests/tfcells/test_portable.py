@@ -152,6 +152,64 @@ def test_a_copy_is_exported_and_saved(tmp_path):
     assert not keras.models.load_model(tmp_path / "it.keras").layers[0].jit_compile
 
 
+HALVES = "float16", "bfloat16", "mixed_float16", "mixed_bfloat16"
+
+
+def in_half(policy):
+    """Everywhere, or in one layer; with a normalization that was adapted, and kernels in int8."""
+    inner = [layers.Masking(), layers.Normalization(dtype=policy), layers.LayerNormalization(dtype=policy)]
+    inner[1].adapt(NUMBERS)
+    orthogonal = {"recurrent_initializer": "glorot_uniform"}  # which TensorFlow draws in bfloat16, too
+    cells = [tfcells.LSTMCell(4, **orthogonal), tfcells.Zoneout(tfcells.GRUCell(3, **orthogonal), 0.1)]
+    lower = tfcells.RNN(cells, return_sequences=True, dtype=policy, jit_compile=False)
+    upper = tfcells.RNN(tfcells.MGUCell(4), jit_compile=False)
+    model = sequential(*inner, layers.Bidirectional(lower, dtype=policy), upper, layers.Dense(2, dtype=policy))
+    model.quantize("int8", filters=lambda layer: layer is upper.cell)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize`")
+@pytest.mark.parametrize("format", [None, "onnx", "litert"])
+@pytest.mark.parametrize("policy", HALVES)
+def test_dtypes_that_runtimes_lack(policy, format):
+    model = in_half(policy)
+    copied = tfcells.portable(model, format)
+    single = format == "litert" or (format == "onnx" and "bfloat16" in policy)
+    dtypes = {layer.compute_dtype for layer in copied._flatten_layers() if "half" not in layer.name}
+    assert (dtypes == {"float32"}) == single
+    for a, b in zip(copied.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(np.asarray(a, "float32"), np.asarray(b, "float32"))
+    np.testing.assert_allclose(copied(X), keras.ops.cast(model(X), "float32"), atol=5e-2)
+
+
+def test_what_can_not_be_given_to_runtimes(randomise):
+    class Made(layers.Layer):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.inner = layers.Dense(2, dtype="mixed_bfloat16", name="it")
+
+        def build(self, shape):
+            self.inner.build(shape)
+
+        def call(self, x):
+            return self.inner(x)
+
+    with pytest.raises(ValueError, match="model: it computes in bfloat16, which 'onnx' lacks"):
+        tfcells.portable(sequential(Made()), "onnx")
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize`")
+@pytest.mark.parametrize("kind", [layers.Dense, tfcells.Dense])
+def test_whole_numbers_in_litert(kind):
+    model = sequential(tfcells.RNN(tfcells.LSTMCell(4)), kind(2, name="it"))
+    model.quantize("int8", filters=lambda layer: isinstance(layer, tfcells.Cell))
+    tfcells.portable(model, "litert")
+    model.layers[-1].quantize("int8")
+    tfcells.portable(model, "onnx")
+    with pytest.raises(ValueError, match=r"it is quantized, .*filters=lambda layer: isinstance\(layer, tfcells.Cell\)"):
+        tfcells.portable(model, "litert")
+
+
 NUMBERS, TEXTS = 3 * X + 1, np.array(["a b\nc", "c c", "\n"])
 WORDS = np.array([["a", "b"], ["\n", "a"], ["d", "\n"]])
 L = layers
