@@ -68,6 +68,23 @@ def test_what_is_no_cell_is_refused(cell):
         tfcells.RNN(cell)
 
 
+@pytest.mark.parametrize(
+    "name,hint",
+    [
+        ("LSTMCel", "did you mean LSTMCell?"),
+        ("lstmcell", "did you mean LSTMCell?"),
+        ("ZoneOut", "did you mean Zoneout?"),
+        ("from_kears", "did you mean from_keras?"),
+        ("Embedding", "it is keras.layers.Embedding"),
+        ("_LSTMCell", ""),
+    ],
+)
+def test_a_name_that_is_almost_right(name, hint):
+    with pytest.raises(AttributeError) as caught:
+        getattr(tfcells, name)
+    assert str(caught.value) == f"module 'tfcells' has no attribute {name!r}" + (hint and f"; {hint}")
+
+
 def test_an_unknown_name():
     with pytest.raises(AttributeError, match="module 'tfcells' has no attribute 'nonsense'$"):
         tfcells.nonsense  # noqa: B018

@@ -159,6 +159,38 @@ class RNN(Configured, keras.layers.RNN):
         reset: Tensor | None = None,
         lengths: Tensor | None = None,
     ) -> Any:
+        given = self.fitted(sequences, initial_state, mask, training, memory, memory_mask, reset, lengths)
+        sequences, state, mask, memory, memory_mask, reset = given
+        if not self.runs_cells:
+            return super().call(sequences, state, mask, training)
+        batch, steps, features = ops.shape(sequences)
+        call = Call(steps, batch, features, training, memory, memory_mask, reset)
+        last, outputs, state = self.along(sequences, state, mask, call)
+        if self.stateful:
+            for variable, value in zip(tree.flatten(self.states), tree.flatten(state), strict=True):
+                variable.assign(value)
+        output = outputs if self.return_sequences else last
+        return (output, *state) if self.return_state else output
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            Checks(self).compute_output_spec(*args, **kwargs)
+        except ValueError as error:
+            raise error.__context__ or error from None
+        return super().compute_output_spec(*args, **kwargs)
+
+    def fitted(
+        self,
+        sequences: Tensor,
+        initial_state: Any = None,
+        mask: Tensor | None = None,
+        training: bool = False,
+        memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        reset: Tensor | None = None,
+        lengths: Tensor | None = None,
+    ) -> tuple:
+        """The arguments of the call as the loop needs them. Raises ValueError for what does not fit."""
         self.check_options()  # unroll may have been set since
         if hasattr(sequences, "row_splits") or hasattr(sequences, "dense_shape"):
             dense = "sequences.to_tensor()" if hasattr(sequences, "row_splits") else "tf.sparse.to_dense(sequences)"
@@ -180,16 +212,7 @@ class RNN(Configured, keras.layers.RNN):
         sequences = masks.visible(sequences, mask)
         if self.unroll and sequences.shape[1] is None:
             raise ValueError("unroll=True needs a known number of steps; sequences has None")
-        if not self.runs_cells:
-            return super().call(sequences, state, mask, training)
-        batch, steps, features = ops.shape(sequences)
-        call = Call(steps, batch, features, training, memory, memory_mask, reset)
-        last, outputs, state = self.along(sequences, state, mask, call)
-        if self.stateful:
-            for variable, value in zip(tree.flatten(self.states), tree.flatten(state), strict=True):
-                variable.assign(value)
-        output = outputs if self.return_sequences else last
-        return (output, *state) if self.return_state else output
+        return sequences, state, mask, memory, memory_mask, reset
 
     def first_state(self, sequences: Tensor, initial_state: Any) -> Any:
         """The state before the first step: given, remembered, or the cell's own; checked."""
@@ -298,6 +321,14 @@ class RNN(Configured, keras.layers.RNN):
         last = self.cell.cells[-1] if hasattr(self.cell, "cells") else self.cell
         output = (batch, steps, last.output_size) if self.return_sequences else (batch, last.output_size)
         return (output, *shapes_of(self.cell, batch)) if self.return_state else output
+
+
+class Checks(keras.Operation):
+    """What a layer checks when it is called, for a call with symbolic tensors, which runs no step."""
+
+    def __init__(self, layer: RNN) -> None:
+        super().__init__()
+        self.call = layer.fitted
 
 
 def begin(layer: keras.layers.RNN) -> None:

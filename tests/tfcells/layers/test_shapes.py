@@ -42,6 +42,27 @@ def test_several_tensors(built):
             layer(given)
 
 
+SYMBOLIC = {
+    "lengths must be whole numbers of shape .*int32 of shape .None, 1": {"lengths": ((1,), "int32")},
+    "lengths must be whole numbers of shape .*float32 of shape": {"lengths": ((), "float32")},
+    "mask must have shape": {"mask": ((STEPS + 1,), "bool")},
+    "mask must be booleans": {"mask": ((STEPS,), "float32")},
+    "initial_state must be tensors of shapes": {"initial_state": ((FEATURES,), "float32")},
+    "memory must have shape": {"memory": ((4,), "float32"), "reset": ((STEPS,), "bool")},
+    "reset must have shape": {"memory": ((4, 2), "float32")},
+}
+
+
+@pytest.mark.parametrize("message", SYMBOLIC)
+def test_symbolic_arguments_are_refused_when_a_model_is_built(message):
+    cell, given = tfcells.LSTMCell(4), SYMBOLIC[message]
+    if "memory" in given:
+        cell = tfcells.ResetOnFlag(tfcells.Attention(cell, 3, memory_features=2))
+    inputs = {name: keras.Input(shape, dtype=dtype) for name, (shape, dtype) in given.items()}
+    with pytest.raises(ValueError, match=message):
+        tfcells.RNN(cell)(keras.Input(X.shape[1:]), **inputs)
+
+
 @pytest.mark.parametrize("number", [bool, int])
 def test_masks_as_lists(number):
     given = [[True, True, False, True, True], [False, True, True, True, False]]
