@@ -2,10 +2,7 @@
 
 import math
 import numbers
-import os
 from typing import Any
-
-import keras
 
 
 def require(name: str, value: Any, allowed: str, holds: bool) -> Any:
@@ -13,13 +10,6 @@ def require(name: str, value: Any, allowed: str, holds: bool) -> Any:
     if not holds:
         raise ValueError(f"{name} must be {allowed}, got {value!r}")
     return value
-
-
-def a_layer(model: Any) -> None:
-    """Raises ValueError for what is no Keras model or layer, as the path of one."""
-    load = "; load it with keras.models.load_model" if isinstance(model, str | os.PathLike) else ""
-    if not isinstance(model, keras.Layer):
-        raise ValueError(f"model must be a Keras model or layer, got {model!r}{load}")
 
 
 def positive(name: str, value: Any) -> int:

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import copy
+import os
 import tempfile
 import types
 import warnings
@@ -11,7 +12,6 @@ from typing import Any
 
 import keras
 
-from tfcells.checks import a_layer
 from tfcells.contract.weights import identity
 from tfcells.layers.rnn import RNN, unstacked
 
@@ -111,6 +111,13 @@ def copied(
     return (
         keras.models.clone_model(model, clone_function=copy_of, recursive=True) if is_graph(model) else copy_of(model)
     )
+
+
+def a_layer(model: Any) -> None:
+    """Raises ValueError for what is no Keras model or layer, as the path of one."""
+    load = "; load it with keras.models.load_model" if isinstance(model, str | os.PathLike) else ""
+    if not isinstance(model, keras.Layer):
+        raise ValueError(f"model must be a Keras model or layer, got {model!r}{load}")
 
 
 def unregistered(layers: list[keras.Layer]) -> dict[str, Any]:

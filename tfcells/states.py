@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfcells.checks import a_layer
 from tfcells.layers.rnn import begin
+from tfcells.portable import a_layer
 
 
 def get_states(model: keras.Layer) -> dict[str, list]:

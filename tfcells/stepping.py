@@ -7,13 +7,12 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from tfcells.checks import a_layer
 from tfcells.contract.linear import Tensor
 from tfcells.layers.bias import Bias
 from tfcells.layers.dense import Dense
 from tfcells.layers.rnn import RNN, unstacked
 from tfcells.layers.word_dropout import WordDropout
-from tfcells.portable import graph_of, is_graph
+from tfcells.portable import a_layer, graph_of, is_graph
 
 RECURRENT = RNN, keras.layers.RNN, keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN
 TOKENS = (

@@ -8,10 +8,9 @@ from typing import Any
 import keras
 
 from tfcells.cells import CLASSES
-from tfcells.checks import a_layer
 from tfcells.contract.cell import Cell
 from tfcells.layers.rnn import RNN, unstacked
-from tfcells.portable import assign, copied, graph_of, is_graph, told, unregistered
+from tfcells.portable import a_layer, assign, copied, graph_of, is_graph, told, unregistered
 
 KINDS = {"LSTM": "LSTMCell", "GRU": "GRUCell", "SimpleRNN": "ElmanCell"}
 """Keras's layers, and our cells that have their weights. Keras's cells are LSTMCell, GRUCell and SimpleRNNCell."""

@@ -9,9 +9,9 @@ import numpy as np
 from keras import ops
 
 from tfcells.cells import CLASSES
-from tfcells.checks import a_layer
 from tfcells.contract.cell import Cell
 from tfcells.layers.rnn import RNN, unstacked
+from tfcells.portable import a_layer
 
 NAME = re.compile(r"(?:weight_(?:ih|hh|hr)|bias_(?:ih|hh))_l(\d+)(_reverse)?")
 KINDS = {4: CLASSES["LSTMCell"], 3: CLASSES["GRUCell"], 1: CLASSES["ElmanCell"]}

@@ -161,6 +161,8 @@ class RNN(Configured, keras.layers.RNN):
     ) -> Any:
         given = self.fitted(sequences, initial_state, mask, training, memory, memory_mask, reset, lengths)
         sequences, state, mask, memory, memory_mask, reset = given
+        if self.unroll and sequences.shape[1] is None:
+            raise ValueError("unroll=True needs a known number of steps; sequences has None")
         if not self.runs_cells:
             return super().call(sequences, state, mask, training)
         batch, steps, features = ops.shape(sequences)
@@ -210,8 +212,6 @@ class RNN(Configured, keras.layers.RNN):
                 (sequences, mask, reset), (state, memory, memory_mask)
             )
         sequences = masks.visible(sequences, mask)
-        if self.unroll and sequences.shape[1] is None:
-            raise ValueError("unroll=True needs a known number of steps; sequences has None")
         return sequences, state, mask, memory, memory_mask, reset
 
     def first_state(self, sequences: Tensor, initial_state: Any) -> Any:
