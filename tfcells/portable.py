@@ -53,6 +53,11 @@ def portable(model: keras.Model, format: str | None = None) -> keras.Model:
                 f"model: {layer.name} is stateful, and a file in the format {format!r} forgets the state after each "
                 "call. Export tfcells.step_model(model), which has states as inputs and outputs"
             )
+        for name, value in list(vars(layer).items()) if format == "onnx" else ():
+            if keras.ops.is_tensor(value) and not hasattr(
+                value, "assign"
+            ):  # a constant, which Keras would write as one more input
+                setattr(layer, name, keras.ops.convert_to_numpy(value))
         if isinstance(layer, RNN):
             layer.remat = layer.jit_compile = layer.parallel = False
             layer.one_tensor = format == "litert"

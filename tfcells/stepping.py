@@ -52,9 +52,9 @@ class StepModel(keras.Model):
         Raises ValueError for an input of several steps.
         """
         inputs = tree.map_structure(lambda x: ops.convert_to_tensor(x) if isinstance(x, np.ndarray) else x, inputs)
-        for index in self.stepping:
-            shape = tuple(tree.flatten(inputs)[index].shape)
-            if len(shape) > 1 and shape[1] not in (1, None):
+        for index, x in enumerate(inputs if isinstance(inputs, list | tuple) else ()):
+            shape = tuple(getattr(x, "shape", ()))
+            if index in self.stepping and len(shape) > 1 and shape[1] not in (1, None):
                 raise ValueError(f"inputs: {self.inputs[index].name} must have one step, (batch, 1, ...), got {shape}")
         return super().__call__(inputs, *arguments, **options)
 

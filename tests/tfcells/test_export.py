@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers
 
 import tfcells
 from tests.tfcells.test_stepping import ROWS, X, drawn, rnn
@@ -144,6 +145,19 @@ def test_saved_models(tmp_path):
 @FORMATS
 def test_sequences_without_a_mask(format, tmp_path):
     model = keras.Sequential([keras.Input((None, X.shape[2])), rnn(), tfcells.Dense(2)])
+    run = RUNTIMES[format](tfcells.portable(model, format), tmp_path)
+    agree(run([X]), keras.Model([model.inputs[0]], model.outputs), [X])
+
+
+@pytest.mark.slow
+@FORMATS
+@pytest.mark.parametrize("options", [{}, {"mean": [1.0] * X.shape[2], "variance": [2.0] * X.shape[2]}])
+def test_normalization(format, options, tmp_path):
+    """Its numbers are constants of the file, and no inputs of it."""
+    normalization = layers.Normalization(**options)
+    if not options:
+        normalization.adapt(3 * X + 1)
+    model = keras.Sequential([keras.Input((None, X.shape[2])), normalization, rnn()])
     run = RUNTIMES[format](tfcells.portable(model, format), tmp_path)
     agree(run([X]), keras.Model([model.inputs[0]], model.outputs), [X])
 

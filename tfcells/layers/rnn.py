@@ -175,8 +175,11 @@ class RNN(Configured, keras.layers.RNN):
         return (output, *state) if self.return_state else output
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        def dense(x: Any) -> Any:  # Keras calls sparse what is not, as twice a tensor
+            return keras.KerasTensor(x.shape, x.dtype) if isinstance(x, keras.KerasTensor) else x
+
         try:
-            Checks(self).compute_output_spec(*args, **kwargs)
+            Checks(self).compute_output_spec(*tree.map_structure(dense, args), **tree.map_structure(dense, kwargs))
         except ValueError as error:
             raise error.__context__ or error from None
         return super().compute_output_spec(*args, **kwargs)
@@ -198,7 +201,7 @@ class RNN(Configured, keras.layers.RNN):
             dense = "sequences.to_tensor()" if hasattr(sequences, "row_splits") else "tf.sparse.to_dense(sequences)"
             kind = type(sequences).__name__
             raise ValueError(f"sequences must be a dense tensor, got a {kind}: give {dense}, and a mask of the steps")
-        self.check_shape(keras.tree.map_structure(lambda x: tuple(x.shape), sequences))
+        self.check_shape(tree.map_structure(lambda x: tuple(x.shape), sequences))
         cells = unstacked(self.cell)
         memory, memory_mask = checked_memory(cells, sequences, memory, memory_mask)
         state = self.first_state(sequences, initial_state)
