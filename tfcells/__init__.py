@@ -1,5 +1,6 @@
 """Recurrent cells for Keras 3: written once each, proven against their papers, and fast."""
 
+import difflib as _difflib
 import warnings
 from typing import Any
 
@@ -86,5 +87,14 @@ def __getattr__(name: str) -> Any:
         message = f"tfcells.{name} is now tfcells.{RENAMED[name]}; the old name will be removed in 0.4"
         warnings.warn(message, DeprecationWarning, stacklevel=2)
         return getattr(cells, RENAMED[name])
-    hint = f"; use {KERAS_NAMES[name]}" if name in KERAS_NAMES else ""
+    hint = ""
+    if name in KERAS_NAMES:
+        hint = f"; use {KERAS_NAMES[name]}"
+    elif not name.startswith("_") and hasattr(_keras.layers, name):
+        hint = f"; it is keras.layers.{name}"
+    elif not name.startswith("_"):
+        known = {each.lower(): each for each in __all__}
+        hint = "".join(
+            f"; did you mean {known[each]}?" for each in _difflib.get_close_matches(name.lower(), known, 1, 0.7)
+        )
     raise AttributeError(f"module 'tfcells' has no attribute {name!r}{hint}")

@@ -88,6 +88,10 @@ class Decoder:
             )
         self.context = [x for index, x in enumerate(self.step.inputs[:given]) if index != self.place]
         self.vocabulary = logits.shape[-1]
+        nodes = [node for nodes in self.step._nodes_by_depth.values() for node in nodes]
+        readers = [node.operation for node in nodes if any(x is tokens for x in node.input_tensors)]
+        sizes = [each.input_dim for each in readers if isinstance(each, keras.layers.Embedding)]
+        self.known = min(sizes, default=math.inf)
         if end_token is not None:
             known = whole(end_token) and 0 <= end_token < self.vocabulary
             require("end_token", end_token, f"None or a whole number from 0 to {self.vocabulary - 1}", known)
@@ -159,6 +163,8 @@ class Decoder:
     ) -> Decoded:
         """What `Search` writes with this choice of tokens, whose numbers are the options."""
         prompt, length = as_prompt(prompt), positive("length", length)
+        largest = max(int(row.max()) for row in prompt)
+        require("prompt", largest, f"tokens below {self.known}, those of the model's Embedding", largest < self.known)
         rows, ends = len(prompt), np.array([len(row) - 1 for row in prompt], "int32")
         size = self.step.inputs[self.place].shape[0]
         require("prompt", rows, f"{size} sequences, the batch size of the model", size in (None, rows))

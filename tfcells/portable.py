@@ -1,7 +1,10 @@
 """Models for runtimes that don't know XLA."""
 
 import collections
+import contextlib
 import copy
+import os
+import tempfile
 import types
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,6 +15,12 @@ import keras
 from tfcells.contract.weights import identity
 from tfcells.layers.rnn import RNN, unstacked
 
+LACKS: dict[str | None, set[str]] = {None: set(), "onnx": {"bfloat16"}, "litert": {"float16", "bfloat16"}}
+"""Dtypes in which the runtimes of the formats don't compute."""
+
+PRODUCTS = keras.layers.Dense, keras.layers.EinsumDense, keras.layers.ReversibleEmbedding
+"""Layers that multiply whole numbers once they are quantized."""
+
 
 def portable(model: keras.Model, format: str | None = None) -> keras.Model:
     """A copy of a model whose `tfcells.RNN` layers, at any depth, run the ordinary loop.
@@ -19,28 +28,56 @@ def portable(model: keras.Model, format: str | None = None) -> keras.Model:
     model: a built Keras model. The copy has the same weights and states, shares what the model shares, gives the same
     outputs, and can be exported to runtimes that have no XLA. format: "onnx" or "litert" if the copy is for that.
     "litert" makes the loop write its outputs to one tensor, as LiteRT has no lists of tensors whose shapes aren't
-    known; gradients take quadratic time there, and the configuration has nothing of it. Raises ValueError if the model
-    has not been built, and for a stateful layer in a format that would forget its state.
+    known; gradients take quadratic time there, and the configuration has nothing of it. The copy computes in float32
+    where the model has bfloat16, and for "litert" float16, which the runtimes lack. Raises ValueError if the model has
+    not been built, for a stateful layer in a format that would forget its state, and in LiteRT for a quantized Dense.
 
     >>> model = keras.Sequential([keras.Input((5, 3)), tfcells.RNN(tfcells.LSTMCell(4))])
     >>> tfcells.portable(model).layers[0].jit_compile
     False
     """
-    if format not in (None, "onnx", "litert"):
+    if format not in LACKS:
         raise ValueError(f'format must be None, "onnx" or "litert", got {format!r}')
-    new = copied(model)
+    lacks = LACKS[format]
+    new = copied(model, lambda config: in_float32(config, lacks))
     for layer in new._flatten_layers():
+        if not is_graph(layer) and layer.compute_dtype in lacks:
+            raise ValueError(f"model: {layer.name} computes in {layer.compute_dtype}, which {format!r} lacks")
+        if format == "litert" and isinstance(layer, PRODUCTS) and layer.quantization_mode:
+            raise ValueError(
+                f"model: {layer.name} is quantized, and LiteRT multiplies no matrices of whole numbers. Quantize the "
+                'cells alone: model.quantize("int8", filters=lambda layer: isinstance(layer, tfcells.Cell))'
+            )
         if format and getattr(layer, "stateful", False):
             raise ValueError(
                 f"model: {layer.name} is stateful, and a file in the format {format!r} forgets the state after each "
                 "call. Export tfcells.step_model(model), which has states as inputs and outputs"
             )
+        for name, value in list(vars(layer).items()) if format == "onnx" else ():
+            if keras.ops.is_tensor(value) and not hasattr(
+                value, "assign"
+            ):  # a constant, which Keras would write as one more input
+                setattr(layer, name, keras.ops.convert_to_numpy(value))
         if isinstance(layer, RNN):
             layer.remat = layer.jit_compile = layer.parallel = False
             layer.one_tensor = format == "litert"
     if is_graph(new):
         new(graph_of(new).input)  # Keras exports to ONNX only what has been called
     return new
+
+
+def in_float32(config: Any, lacks: set[str]) -> Any:
+    """A configuration with float32 for all policies that compute in a dtype that is lacking."""
+    if isinstance(config, list | tuple):
+        return type(config)(in_float32(each, lacks) for each in config)
+    if not isinstance(config, dict):
+        return config
+    if str(config.get("class_name")).endswith("DTypePolicy"):
+        named = {
+            name: "float32" for name, each in config["config"].items() if str(each).removeprefix("mixed_") in lacks
+        }
+        return config | {"config": config["config"] | named}
+    return {name: in_float32(each, lacks) for name, each in config.items()}
 
 
 def copied(
@@ -53,6 +90,7 @@ def copied(
     change: of the layers' configurations, before layers are made of them. finish: of a layer, before it gets its
     weights. A recurrent layer may become one of another class, whose random numbers are its own.
     """
+    a_layer(model)
     if not model.built:
         raise ValueError("model must be built: call it once, or give it a keras.Input")
     olds = list({id(part): part for part in parts(model)}.values())
@@ -64,7 +102,8 @@ def copied(
         warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")  # unsafe from a file
         copies = {id(old): alone(old, change) for old in olds if old not in shared}
         bag = Bag(shared, lambda configs: change(only(several, configs)))
-        copies |= zip(map(id, shared), copy.deepcopy(bag).parts(), strict=True)
+        with told("copied", *shared):
+            copies |= zip(map(id, shared), copy.deepcopy(bag).parts(), strict=True)
     for old in olds:
         finish(copies[id(old)])
         assign(old, copies[id(old)])
@@ -77,6 +116,13 @@ def copied(
     return (
         keras.models.clone_model(model, clone_function=copy_of, recursive=True) if is_graph(model) else copy_of(model)
     )
+
+
+def a_layer(model: Any) -> None:
+    """Raises ValueError for what is no Keras model or layer, as the path of one."""
+    load = "; load it with keras.models.load_model" if isinstance(model, str | os.PathLike) else ""
+    if not isinstance(model, keras.Layer):
+        raise ValueError(f"model must be a Keras model or layer, got {model!r}{load}")
 
 
 def unregistered(layers: list[keras.Layer]) -> dict[str, Any]:
@@ -93,8 +139,23 @@ def functions_of(layer: keras.Layer) -> dict[str, types.FunctionType]:
 
 def alone(layer: keras.Layer, change: Callable[[Any], Any]) -> keras.Layer:
     """A copy of a layer, but for its weights."""
-    config = change(keras.saving.serialize_keras_object(layer))
-    return keras.saving.deserialize_keras_object(config, safe_mode=False)
+    with told("copied", layer):
+        config = change(keras.saving.serialize_keras_object(layer))
+        return keras.saving.deserialize_keras_object(config, safe_mode=False)
+
+
+@contextlib.contextmanager
+def told(done: str, *layers: keras.Layer) -> Iterator[None]:
+    """Within it, what goes wrong is a ValueError that says which layers can't be `done`, and why."""
+    try:
+        yield
+    except (NotImplementedError, TypeError, ValueError) as error:
+        first: BaseException = error
+        while first.__context__:  # what Keras wraps is longer
+            first = first.__context__
+        names = ", ".join(repr(layer.name) for layer in layers)
+        why = " ".join(str(first).strip().partition("\n\n")[0].split())
+        raise ValueError(f"layer {names} can't be {done}: {why}") from error
 
 
 def assign(old: keras.Layer, new: keras.Layer) -> None:
@@ -102,6 +163,9 @@ def assign(old: keras.Layer, new: keras.Layer) -> None:
     pairs = list(twins(old, new))
     others = [layer for pair in pairs if type(pair[0]) is not type(pair[1]) for layer in pair]
     seeds = {id(v) for layer in others for v in layer.variables} - {id(v) for layer in others for v in layer.weights}
+    for a, b in pairs:
+        if type(a) is type(b):
+            hand_over(a, b)
     before, after = ([v for v in layer.variables if id(v) not in seeds] for layer in (old, new))
     for a, b in zip(before, after, strict=True):
         b.assign(a)
@@ -111,6 +175,24 @@ def assign(old: keras.Layer, new: keras.Layer) -> None:
         if isinstance(a, keras.layers.RNN) and a.stateful and a.states is not None:
             for value, state in zip(keras.tree.flatten(a.states), keras.tree.flatten(b.states), strict=True):
                 state.assign(value)
+
+
+def hand_over(old: keras.Layer, new: keras.Layer) -> None:
+    """Give a layer all that a `.keras` file keeps of another one: its variables, and what it has learned beside them.
+
+    Vocabularies go without a file: in Keras's a token with an end of line would be two.
+    """
+    store: dict[str, Any] = {}
+    old.save_own_variables(store)
+    if not hasattr(old, "set_vocabulary"):
+        new.load_own_variables(store)
+        if hasattr(old, "save_assets"):
+            with tempfile.TemporaryDirectory() as folder:
+                old.save_assets(folder)
+                new.load_assets(folder)
+    elif old.get_vocabulary(include_special_tokens=False):
+        words = old.get_vocabulary()
+        new.set_vocabulary(words, *(weights[: len(words)] for weights in store.values()))
 
 
 def twins(old: keras.Layer, new: keras.Layer) -> Iterator[tuple[keras.Layer, keras.Layer]]:

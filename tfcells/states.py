@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from tfcells.layers.rnn import begin
+from tfcells.portable import a_layer
 
 
 def get_states(model: keras.Layer) -> dict[str, list]:
@@ -59,8 +60,7 @@ def reset_states(model: keras.Layer) -> None:
 
 def stateful_layers(model: keras.Layer) -> dict[str, keras.layers.RNN]:
     """The stateful recurrent layers by the names on the way to them."""
-    if not isinstance(model, keras.Layer):
-        raise ValueError(f"model must be a Keras model or layer, got {model!r}")
+    a_layer(model)
     found: dict[str, keras.layers.RNN] = {}
     seen: set[int] = set()
 

@@ -1,6 +1,6 @@
 """One step of a model, with its states as inputs and outputs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -12,7 +12,7 @@ from tfcells.layers.bias import Bias
 from tfcells.layers.dense import Dense
 from tfcells.layers.rnn import RNN, unstacked
 from tfcells.layers.word_dropout import WordDropout
-from tfcells.portable import graph_of, is_graph
+from tfcells.portable import a_layer, graph_of, is_graph
 
 RECURRENT = RNN, keras.layers.RNN, keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN
 TOKENS = (
@@ -23,7 +23,7 @@ FEATURES = (
     *(keras.layers.Dense, keras.layers.TimeDistributed, keras.layers.Masking, Bias, Dense),
     *(keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU, keras.layers.Softmax),
     *(keras.layers.LayerNormalization, keras.layers.RMSNormalization, keras.layers.BatchNormalization),
-    *(keras.layers.UnitNormalization, keras.layers.Dropout, keras.layers.SpatialDropout1D),
+    *(keras.layers.Normalization, keras.layers.UnitNormalization, keras.layers.Dropout, keras.layers.SpatialDropout1D),
     *(keras.layers.GaussianNoise, keras.layers.GaussianDropout, keras.layers.ActivityRegularization),
     *(keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply, keras.layers.Average),
     *(keras.layers.Maximum, keras.layers.Minimum, keras.layers.Concatenate),
@@ -43,12 +43,19 @@ class StepModel(keras.Model):
     """
 
     starts: list[Callable]
-    stepping: list[int]
+    stepping: Sequence[int] = ()
     states: int
 
     def __call__(self, inputs: Any, *arguments: Any, **options: Any) -> Any:
-        """Take arrays beside the states, which Keras refuses: it mixes no tensors with others."""
+        """Take arrays beside the states, which Keras refuses: it mixes no tensors with others.
+
+        Raises ValueError for an input of several steps.
+        """
         inputs = tree.map_structure(lambda x: ops.convert_to_tensor(x) if isinstance(x, np.ndarray) else x, inputs)
+        for index, x in enumerate(inputs if isinstance(inputs, list | tuple) else ()):
+            shape = tuple(getattr(x, "shape", ()))
+            if index in self.stepping and len(shape) > 1 and shape[1] not in (1, None):
+                raise ValueError(f"inputs: {self.inputs[index].name} must have one step, (batch, 1, ...), got {shape}")
         return super().__call__(inputs, *arguments, **options)
 
     def get_initial_state(self, batch_size: int) -> list[Tensor]:
@@ -63,8 +70,8 @@ def step_model(model: keras.Model, pointwise: Iterable[type] = ()) -> StepModel:
     outputs are the model's at that step, and then the new states. A memory is given whole at each step. A layer that
     has a mask and holds its output at masked steps has that output as one more state. Recurrent layers draw no noise.
 
-    pointwise: classes of layers of your own, or `keras.layers.Lambda`, that treat each step by itself. Raises
-    ValueError for a layer that needs the whole sequence or may mix steps.
+    pointwise: classes of layers that treat each step by itself: your own, `keras.layers.Lambda`, or Keras's with an
+    activation of your own. Raises ValueError for a layer that needs the whole sequence or may mix steps.
 
     >>> model = keras.Sequential([keras.Input((None, 3)), tfcells.RNN(tfcells.LSTMCell(4), return_sequences=True)])
     >>> step = tfcells.step_model(model)
@@ -72,6 +79,7 @@ def step_model(model: keras.Model, pointwise: Iterable[type] = ()) -> StepModel:
     >>> keras.ops.shape(y), len(states)
     ((2, 1, 4), 2)
     """
+    a_layer(model)
     if not (is_graph(model) and model.built):
         raise ValueError(f"model must be a built Sequential or functional model, got {type(model).__name__}")
     stepping = read_by_step(model)
@@ -199,9 +207,17 @@ class Walk:
                 refuse(operation, "joins steps with an input that no recurrent layer reads step by step")
         if own:
             return
-        axes = [axis % rank for axis in tree.flatten(getattr(operation, "axis", None)) if axis is not None]
-        if any(axis < 2 for axis in axes) or (rank < 3 and kind in FEATURES):
+        axis = getattr(operation, "axis", ())
+        axes = range(rank) if axis is None else [each % rank for each in tree.flatten(axis)]
+        own_axes = max(len(np.shape(getattr(operation, name, 0))) for name in ("scale", "offset"))
+        if any(each < 2 for each in axes) or (rank < 3 and kind in FEATURES) or own_axes > rank - 2:
             refuse(operation, "acts along the axis of the steps")
+        function = getattr(operation, "activation", None)
+        if isinstance(function, keras.Layer):
+            self.check(function, given)
+        elif function is not None and function not in vars(keras.activations).values():
+            of = getattr(function, "__name__", function)
+            refuse(operation, f"has the activation {of}, which may mix steps. If not, name {name} in pointwise")
 
     def recurrent(
         self, layer: Any, sequences: Moment, initial_state: Any = None, mask: Moment | None = None, **kwargs: Any

@@ -448,6 +448,10 @@ def test_wrong_models():
     [
         ("greedy", {"length": 0}, "length must be a whole number above 0, got 0"),
         *(("greedy", {"prompt": p}, "prompt must be whole") for p in ([], [[]], [1], [[1.0]], [[-1]], 3, [[[1]]])),
+        ("greedy", {"prompt": [[1], [0, 3]]}, "prompt must be tokens below 3, those of the model's Embedding, got 3"),
+        ("sample", {"prompt": [[9], [0]]}, "prompt must be tokens below 3, .*, got 9"),
+        ("beam_search", {"prompt": [[9], [0]], "beams": 2}, "prompt must be tokens below 3, .*, got 9"),
+        ("sample", {"prompt": [[-1], [0]]}, "prompt must be whole numbers of at least 0"),
         ("greedy", {"context": MEMORY[:1]}, "context must be arrays of shapes .*, got"),
         ("greedy", {"context": [x[:1] for x in MEMORY]}, r"context must be .*, got \[\(1, 4, 3\), \(1, 4\)\]"),
         ("greedy", {"initial_state": np.zeros((2, 3))}, r"initial_state must be .* \[\(2, 4\)\], got \[\(2, 3\)\]"),

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers
 
 import tfcells
 from tests.tfcells.test_stepping import ROWS, X, drawn, rnn
@@ -146,6 +147,30 @@ def test_sequences_without_a_mask(format, tmp_path):
     model = keras.Sequential([keras.Input((None, X.shape[2])), rnn(), tfcells.Dense(2)])
     run = RUNTIMES[format](tfcells.portable(model, format), tmp_path)
     agree(run([X]), keras.Model([model.inputs[0]], model.outputs), [X])
+
+
+@pytest.mark.slow
+@FORMATS
+@pytest.mark.parametrize("options", [{}, {"mean": [1.0] * X.shape[2], "variance": [2.0] * X.shape[2]}])
+def test_normalization(format, options, tmp_path):
+    """Its numbers are constants of the file, and no inputs of it."""
+    normalization = layers.Normalization(**options)
+    if not options:
+        normalization.adapt(3 * X + 1)
+    model = keras.Sequential([keras.Input((None, X.shape[2])), normalization, rnn()])
+    run = RUNTIMES[format](tfcells.portable(model, format), tmp_path)
+    agree(run([X]), keras.Model([model.inputs[0]], model.outputs), [X])
+
+
+@pytest.mark.slow
+@FORMATS
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision(format, policy, tmp_path):
+    """In float32 where the runtime has not this precision."""
+    inner = [rnn(dtype=policy), tfcells.Dense(2, dtype=policy)]
+    model = keras.Sequential([keras.Input((None, X.shape[2])), *inner])
+    found = RUNTIMES[format](tfcells.portable(model, format), tmp_path)([X])
+    np.testing.assert_allclose(found[0], keras.ops.cast(model(X), "float32"), atol=2e-2)
 
 
 def test_a_stateful_layer_is_refused_where_it_would_forget():

@@ -1,6 +1,7 @@
 """The public names: which there are, which were, and which a user of Keras may look for."""
 
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -56,14 +57,32 @@ def test_names_of_keras_say_what_to_use(name, use):
         keras.layers.LSTM(3),
         tfcells.RNN(tfcells.LSTMCell(3)),
         [tfcells.LSTMCell(3), 4],
+        [],
     ],
-    ids=["units", "name", "None", "class", "keras", "layer", "stack"],
+    ids=["units", "name", "None", "class", "keras", "layer", "stack", "empty"],
 )
 def test_what_is_no_cell_is_refused(cell):
     with pytest.raises(
         ValueError, match=r"^cell must be a cell such as tfcells.LSTMCell\(32\), or a list of cells, got "
     ):
         tfcells.RNN(cell)
+
+
+@pytest.mark.parametrize(
+    "name,hint",
+    [
+        ("LSTMCel", "did you mean LSTMCell?"),
+        ("lstmcell", "did you mean LSTMCell?"),
+        ("ZoneOut", "did you mean Zoneout?"),
+        ("from_kears", "did you mean from_keras?"),
+        ("Embedding", "it is keras.layers.Embedding"),
+        ("_LSTMCell", ""),
+    ],
+)
+def test_a_name_that_is_almost_right(name, hint):
+    with pytest.raises(AttributeError) as caught:
+        getattr(tfcells, name)
+    assert str(caught.value) == f"module 'tfcells' has no attribute {name!r}" + (hint and f"; {hint}")
 
 
 def test_an_unknown_name():
@@ -87,6 +106,71 @@ def test_an_unknown_name():
 def test_arguments_of_keras_say_what_to_use(cell, argument, value, use):
     with pytest.raises(ValueError, match=f"Cell has no argument '{argument}': .*{use}"):
         cell(4, **{argument: value})
+
+
+@pytest.mark.parametrize(
+    "make", [tfcells.RNN, tfcells.VariationalDropout, tfcells.Residual], ids=lambda make: make.__name__
+)
+@pytest.mark.parametrize(
+    "argument,use",
+    [
+        ("dropout", r"tfcells.VariationalDropout\(cell, input_rate"),
+        ("recurrent_dropout", r"tfcells.VariationalDropout\(cell, state_rate.*tfcells.Zoneout"),
+        ("rate", "input_rate, state_rate and output_rate"),
+        ("units", r"cells have it, as tfcells.LSTMCell\(..., units="),
+        ("activation", r"cells have it, as tfcells.LSTMCell\(..., activation="),
+        ("implementation", "one implementation"),
+        ("use_cudnn", "one implementation"),
+        ("time_major", "swapaxes"),
+    ],
+)
+def test_arguments_of_cells_in_layers_and_wrappers(make, argument, use):
+    with pytest.raises(ValueError, match=f"{make.__name__} has no argument '{argument}': .*{use}"):
+        make(tfcells.LSTMCell(4), **{argument: 1})
+
+
+@pytest.mark.parametrize("argument", ["return_sequences", "return_state", "go_backwards", "stateful", "unroll"])
+def test_arguments_of_layers_in_cells_and_wrappers(argument):
+    use = rf"has no argument '{argument}': the layer has it: tfcells.RNN\(cell, {argument}="
+    for make in (
+        lambda **more: tfcells.LSTMCell(4, **more),
+        lambda **more: tfcells.Residual(tfcells.LSTMCell(4), **more),
+    ):
+        with pytest.raises(ValueError, match=use):
+            make(**{argument: True})
+
+
+@pytest.mark.parametrize(
+    "kind,given,missing",
+    [
+        (tfcells.ElmanCell, (), "units"),
+        (tfcells.Attention, (tfcells.LSTMCell(4), 4), "memory_features"),
+        (tfcells.Residual, (), "cell"),
+        (tfcells.RNN, (), "cell"),
+    ],
+)
+def test_a_missing_argument_names_the_class(kind, given, missing):
+    with pytest.raises(TypeError, match=f"^{kind.__name__}: missing a required argument: '{missing}'"):
+        kind(*given)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        *(tfcells.from_keras, tfcells.to_keras, tfcells.portable, tfcells.step_model, tfcells.to_torch),
+        *(
+            tfcells.get_states,
+            tfcells.reset_states,
+            tfcells.Decoder,
+            lambda model: tfcells.load_keras_weights(model, ""),
+        ),
+    ],
+    ids=lambda function: function.__name__,
+)
+def test_what_is_no_model_is_refused(function):
+    for given, hint in ("it.keras", "; load it with keras.models.load_model"), (Path("it"), "; load it"), (None, "$"):
+        with pytest.raises(ValueError, match=f"^model must be a Keras model or layer, got .*{hint}"):
+            function(given)
 
 
 def test_variational_is_variational_dropout():

@@ -1,8 +1,11 @@
 """The portable copy equals the model, shares what it shared, and holds no compiled loop; however the model was made."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import tfcells
@@ -147,3 +150,140 @@ def test_a_copy_is_exported_and_saved(tmp_path):
     model = tfcells.portable(sequential(Derived(tfcells.LSTMCell(3))))
     model.save(tmp_path / "it.keras")
     assert not keras.models.load_model(tmp_path / "it.keras").layers[0].jit_compile
+
+
+HALVES = "float16", "bfloat16", "mixed_float16", "mixed_bfloat16"
+
+
+def in_half(policy):
+    """Everywhere, or in one layer; with a normalization that was adapted, and kernels in int8."""
+    inner = [layers.Masking(), layers.Normalization(dtype=policy), layers.LayerNormalization(dtype=policy)]
+    inner[1].adapt(NUMBERS)
+    orthogonal = {"recurrent_initializer": "glorot_uniform"}  # which TensorFlow draws in bfloat16, too
+    cells = [tfcells.LSTMCell(4, **orthogonal), tfcells.Zoneout(tfcells.GRUCell(3, **orthogonal), 0.1)]
+    lower = tfcells.RNN(cells, return_sequences=True, dtype=policy, jit_compile=False)
+    upper = tfcells.RNN(tfcells.MGUCell(4), jit_compile=False)
+    model = sequential(*inner, layers.Bidirectional(lower, dtype=policy), upper, layers.Dense(2, dtype=policy))
+    model.quantize("int8", filters=lambda layer: layer is upper.cell)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize`")
+@pytest.mark.parametrize("format", [None, "onnx", "litert"])
+@pytest.mark.parametrize("policy", HALVES)
+def test_dtypes_that_runtimes_lack(policy, format):
+    model = in_half(policy)
+    copied = tfcells.portable(model, format)
+    single = format == "litert" or (format == "onnx" and "bfloat16" in policy)
+    dtypes = {layer.compute_dtype for layer in copied._flatten_layers() if "half" not in layer.name}
+    assert (dtypes == {"float32"}) == single
+    for a, b in zip(copied.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(np.asarray(a, "float32"), np.asarray(b, "float32"))
+    np.testing.assert_allclose(copied(X), keras.ops.cast(model(X), "float32"), atol=5e-2)
+
+
+def test_what_can_not_be_given_to_runtimes(randomise):
+    class Made(layers.Layer):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.inner = layers.Dense(2, dtype="mixed_bfloat16", name="it")
+
+        def build(self, shape):
+            self.inner.build(shape)
+
+        def call(self, x):
+            return self.inner(x)
+
+    with pytest.raises(ValueError, match="model: it computes in bfloat16, which 'onnx' lacks"):
+        tfcells.portable(sequential(Made()), "onnx")
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize`")
+@pytest.mark.parametrize("kind", [layers.Dense, tfcells.Dense])
+def test_whole_numbers_in_litert(kind):
+    model = sequential(tfcells.RNN(tfcells.LSTMCell(4)), kind(2, name="it"))
+    model.quantize("int8", filters=lambda layer: isinstance(layer, tfcells.Cell))
+    tfcells.portable(model, "litert")
+    model.layers[-1].quantize("int8")
+    tfcells.portable(model, "onnx")
+    with pytest.raises(ValueError, match=r"it is quantized, .*filters=lambda layer: isinstance\(layer, tfcells.Cell\)"):
+        tfcells.portable(model, "litert")
+
+
+NUMBERS, TEXTS = 3 * X + 1, np.array(["a b\nc", "c c", "\n"])
+WORDS = np.array([["a", "b"], ["\n", "a"], ["d", "\n"]])
+L = layers
+
+
+class Kept(layers.Layer):
+    """Has what it learned in a file."""
+
+    factor = 1.0
+
+    def call(self, x):
+        return self.factor * x
+
+    def adapt(self, x):
+        self.factor = float(np.max(x))
+
+    def save_assets(self, folder):
+        Path(folder, "factor").write_text(str(self.factor))
+
+    def load_assets(self, folder):
+        self.factor = float(Path(folder, "factor").read_text())
+
+
+class Stored(Kept):
+    """Has it among the weights of a file."""
+
+    save_assets = load_assets = property()
+
+    def save_own_variables(self, store):
+        store["factor"] = np.array(self.factor)
+
+    def load_own_variables(self, store):
+        self.factor = float(store["factor"])
+
+
+ADAPTED = {
+    "Normalization": (L.Normalization, NUMBERS),
+    "Normalization, inverse": (lambda: L.Normalization(axis=None, invert=True), NUMBERS),
+    "Discretization": (lambda: L.Discretization(num_bins=4), NUMBERS),
+    "StringLookup": (L.StringLookup, WORDS),
+    "StringLookup, tf-idf": (lambda: L.StringLookup(output_mode="tf_idf", pad_to_max_tokens=True, max_tokens=9), WORDS),
+    "IntegerLookup": (lambda: L.IntegerLookup(output_mode="count"), np.array([[7, 5], [5, 3]])),
+    "TextVectorization": (lambda: L.TextVectorization(split="character", standardize=None, ngrams=2), TEXTS),
+    "TextVectorization, tf-idf": (lambda: L.TextVectorization(output_mode="tf_idf"), TEXTS),
+    "Hashing": (lambda: L.Hashing(5), WORDS),
+    "BatchNormalization": (L.BatchNormalization, NUMBERS),
+    "files": (Kept, NUMBERS),
+    "stores": (Stored, NUMBERS),
+}
+COPY = {"portable": tfcells.portable, "from_keras": tfcells.from_keras, "to_keras": tfcells.to_keras}
+
+
+@pytest.mark.parametrize("copy", COPY.values(), ids=COPY)
+@pytest.mark.parametrize("name", ADAPTED)
+def test_what_layers_have_learned_beside_their_weights(name, copy):
+    make, x = ADAPTED[name]
+    layer, sequences = make(), start()
+    if hasattr(layer, "adapt"):
+        layer.adapt(x)
+    given = keras.Input(x.shape[1:], dtype="string" if x.dtype.kind == "U" else str(x.dtype))
+    outputs = [layer(given), tfcells.RNN(tfcells.ElmanCell(2), unroll=True)(sequences)]
+    for number, weight in enumerate(layer.weights if name == "BatchNormalization" else ()):
+        weight.assign(weight + number)
+    if name == "Normalization":
+        outputs.append(keras.Sequential([layer])(given))  # shared
+    model = keras.Model([given, sequences], outputs)
+    inputs = [tf.constant(x), tf.constant(X)]
+    for a, b in zip(copy(model)(inputs), model(inputs), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_a_lookup_that_has_learned_nothing_is_copied():
+    layer = layers.StringLookup()
+    model = tfcells.from_keras(keras.Model(x := keras.Input((2,), dtype="string"), layer(x)))
+    model.layers[-1].adapt(WORDS)
+    layer.adapt(WORDS)
+    np.testing.assert_array_equal(model(tf.constant(WORDS)), layer(WORDS))

@@ -93,7 +93,16 @@ def tied():
     return keras.Model(x, embedding(tfcells.RNN(tfcells.GRUCell(4), **LOOP)(embedding(x)), reverse=True))
 
 
-@pytest.mark.parametrize("make", [stack, shared, tokens, tied])
+def features():
+    """What treats each step by itself, of features."""
+    normalization = layers.Normalization()
+    normalization.adapt(X)
+    inner = [layers.Rescaling([1.0] * FEATURES, 0.5), layers.LayerNormalization(), layers.Softmax()]
+    inner += [layers.Dense(3, activation=layers.LeakyReLU()), layers.Activation("softmax"), tfcells.Dense(2, "tanh")]
+    return model_with(normalization, rnn(), *inner)
+
+
+@pytest.mark.parametrize("make", [stack, shared, tokens, tied, features])
 def test_whole_models(make, randomise):
     model = randomise(make())
     x = X * MASK[..., None]
@@ -126,7 +135,6 @@ REFUSED = {
     "may mix steps.*pointwise": [layers.Conv1D(2, 2), rnn()],
     "pointwise": [rnn(), layers.Lambda(lambda x: ops.cumsum(x, 1))],
     "made after the last step": [rnn(return_sequences=False), layers.RepeatVector(2), rnn()],
-    "axis of the steps": [rnn(), layers.Softmax(axis=1)],
     "a Derived": [Derived(tfcells.GRUCell(2))],
     "one of its inputs": [layers.Dense(2)],
     "where axis 1 must stay 1": [rnn(), lambda x: x + np.ones((STEPS, FEATURES), "float32")],
@@ -135,17 +143,65 @@ REFUSED = {
 }
 
 
+COLUMN = np.arange(float(STEPS))[:, None]
+MIXING = {
+    "Softmax": layers.Softmax(axis=1),
+    "Softmax of all": layers.Softmax(axis=None),
+    "Softmax from the end": layers.Softmax(axis=-2),
+    "LayerNormalization": layers.LayerNormalization(axis=[1, 2]),
+    "RMSNormalization": layers.RMSNormalization(axis=1),
+    "BatchNormalization": layers.BatchNormalization(axis=1),
+    "UnitNormalization": layers.UnitNormalization(axis=1),
+    "Normalization": layers.Normalization(axis=1),
+    "Rescaling": layers.Rescaling(COLUMN),
+    "Rescaling's offset": layers.Rescaling(1.0, COLUMN),
+    "Activation": layers.Activation(lambda x: ops.softmax(x, axis=1)),
+    "Activation, a layer": layers.Activation(layers.Softmax(axis=1)),
+    "Dense": layers.Dense(2, activation=lambda x: ops.cumsum(x, axis=1)),
+    "Dense of ours": tfcells.Dense(2, activation=lambda x: ops.flip(x, 1)),
+    "Permute": layers.Permute((2, 1)),
+    "Reshape": layers.Reshape((STEPS, FEATURES)),
+    "Flatten": layers.Flatten(),
+    "PReLU": layers.PReLU(),
+    "concatenate": lambda x: ops.concatenate([x, x], axis=1),
+    "cumsum": lambda x: ops.cumsum(x, axis=1),
+    "flip": lambda x: ops.flip(x, axis=1),
+    "softmax": lambda x: ops.softmax(x, axis=1),
+    "any": lambda x: ops.where(ops.any(ops.not_equal(x, 0), axis=None, keepdims=True), x, 0.0),
+    "a constant": lambda x: ops.maximum(x, COLUMN),
+    "slices": lambda x: x[:, ::-1],
+}
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_what_mixes_steps_is_refused(name):
+    with pytest.raises(ValueError, match="acts along the axis of the steps|may mix steps|where axis 1 must stay 1"):
+        tfcells.step_model(model_with(rnn(), MIXING[name]))
+
+
 @pytest.mark.parametrize("reason", REFUSED)
 def test_what_has_no_step_is_refused(reason):
     with pytest.raises(ValueError, match=reason):
         tfcells.step_model(model_with(*REFUSED[reason]))
 
 
-def test_a_layer_of_ones_own_is_pointwise_if_said_so():
-    model = model_with(rnn(), layers.Lambda(lambda x: 2 * x))
-    step = tfcells.step_model(model, pointwise=[layers.Lambda])
+@pytest.mark.parametrize("kind", [layers.Lambda, layers.Activation])
+def test_a_layer_is_pointwise_if_said_so(kind):
+    model = model_with(rnn(), kind(lambda x: 2 * x))
+    with pytest.raises(ValueError, match=f"name {kind.__name__} in pointwise|name its class in pointwise"):
+        tfcells.step_model(model)
+    step = tfcells.step_model(model, pointwise=[kind])
     y, _ = step([ops.convert_to_tensor(X[:, :1]), *step.get_initial_state(BATCH)])
     np.testing.assert_allclose(y, model(X)[:, :1], atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [stack, tokens])
+def test_several_steps_are_refused(make):
+    step = tfcells.step_model(make())
+    x = X if make is stack else X[..., 0].astype("int32")
+    for each in x, ops.convert_to_tensor(x):
+        with pytest.raises(ValueError, match=r"must have one step, \(batch, 1, ...\), got"):
+            step([each, *step.get_initial_state(BATCH)])
 
 
 def test_an_unbuilt_or_subclassed_model_is_refused():

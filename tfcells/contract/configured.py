@@ -6,6 +6,23 @@ from typing import Any
 
 import keras
 
+OF_CELLS = "units", "activation", "recurrent_activation", "use_bias", "kernel_initializer", "recurrent_initializer"
+OF_LAYERS = "return_sequences", "return_state", "go_backwards", "stateful", "unroll", "zero_output_for_mask"
+ELSEWHERE = {
+    "dropout": "wrap the cell: tfcells.VariationalDropout(cell, input_rate=...)",
+    "recurrent_dropout": "wrap the cell: tfcells.VariationalDropout(cell, state_rate=...), or "
+    "tfcells.RecurrentDropout, tfcells.Zoneout, tfcells.WeightDrop",
+    "rate": "tfcells.VariationalDropout has input_rate, state_rate and output_rate",
+    "unit_forget_bias": "give forget_bias=1.0, which is the default, or forget_bias=0.0",
+    "seed": "give a seed to each initializer, and to each wrapper that draws masks",
+    "implementation": "there is one implementation",
+    "use_cudnn": "there is one implementation",
+    "time_major": "sequences are (batch, steps, features), so give keras.ops.swapaxes(sequences, 0, 1)",
+    **{name: f"cells have it, as tfcells.LSTMCell(..., {name}=...)" for name in OF_CELLS},
+    **{name: f"the layer has it: tfcells.RNN(cell, {name}=...)" for name in OF_LAYERS},
+}
+"""Arguments of Keras's cells and layers that may be given to the wrong one, or to one that has none, and what to do."""
+
 VARIABLE = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 
 
@@ -20,6 +37,19 @@ class Configured:
     """
 
     live: frozenset[str] = frozenset()
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Raise TypeError for a missing argument, and name this class: the constructor may be a base's."""
+        try:
+            inspect.signature(cls.__init__).bind(None, *args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{cls.__name__}: {error}") from None
+        return super().__new__(cls, *args, **kwargs)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        for name in [each for each in kwargs if each in ELSEWHERE and each not in self.arguments()]:
+            raise ValueError(f"{type(self).__name__} has no argument {name!r}: {ELSEWHERE[name]}")
+        super().__init__(*args, **kwargs)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -52,7 +82,7 @@ class Configured:
         """A new value of an argument, as the constructor keeps it. Raises ValueError if it can't be set later."""
         if not self.is_live(name):
             raise ValueError(f"{name} can't be set later: give it to the constructor of a new {type(self).__name__}")
-        owner, twin = self.arguments()[name], type(self).__new__(type(self))
+        owner, twin = self.arguments()[name], super().__new__(type(self))
         named, others = parameters(owner)
         given = {each: getattr(self, each) for each in named} | {name: value}
         given |= {"dtype": self.dtype_policy} if others else {}  # type: ignore[attr-defined]

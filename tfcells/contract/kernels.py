@@ -12,16 +12,6 @@ from tfcells.contract.initial import fresh
 from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Weights, identity
 
-ELSEWHERE = {
-    "dropout": "wrap it: tfcells.VariationalDropout(cell, input_rate=...)",
-    "recurrent_dropout": "wrap it: tfcells.VariationalDropout(cell, state_rate=...), or "
-    "tfcells.RecurrentDropout, tfcells.Zoneout, tfcells.WeightDrop",
-    "unit_forget_bias": "give forget_bias=1.0, which is the default, or forget_bias=0.0",
-    "seed": "give a seed to each initializer, and to each wrapper that draws masks",
-    "implementation": "there is one implementation",
-}
-"""Arguments of Keras's cells that cells have not, and what to do instead."""
-
 
 class InputCell(Cell):
     """A cell with one stacked input kernel, and no recurrent one.
@@ -49,8 +39,6 @@ class InputCell(Cell):
         bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
-        for name in ELSEWHERE.keys() & kwargs.keys():
-            raise ValueError(f"{type(self).__name__} has no argument {name!r}: {ELSEWHERE[name]}")
         super().__init__(**kwargs)
         self.units = positive("units", units)
         self.activation = keras.activations.get(activation)

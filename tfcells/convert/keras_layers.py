@@ -1,5 +1,6 @@
 """Keras's recurrent layers as `tfcells.RNN`, and back: the configurations of layers are rewritten."""
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,7 +10,7 @@ import keras
 from tfcells.cells import CLASSES
 from tfcells.contract.cell import Cell
 from tfcells.layers.rnn import RNN, unstacked
-from tfcells.portable import assign, copied, is_graph, unregistered
+from tfcells.portable import a_layer, assign, copied, graph_of, is_graph, told, unregistered
 
 KINDS = {"LSTM": "LSTMCell", "GRU": "GRUCell", "SimpleRNN": "ElmanCell"}
 """Keras's layers, and our cells that have their weights. Keras's cells are LSTMCell, GRUCell and SimpleRNNCell."""
@@ -44,6 +45,8 @@ def from_keras(model: keras.Model) -> keras.Model:
 
     dropout and recurrent_dropout become `VariationalDropout`, which draws other random numbers. An LSTM or a GRU with
     both has in Keras a mask of the inputs for each gate, here one for all gates: a UserWarning says so.
+    A mask that comes from the layer before takes effect beside an initial_state, too. Keras forgets it there, so that
+    outputs differ from the first masked step on: a UserWarning says so, where the model's graph is known.
     Keras 3.16's layers keep their mask from those that follow, and so does the copy there, by pass_mask=False.
 
     Raises ValueError if the model has not been built, and for a layer that can't be converted, with its name and why.
@@ -85,9 +88,14 @@ def converted(model: keras.Model, wanted: Callable[[Any], bool], change: Callabl
 
     wanted: of a layer, whether it has to be changed. change: of a configuration, a new one if it is such a layer's.
     """
+    a_layer(model)
+    if any(isinstance(model, kind) for kind in (Cell, keras.layers.StackedRNNCells, *OURS)):
+        raise ValueError(f"model must be a layer that runs the cell, as keras.layers.RNN(cell), got {model.name!r}")
     for layer in model._flatten_layers():
         if wanted(layer):
             check(layer, change)
+        if is_graph(layer):
+            check_masks(layer, wanted)
 
     def rewritten(config: Any) -> Any:
         if isinstance(config, list | tuple):
@@ -144,7 +152,7 @@ def replace(layer: keras.Layer, old: keras.Layer, new: keras.Layer) -> None:
 
 def check(layer: keras.layers.RNN, change: Callable[[Config], Config | None]) -> None:
     """Raises ValueError, with the name of the layer, if it can't be converted. Warns where the noise will differ."""
-    try:
+    with told("converted", layer):
         known = {keras.layers.RNN, RNN, *LAYERS, *OURS}
         for part in [layer, *unstacked(layer.cell)]:
             if isinstance(part, tuple(known)) and type(part) not in known:
@@ -156,17 +164,26 @@ def check(layer: keras.layers.RNN, change: Callable[[Config], Config | None]) ->
         config.pop("build_config", None)
         with keras.saving.custom_object_scope(unregistered(layer._flatten_layers())):
             keras.saving.deserialize_keras_object(config, safe_mode=False)
-    except (TypeError, ValueError) as error:
-        first: BaseException = error
-        while first.__context__:  # what Keras wraps is longer
-            first = first.__context__
-        raise ValueError(f"layer {layer.name!r} can't be converted: {first}") from error
     for cell in unstacked(layer.cell):
         both = [("dropout", "recurrent_dropout"), ("input_rate", "state_rate")]
         drops = any(all(getattr(cell, name, 0) for name in rates) for rates in both)
         if drops and not isinstance(getattr(cell, "innermost", cell), SIMPLE):
             noise = "in training Keras draws a mask of the inputs for each gate, tfcells one for all gates"
             warnings.warn(f"layer {layer.name!r}: {noise}", stacklevel=4)
+
+
+def check_masks(model: keras.Model, wanted: Callable[[Any], bool]) -> None:
+    """Warns of layers in a graph with a mask of the layer before and an initial state: Keras forgets that mask."""
+    for node in [node for nodes in getattr(graph_of(model), "_nodes_by_depth", {}).values() for node in nodes]:
+        layer, args, named = node.operation, node.arguments.args, node.arguments.kwargs
+        if isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional) and any(
+            map(wanted, layer._flatten_layers())
+        ):
+            call = inspect.signature(layer.call).bind(*args, **named).arguments
+            implicit = getattr(call["sequences"], "_keras_mask", None) is not None and call.get("mask") is None
+            if implicit and call.get("initial_state") is not None:
+                both = "Keras forgets the mask of the layer before beside an initial_state, tfcells does not"
+                warnings.warn(f"layer {layer.name!r}: {both}; give mask= in both to have the same", stacklevel=4)
 
 
 def runs_keras_cells(layer: Any) -> bool:

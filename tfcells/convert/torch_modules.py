@@ -11,6 +11,7 @@ from keras import ops
 from tfcells.cells import CLASSES
 from tfcells.contract.cell import Cell
 from tfcells.layers.rnn import RNN, unstacked
+from tfcells.portable import a_layer
 
 NAME = re.compile(r"(?:weight_(?:ih|hh|hr)|bias_(?:ih|hh))_l(\d+)(_reverse)?")
 KINDS = {4: CLASSES["LSTMCell"], 3: CLASSES["GRUCell"], 1: CLASSES["ElmanCell"]}
@@ -90,6 +91,7 @@ def to_torch(model: keras.Model) -> dict[str, np.ndarray]:
     >>> {name: value.shape for name, value in tfcells.to_torch(layer).items()}["weight_ih_l0"]
     (16, 3)
     """
+    a_layer(model)
     if not model.built:
         raise ValueError("model must be built: call it once, or give it a keras.Input")
     rows = cells_of(model)

@@ -24,8 +24,8 @@ LOST = (
     "tfcells.RNN(..., jit_compile=False)"
 )
 TWICE = (
-    "the compiled loop of tfcells.RNN can be differentiated once; for second derivatives use "
-    "tfcells.RNN(..., jit_compile=False)"
+    "the compiled loop of tfcells.RNN can be differentiated once, backward; for second derivatives and forward mode "
+    "use tfcells.RNN(..., jit_compile=False)"
 )
 
 

@@ -40,7 +40,9 @@ def checked_reset(cells: list, sequences: Tensor, reset: Any) -> Tensor | None:
 
 def checked_mask(name: str, sequences: Tensor, mask: Any) -> Tensor | None:
     """A mask as (batch, steps) booleans, or None. name: of the argument."""
-    mask = tree.flatten(mask)[0] if mask is not None else None
+    first = None if mask is None else tree.flatten(mask)[0]
+    if len(getattr(first, "shape", ())) or first is None:
+        mask = first  # Keras gives a list of masks
     if mask is None:
         return None
     mask = truths(name, mask)

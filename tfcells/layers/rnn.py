@@ -78,7 +78,7 @@ class RNN(Configured, keras.layers.RNN):
     ) -> None:
         if jit_compile != "auto" and not isinstance(jit_compile, bool):
             raise ValueError(f'jit_compile must be "auto", True or False, got {jit_compile!r}')
-        for each in cell if isinstance(cell, list | tuple) else [cell]:
+        for each in cell or [cell] if isinstance(cell, list | tuple) else [cell]:
             if isinstance(each, type | keras.layers.RNN) or not hasattr(each, "call"):
                 raise ValueError(f"cell must be a cell such as tfcells.LSTMCell(32), or a list of cells, got {each!r}")
         kwargs["name"] = kwargs.get("name") or name_of(cell)
@@ -105,6 +105,10 @@ class RNN(Configured, keras.layers.RNN):
 
     def check_shape(self, shape: Any) -> None:
         """Sequences have three axes, the last as wide as it was. Raises ValueError for others."""
+        if any(isinstance(each, list | tuple) for each in shape):
+            raise ValueError(
+                f"sequences must be one tensor, got {len(shape)}; give the others as initial_state= or memory="
+            )
         if not self.runs_cells:
             return  # Keras's loop runs cells for any rank
         if len(shape) != 3:
@@ -155,12 +159,49 @@ class RNN(Configured, keras.layers.RNN):
         reset: Tensor | None = None,
         lengths: Tensor | None = None,
     ) -> Any:
+        given = self.fitted(sequences, initial_state, mask, training, memory, memory_mask, reset, lengths)
+        sequences, state, mask, memory, memory_mask, reset = given
+        if self.unroll and sequences.shape[1] is None:
+            raise ValueError("unroll=True needs a known number of steps; sequences has None")
+        if not self.runs_cells:
+            return super().call(sequences, state, mask, training)
+        batch, steps, features = ops.shape(sequences)
+        call = Call(steps, batch, features, training, memory, memory_mask, reset)
+        last, outputs, state = self.along(sequences, state, mask, call)
+        if self.stateful:
+            for variable, value in zip(tree.flatten(self.states), tree.flatten(state), strict=True):
+                variable.assign(value)
+        output = outputs if self.return_sequences else last
+        return (output, *state) if self.return_state else output
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        def dense(x: Any) -> Any:  # Keras calls sparse what is not, as twice a tensor
+            return keras.KerasTensor(x.shape, x.dtype) if isinstance(x, keras.KerasTensor) else x
+
+        try:
+            Checks(self).compute_output_spec(*tree.map_structure(dense, args), **tree.map_structure(dense, kwargs))
+        except ValueError as error:
+            raise error.__context__ or error from None
+        return super().compute_output_spec(*args, **kwargs)
+
+    def fitted(
+        self,
+        sequences: Tensor,
+        initial_state: Any = None,
+        mask: Tensor | None = None,
+        training: bool = False,
+        memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        reset: Tensor | None = None,
+        lengths: Tensor | None = None,
+    ) -> tuple:
+        """The arguments of the call as the loop needs them. Raises ValueError for what does not fit."""
         self.check_options()  # unroll may have been set since
         if hasattr(sequences, "row_splits") or hasattr(sequences, "dense_shape"):
             dense = "sequences.to_tensor()" if hasattr(sequences, "row_splits") else "tf.sparse.to_dense(sequences)"
             kind = type(sequences).__name__
             raise ValueError(f"sequences must be a dense tensor, got a {kind}: give {dense}, and a mask of the steps")
-        self.check_shape(sequences.shape)
+        self.check_shape(tree.map_structure(lambda x: tuple(x.shape), sequences))
         cells = unstacked(self.cell)
         memory, memory_mask = checked_memory(cells, sequences, memory, memory_mask)
         state = self.first_state(sequences, initial_state)
@@ -174,18 +215,7 @@ class RNN(Configured, keras.layers.RNN):
                 (sequences, mask, reset), (state, memory, memory_mask)
             )
         sequences = masks.visible(sequences, mask)
-        if self.unroll and sequences.shape[1] is None:
-            raise ValueError("unroll=True needs a known number of steps; sequences has None")
-        if not self.runs_cells:
-            return super().call(sequences, state, mask, training)
-        batch, steps, features = ops.shape(sequences)
-        call = Call(steps, batch, features, training, memory, memory_mask, reset)
-        last, outputs, state = self.along(sequences, state, mask, call)
-        if self.stateful:
-            for variable, value in zip(tree.flatten(self.states), tree.flatten(state), strict=True):
-                variable.assign(value)
-        output = outputs if self.return_sequences else last
-        return (output, *state) if self.return_state else output
+        return sequences, state, mask, memory, memory_mask, reset
 
     def first_state(self, sequences: Tensor, initial_state: Any) -> Any:
         """The state before the first step: given, remembered, or the cell's own; checked."""
@@ -294,6 +324,14 @@ class RNN(Configured, keras.layers.RNN):
         last = self.cell.cells[-1] if hasattr(self.cell, "cells") else self.cell
         output = (batch, steps, last.output_size) if self.return_sequences else (batch, last.output_size)
         return (output, *shapes_of(self.cell, batch)) if self.return_state else output
+
+
+class Checks(keras.Operation):
+    """What a layer checks when it is called, for a call with symbolic tensors, which runs no step."""
+
+    def __init__(self, layer: RNN) -> None:
+        super().__init__()
+        self.call = layer.fitted
 
 
 def begin(layer: keras.layers.RNN) -> None:

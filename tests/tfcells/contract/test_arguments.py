@@ -263,6 +263,31 @@ def test_cells_of_a_users_own():
         cell.width = 2
 
 
+@pytest.mark.parametrize("how", ["forced", "compiled again"])
+def test_what_is_traced_keeps_a_value_until_it_is_made_anew(how):
+    model = keras.Sequential([keras.Input(X.shape[1:]), rnn(Leaky(4))])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+
+    def losses():
+        """Of `fit`, `evaluate` and `predict`, and as it is."""
+        options, y = {"batch_size": len(X), "verbose": 0}, np.zeros((*X.shape[:2], 4), "float32")
+        fitted = model.fit(X, y, **options).history["loss"][0]
+        found = [np.mean(np.asarray(each) ** 2) for each in (model.predict(X, **options), model(X))]
+        return np.array([fitted, model.evaluate(X, y, **options), *found])
+
+    before = losses()
+    model.layers[0].cell.leak = 0.9
+    now = losses()
+    np.testing.assert_allclose(now[:3], before[:3], rtol=1e-5)
+    assert now[3] > 1.5 * before[3]
+    if how == "forced":
+        for make in model.make_train_function, model.make_test_function, model.make_predict_function:
+            make(force=True)
+    else:
+        model.compile(model.optimizer, "mse")
+    np.testing.assert_allclose(losses(), [now[3]] * 4, rtol=1e-5)
+
+
 def test_setting_a_rate_draws_no_random_number():
     cell = tfcells.Zoneout(tfcells.LSTMCell(4), 0.1)
     keras.utils.set_random_seed(1)

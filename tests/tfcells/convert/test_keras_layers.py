@@ -1,6 +1,7 @@
 """A model of Keras's layers and its copy of ours give the same outputs, there and back, however the model is made."""
 
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -239,6 +240,38 @@ def test_both_rates_are_drawn_otherwise():
         tfcells.to_keras(tfcells.from_keras(MODELS["dropout"]()))
 
 
+BESIDE = {  # of sequences with a mask, the mask, and a state
+    "implicit": (True, lambda x, mask, h: layers.GRU(4, name="it")(x, initial_state=h)),
+    "positional": (True, lambda x, mask, h: layers.GRU(4, name="it")(x, h)),
+    "both ways": (True, lambda x, mask, h: layers.Bidirectional(layers.GRU(4), name="it")(x, initial_state=[h, h])),
+    "explicit": (False, lambda x, mask, h: layers.GRU(4, name="it")(x, initial_state=h, mask=mask)),
+    "no state": (False, lambda x, mask, h: layers.GRU(4, name="it")(x)),
+    "no mask": (False, lambda x, mask, h: layers.GRU(4, name="it")(keras.ops.copy(x), initial_state=h)),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_mask_beside_an_initial_state(name, nested):
+    """Where Keras forgets the mask, which is told, the outputs differ; else they are the same."""
+    forgets, make = BESIDE[name]
+    x, h = start(), keras.Input((4,))
+    model = keras.Model([x, h], make(layers.Masking()(x), keras.ops.any(keras.ops.not_equal(x, 0), axis=-1), h))
+    model = keras.Model([x, h], model([x, h])) if nested else model
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ours = tfcells.from_keras(model)
+        theirs = tfcells.to_keras(ours)
+    told = [each for each in caught if "layer 'it': Keras forgets the mask" in str(each.message)]
+    assert [Path(each.filename).name for each in told] == [Path(__file__).name] * 2 * forgets
+    for layer in runners(ours):
+        layer.jit_compile = False
+    inputs = [keras.ops.convert_to_tensor(each) for each in (X, X[:, 0])]
+    wanted, found, back = (np.asarray(each(inputs)) for each in (model, ours, theirs))
+    np.testing.assert_allclose(back, wanted, atol=1e-6)
+    assert (np.abs(found - wanted).max() > 1e-3) == forgets
+
+
 class Own(layers.LSTM):
     pass
 
@@ -373,6 +406,51 @@ def test_functions_of_ones_own(randomise):
     with keras.saving.custom_object_scope({"loss": loss}):
         ours = tfcells.from_keras(model)
     same(ours.evaluate(X, X[:, 0, :3], verbose=0), model.evaluate(X, X[:, 0, :3], verbose=0))
+
+
+@pytest.mark.parametrize("cell", [layers.LSTMCell(3), tfcells.LSTMCell(3), layers.StackedRNNCells([layers.GRUCell(2)])])
+def test_a_cell_alone_is_refused(cell):
+    cell.build((None, FEATURES))
+    for convert in tfcells.from_keras, tfcells.to_keras:
+        with pytest.raises(ValueError, match=r"model must be a layer that runs the cell, as keras.layers.RNN\(cell\)"):
+            convert(cell)
+
+
+class Unconfigured(keras.Model):
+    """Keras can't save it."""
+
+    def __init__(self, layer):
+        super().__init__(name="it")
+        self.layer = layer
+
+    def call(self, x):
+        return self.layer(x)
+
+
+class Narrow(Unconfigured):
+    """Its constructor takes nothing of a layer's."""
+
+    def __init__(self, units=3):
+        super().__init__(layers.LSTM(units))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (
+            lambda: Unconfigured(layers.LSTM(3)),
+            r"Object Unconfigured was created .* Please implement `get_config\(\)`.$",
+        ),
+        (Narrow, r"Narrow.__init__\(\) got an unexpected keyword argument"),
+    ],
+)
+def test_what_can_not_be_copied(make, reason):
+    model, x = called(make()), start()
+    twice = keras.Model(x, [Given(each)(x) for each in [model, model]])
+    for convert in tfcells.from_keras, tfcells.to_keras, tfcells.portable:
+        for each in (model, sequential(model), twice):
+            with pytest.raises(ValueError, match=f"layer .*can't be copied: {reason}"):
+                convert(each)
 
 
 def test_unbuilt():

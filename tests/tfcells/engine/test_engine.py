@@ -432,6 +432,14 @@ def test_differentiating_twice_raises(pairs, graph):
         (tf.function(twice) if graph else twice)(x)
 
 
+def test_forward_mode_raises(pairs):
+    fast, _ = pairs("lstm")
+    x, state, _ = arguments(fast)
+    with pytest.raises(NotImplementedError, match="forward mode use .*jit_compile=False"):
+        with tf.autodiff.ForwardAccumulator(x, tf.ones_like(x)):
+            objective(fast, x, state, None)
+
+
 @pytest.mark.parametrize("name", ["lstm", "rhn"])
 def test_the_ordinary_loop_is_differentiated_twice(pairs, name):
     _, slow = pairs(name)

@@ -31,6 +31,48 @@ def test_rank(options, shape):
         layer(np.ones(shape, "float32"))
 
 
+@pytest.mark.parametrize("built", [False, True])
+def test_several_tensors(built):
+    """As Keras 2 took [sequences, h, c]."""
+    layer, states = tfcells.RNN(tfcells.LSTMCell(4), jit_compile=False), np.ones((BATCH, 4), "float32")
+    if built:
+        layer.build(X.shape)
+    for given in ([X, states, states], [keras.Input(x.shape[1:]) for x in (X, states)]):
+        with pytest.raises(ValueError, match="sequences must be one tensor, got .*initial_state= or memory="):
+            layer(given)
+
+
+SYMBOLIC = {
+    "lengths must be whole numbers of shape .*int32 of shape .None, 1": {"lengths": ((1,), "int32")},
+    "lengths must be whole numbers of shape .*float32 of shape": {"lengths": ((), "float32")},
+    "mask must have shape": {"mask": ((STEPS + 1,), "bool")},
+    "mask must be booleans": {"mask": ((STEPS,), "float32")},
+    "initial_state must be tensors of shapes": {"initial_state": ((FEATURES,), "float32")},
+    "memory must have shape": {"memory": ((4,), "float32"), "reset": ((STEPS,), "bool")},
+    "reset must have shape": {"memory": ((4, 2), "float32")},
+}
+
+
+@pytest.mark.parametrize("message", SYMBOLIC)
+def test_symbolic_arguments_are_refused_when_a_model_is_built(message):
+    cell, given = tfcells.LSTMCell(4), SYMBOLIC[message]
+    if "memory" in given:
+        cell = tfcells.ResetOnFlag(tfcells.Attention(cell, 3, memory_features=2))
+    inputs = {name: keras.Input(shape, dtype=dtype) for name, (shape, dtype) in given.items()}
+    with pytest.raises(ValueError, match=message):
+        tfcells.RNN(cell)(keras.Input(X.shape[1:]), **inputs)
+
+
+@pytest.mark.parametrize("number", [bool, int])
+def test_masks_as_lists(number):
+    given = [[True, True, False, True, True], [False, True, True, True, False]]
+    lists = [list(map(number, row)) for row in given]
+    layer = tfcells.RNN(tfcells.LSTMCell(4), jit_compile=False)
+    np.testing.assert_array_equal(layer(X, mask=lists), layer(X, mask=np.array(given)))
+    layer = tfcells.RNN(tfcells.ResetOnFlag(tfcells.LSTMCell(4)), jit_compile=False)
+    np.testing.assert_array_equal(layer(X, reset=lists), layer(X, reset=np.array(given)))
+
+
 def test_rank_in_models():
     first = keras.Input(batch_shape=X.shape)
     for layers in ([first, tfcells.RNN(tfcells.LSTMCell(4)), tfcells.RNN(tfcells.LSTMCell(4))],
