@@ -257,7 +257,8 @@ def programs() -> Iterator[str]:
 
 def reports() -> Iterator[str]:
     """All reports of the benchmarks, in a table and in the menu."""
-    titles = {path.stem: path.read_text(encoding="utf-8").splitlines()[0].strip("# ") for path in RESULTS.glob("*.md")}
+    paths = [path for path in RESULTS.glob("*.md") if not path.stem.endswith("-partial")]
+    titles = {path.stem: path.read_text(encoding="utf-8").splitlines()[0].strip("# ") for path in paths}
     measures = {name: what for name, (what, _) in BENCHMARKS.items() if name in titles}
     measures |= {name: title for name, title in sorted(titles.items()) if name not in measures}
     yield "| report | measures | machine |\n|---|---|---|"

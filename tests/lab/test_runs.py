@@ -216,16 +216,16 @@ def test_unfinished_run_can_be_used(place, missing):
     "line, message",
     [
         ("evaluate", "RUN"),
-        ("evaluate nowhere", "nowhere: not a run"),
+        ("evaluate nowhere", "nowhere: no such folder"),
         ("evaluate text", "text: not a run"),
         ("evaluate done --corpus nowhere", "nowhere"),
-        ("evaluate done --words 3", "--words"),
+        ("evaluate done --words 3", "unknown field 'words'; there are cache, "),
         ("generate done --temperature 0", "--temperature=0: must be"),
         ("generate done --temperature nan", "--temperature=nan: must be"),
         ("generate done --words 0", "--words=0: must be"),
         ("generate done --words many", "--words=many: must be"),
         ("generate done --seed -1", "--seed"),
-        ("generate nowhere", "nowhere: not a run"),
+        ("generate nowhere", "nowhere: no such folder"),
     ],
 )
 def test_bad_use_is_refused(place, line, message, monkeypatch):
@@ -382,6 +382,26 @@ def test_speed_is_the_median_after_the_first_twenty_steps(place):
     assert found == pytest.approx(2 * 4 / np.median(seconds[20:]), rel=1e-5)
 
 
+def test_a_corpus_that_has_moved_is_named_anew(place, tmp_path, monkeypatch):
+    """The run says where its corpus was; with the new place it goes on, and another corpus is not looked for there."""
+    shutil.copytree(dummy_source(SOURCES["ptb"], monkeypatch), tmp_path / "ptb")
+    line = RUN.replace("--corpus text", f"--corpus ptb --data_dir {tmp_path / 'ptb'}")
+    assert call(f"{line} --out moved")[0] == 0
+    (tmp_path / "ptb").rename(tmp_path / "elsewhere")
+    for use in ("evaluate moved", "lstm --resume --out moved"):
+        refused(use, f"moved: its corpus was in {tmp_path / 'ptb'}, which is gone; --data_dir FOLDER names the new")
+        assert call(f"{use} --data_dir {tmp_path / 'elsewhere'}")[0] == 0
+    assert call("evaluate moved --corpus text")[0] == 0
+    refused("lstm --resume --out moved --corpus text", "moved was begun with another corpus than text")
+
+
+def test_unknown_words_of_a_prompt_are_named(place):
+    code, out, err = call("generate done --words 2 --prompt 'a'".split()[:-1] + ["a Zebra b Yak"])
+    assert code == 0 and out.startswith("a <unk> b <unk>")
+    assert "--prompt: not in the vocabulary, so read as <unk>: Zebra, Yak" in err
+    assert "--prompt" not in call("generate done --words 2 --prompt a")[2]
+
+
 def test_the_default_corpus_is_settled_when_a_run_begins(place, monkeypatch):
     """What `auto` was then it is when the run is used, whatever there is by now."""
     monkeypatch.setattr("data.source.fetch", lambda *_: b"")
@@ -391,7 +411,7 @@ def test_the_default_corpus_is_settled_when_a_run_begins(place, monkeypatch):
     code, out, err = call(RUN.replace("--corpus text", "--out new"))
     assert code == 0 and err.count("The corpus is pydoc") == 1
     before, notice, after = err.partition(next(line for line in err.splitlines() if "--data_dir" in line))
-    assert re.fullmatch(r"training \w+ small on pydoc: [\d,]+ parameters, \d+ epochs, in \S+\n", before)
+    assert re.fullmatch(r"training \w+ small on pydoc: [\d,]+ parameters, \d+ epochs of 2 steps, in \S+\n", before)
     assert "pydoc" in notice and after.lstrip().startswith("epoch 1/2")
     assert json.loads(out.splitlines()[-1])["corpus"] == "pydoc"
     assert json.loads((place / "new" / "recipe.json").read_text())["corpus"] == "pydoc"
