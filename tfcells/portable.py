@@ -54,9 +54,7 @@ def portable(model: keras.Model, format: str | None = None) -> keras.Model:
                 "call. Export tfcells.step_model(model), which has states as inputs and outputs"
             )
         for name, value in list(vars(layer).items()) if format == "onnx" else ():
-            if keras.ops.is_tensor(value) and not hasattr(
-                value, "assign"
-            ):  # a constant, which Keras would write as one more input
+            if keras.ops.is_tensor(value) and not hasattr(value, "assign"):  # Keras makes constants inputs of the file
                 setattr(layer, name, keras.ops.convert_to_numpy(value))
         if isinstance(layer, RNN):
             layer.remat = layer.jit_compile = layer.parallel = False
