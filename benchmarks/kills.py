@@ -35,6 +35,7 @@ RUN = (
     "--evaluation_batch_size 1 --evaluation_steps 8 --save_seconds 0"
 )
 TIMES = {"step_seconds", "seconds", "words_per_second"}
+CAUSES = "nothing", "checkpoint", "writing"
 PATIENCE = 300  # seconds until a process counts as hanging
 
 
@@ -68,7 +69,7 @@ def kill(count: int, folder: pathlib.Path, seed: int) -> dict:
         name = f"run-{len(differences)}"
         while True:
             before = unfinished(folder / name)
-            cause = draw.choice(["nothing", "checkpoint", "writing"]) if len(kills) < count else None
+            cause = CAUSES[len(kills) % len(CAUSES)] if len(kills) < count else None
             process = start(folder, name, draw.random() if cause == "writing" else None)
             if cause in ("nothing", "checkpoint"):
                 kill_sometime(process, folder / name, cause, draw, seconds)
@@ -120,12 +121,18 @@ def work(folder: pathlib.Path, arguments: list[str], log: str, seed: float | Non
 
 
 def die_writing(draw: random.Random):
-    """Let this process kill itself soon after it has opened a file of the run, at the latest before it renames that."""
+    """Let this process kill itself soon after it has made a file of the run, at the latest before it renames that."""
     skip = draw.randrange(20)  # files, so as not to hit the first one always
     opened = 0
 
     def die():
         os.kill(os.getpid(), signal.SIGKILL)
+
+    def die_soon(path: pathlib.Path):
+        while not path.exists():
+            pass
+        time.sleep(draw.uniform(0, 0.005))
+        die()
 
     def hook(event: str, arguments: tuple):
         nonlocal opened
@@ -133,8 +140,8 @@ def die_writing(draw: random.Random):
             return
         opened += event == "open"
         if opened > skip:
-            timer = threading.Timer(draw.uniform(0, 0.005), die)
-            die() if event == "os.rename" else timer.start()
+            killer = threading.Thread(target=die_soon, args=[pathlib.Path(arguments[0])], daemon=True)
+            die() if event == "os.rename" else killer.start()
 
     sys.addaudithook(hook)
 
