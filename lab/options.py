@@ -466,7 +466,7 @@ def place_of(run: Run, settings: Settings, corpus: str, data_dir: str | None) ->
     """Where the corpus of a run is: in the folder that is given now, else in the one that was when the run began."""
     if data_dir is not None or corpus != settings["corpus"]:
         return data_dir
-    place = settings["data_dir"]
+    place = settings["data_dir"] if corpus in (*LONG, "mnist") else None  # a run of 0.1 may name one it never read
     if place and not os.path.isdir(place):
         raise InputError(
             f"{run.folder}: its corpus was in {place}, which is gone; --data_dir FOLDER names the new place"

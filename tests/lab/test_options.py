@@ -12,8 +12,9 @@ import pytest
 
 import tfcells
 from lab.fields import InputError, read
-from lab.options import absolute, parse, path, settle
+from lab.options import absolute, parse, path, place_of, settle
 from lab.recipe import fields
+from lab.run import Run
 from recipes import TARGETS, penn_treebank
 from tests.tiny import RUN, call, result_of, write_corpus
 
@@ -312,3 +313,10 @@ def test_an_engine_that_will_not_do_is_refused_at_once(home, monkeypatch, line, 
         monkeypatch.setattr(module, None)  # not to be reached
     code, _, err = call(f"{line} --engine numpy")
     assert code == 2 and message in err
+
+
+@pytest.mark.parametrize("corpus, read", [("ptb", True), ("mnist", True), ("pydoc", False), ("sine", False)])
+def test_a_run_that_never_read_its_data_dir_goes_on_without(tmp_path, corpus, read):
+    settings = {"corpus": corpus, "data_dir": str(tmp_path)}
+    assert place_of(Run(tmp_path), settings, corpus, None) == (str(tmp_path) if read else None)
+    assert place_of(Run(tmp_path), settings, corpus, "given") == "given"
