@@ -331,7 +331,10 @@ class Checks(keras.Operation):
 
     def __init__(self, layer: RNN) -> None:
         super().__init__()
-        self.call = layer.fitted
+        self.layer = layer
+
+    def call(self, *args: Any, **kwargs: Any) -> Tensor:
+        return self.layer.fitted(*args, **kwargs)[0]  # PyTorch's backend takes no None as an output
 
 
 def begin(layer: keras.layers.RNN) -> None:
