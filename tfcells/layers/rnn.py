@@ -178,6 +178,8 @@ class RNN(Configured, keras.layers.RNN):
         def dense(x: Any) -> Any:  # Keras calls sparse what is not, as twice a tensor
             return keras.KerasTensor(x.shape, x.dtype) if isinstance(x, keras.KerasTensor) else x
 
+        if keras.backend.backend() == "torch":  # there Keras makes up the sizes that are not known
+            return super().compute_output_spec(*args, **kwargs)
         try:
             Checks(self).compute_output_spec(*tree.map_structure(dense, args), **tree.map_structure(dense, kwargs))
         except ValueError as error:
@@ -334,7 +336,7 @@ class Checks(keras.Operation):
         self.layer = layer
 
     def call(self, *args: Any, **kwargs: Any) -> Tensor:
-        return self.layer.fitted(*args, **kwargs)[0]  # PyTorch's backend takes no None as an output
+        return self.layer.fitted(*args, **kwargs)[0]
 
 
 def begin(layer: keras.layers.RNN) -> None:
