@@ -13,6 +13,7 @@ import json
 import math
 import os
 import pathlib
+import statistics
 import sys
 import time
 
@@ -147,22 +148,28 @@ def train(
             keep(run, learner, progress)
         except NotFinite as error:
             return row | {"diverged": str(error)}
-        valid = mean_loss(learner, data, "valid")
+        words = recipe.predictions(batches)
+        losses = {"train": progress.loss / words / progress.step, "valid": mean_loss(learner, data, "valid")}
+    scores = {f"{split}_perplexity": recipe.score(loss) for split, loss in losses.items()}
+    if not all(map(math.isfinite, scores.values())):
+        return row | {"diverged": str(scores)}
     pace, share = clock.pace() if clock.blocks else (float(np.median(progress.step_seconds)), math.nan)
-    words = recipe.predictions(batches)
-    return row | {
-        "steps": progress.step,
-        "epoch": progress.step / len(batches),
-        "train_perplexity": recipe.score(progress.loss / words / progress.step),
-        "valid_perplexity": recipe.score(valid),
-        "words_per_second": words / pace,
-        "others": share,
-        "seconds": sum(progress.step_seconds),
-    }
+    return (
+        row
+        | scores
+        | {
+            "steps": progress.step,
+            "epoch": progress.step / len(batches),
+            "words_per_second": words / pace,
+            "others": share,
+            "processor": report.processor(),
+            "seconds": sum(progress.step_seconds),
+        }
+    )
 
 
 def time_again(cell: str, corpus: str, data_dir: str | None, budget: int, row: dict) -> dict:
-    """The row with the words/s of new steps, if these are quieter; for a fresh process."""
+    """The row with the words/s of new steps, if these are quieter or the row's are another machine's."""
     from lab.learner import make_learner
 
     data = BASE.load(corpus, data_dir)
@@ -173,9 +180,20 @@ def time_again(cell: str, corpus: str, data_dir: str | None, budget: int, row: d
     with contextlib.suppress(TimeUp):
         training.steps(cell, batches, math.inf)
     pace, share = clock.pace()
-    if share >= row["others"]:
+    if is_from_here(row) and share >= row["others"]:
         return row
-    return row | {"words_per_second": recipe.predictions(batches) / pace, "others": share}
+    speed = {"words_per_second": recipe.predictions(batches) / pace, "others": share}
+    return row | speed | {"processor": report.processor()}
+
+
+def is_from_here(row: dict) -> bool:
+    """Whether the row's words/s are those of a machine like this."""
+    return row["processor"] == report.processor()
+
+
+def is_to_be_timed(row: dict) -> bool:
+    """Whether the row has words/s that are another machine's, or loud ones."""
+    return "words_per_second" in row and not (is_from_here(row) and row["others"] < BUSY)
 
 
 def main(arguments: list[str]) -> int:
@@ -188,7 +206,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--budget", type=read_budget, default=BUDGET, help=f"parameters; {BUDGET:,} by default")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="of a row, at most; 10 by default")
     parser.add_argument("--save_seconds", type=float, default=60.0, help="between checkpoints; 60 by default")
-    help = f"time rows anew during which others had {100 * BUSY:g} %% of the processors or more"
+    help = f"time rows anew of other machines, or during which others had {100 * BUSY:g} %% of the processors or more"
     parser.add_argument("--again", action="store_true", help=help)
     options = parser.parse_args(arguments)
     options.corpus = located(options.corpus, BASE)
@@ -203,9 +221,9 @@ def main(arguments: list[str]) -> int:
     given = options.corpus, options.data_dir, options.budget, options.minutes, options.save_seconds
     rows.run({cell: (train, cell, rows.folder / cell, *given) for cell in options.only}, write_report)
     if options.again:
-        loud = {cell: row for cell, row in rows.rows.items() if cell in options.only and row.get("others", 0) >= BUSY}
         given = options.corpus, options.data_dir, options.budget
-        rows.run({cell: (time_again, cell, *given, row) for cell, row in loud.items()}, write_report, anew=True)
+        chosen = {cell: row for cell, row in rows.rows.items() if cell in options.only and is_to_be_timed(row)}
+        rows.run({cell: (time_again, cell, *given, row) for cell, row in chosen.items()}, write_report, anew=True)
     return int(any(cell not in rows.rows for cell in CELLS))
 
 
@@ -237,6 +255,7 @@ def notes_of(told: dict) -> list[str]:
         'other processes took the smallest share of the processors. Column "others" has the largest of those shares, '
         f"in bold from {100 * BUSY:g} % on.",
         *unsuited(told),
+        *untimed(told),
         *([f"Not done yet: {', '.join(told['missing'])}."] if told["missing"] else []),
     ]
 
@@ -258,11 +277,25 @@ def ranked(told: dict) -> list[str]:
     return sorted(rows, key=lambda cell: rows[cell].get("valid_perplexity", math.inf))
 
 
+def speeds(told: dict) -> dict[str, float]:
+    """Words/s by cell, of the one kind of machine on which most were measured."""
+    timed = {cell: row for cell, row in told["rows"].items() if "words_per_second" in row}
+    machine = statistics.mode(row["processor"] for row in timed.values()) if timed else ""
+    return {cell: row["words_per_second"] for cell, row in timed.items() if row["processor"] == machine}
+
+
+def untimed(told: dict) -> list[str]:
+    """A sentence on the cells whose words/s are another machine's."""
+    known = speeds(told)
+    cells = [cell for cell in ranked(told) if "words_per_second" in told["rows"][cell] and cell not in known]
+    return [f"Trained on another machine, and not timed on this one: {', '.join(cells)}."] if cells else []
+
+
 def front(told: dict) -> list[str]:
     """The cells of which no other has both the lower perplexity and more words/s, by perplexity."""
-    found, fastest = [], 0.0
+    found, fastest, known = [], 0.0, speeds(told)
     for cell in ranked(told):
-        if (speed := told["rows"][cell].get("words_per_second", 0.0)) > fastest:
+        if (speed := known.get(cell, 0.0)) > fastest:
             found, fastest = [*found, cell], speed
     return found
 
@@ -283,7 +316,7 @@ HEAD = (
 
 
 def table(told: dict) -> list[tuple]:
-    rows = [HEAD]
+    rows, known = [HEAD], speeds(told)
     for cell in ranked(told):
         row = told["rows"][cell]
         start = cell, FAMILY[cell], "yes" if row["linear"] else "", row["units"], f"{row['parameters']:,}"
@@ -294,7 +327,8 @@ def table(told: dict) -> list[tuple]:
         perplexities = (f"{row[f'{split}_perplexity']:.1f}" for split in ("train", "valid"))
         share = f"{100 * row['others']:.1f} %"
         share = f"**{share}**" if row["others"] >= BUSY else share
-        rows.append((*start, f"{row['epoch']:.2f}", *perplexities, f"{row['words_per_second']:,.0f}", share, end))
+        speed = (f"{known[cell]:,.0f}", share) if cell in known else ("", "")
+        rows.append((*start, f"{row['epoch']:.2f}", *perplexities, *speed, end))
     return rows
 
 
@@ -332,16 +366,16 @@ def page(told: dict) -> list[str]:
 
 def picture(told: dict):
     """A figure: perplexity by words/s; those ahead of all others have their names."""
-    rows, ahead = told["rows"], front(told)
-    done = [cell for cell in ranked(told) if "diverged" not in rows[cell]]
+    rows, ahead, known = told["rows"], front(told), speeds(told)
+    done = [cell for cell in ranked(told) if cell in known]
     few = ", ".join(cell.removesuffix("Cell") for cell in ahead)
     figure = style.figure(f"Of {len(done)} cells none has both lower perplexity and more words/s than {few}", 8, 5.5)
     given = {"xlabel": "words/s in training", "ylabel": "validation perplexity", "xscale": "log", "yscale": "log"}
     axes = style.axes(figure, title="squares: linear in the state", **given)
     for cell in done:
-        place = rows[cell]["words_per_second"], rows[cell]["valid_perplexity"]
+        place = known[cell], rows[cell]["valid_perplexity"]
         color = style.MIDDLE if cell in ahead else style.LIGHT
         axes.plot(*place, "s" if rows[cell]["linear"] else "o", color=color, markersize=6)
-    points = [(rows[cell]["words_per_second"], rows[cell]["valid_perplexity"]) for cell in ahead]
+    points = [(known[cell], rows[cell]["valid_perplexity"]) for cell in ahead]
     style.label(axes, [cell.removesuffix("Cell") for cell in ahead], points, [style.MIDDLE] * len(ahead))
     return figure

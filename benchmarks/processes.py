@@ -10,18 +10,29 @@ import os
 import pathlib
 import resource
 import sys
+import threading
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 STATUS = pathlib.Path("/proc/self/status")
 
 
 def in_a_fresh_process(function, *arguments):
-    """What a function of a module returns there."""
+    """What a function of a module returns there; it ends with this process."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.sides"])
     with contextlib.chdir(ROOT):  # where the process that is forked finds its modules
-        with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
+        with concurrent.futures.ProcessPoolExecutor(1, context, initializer=follow) as pool:
             return pool.submit(function, *arguments).result()
+
+
+def follow():
+    """End this process as soon as the one that started it is gone, even if that was killed."""
+
+    def wait():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def forget_peak():

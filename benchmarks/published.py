@@ -58,7 +58,7 @@ PUBLISHED: dict[str, dict[str, Curve]] = {
 TITLES = {
     "lstm small": "Zaremba's small model on Penn Treebank, beside what others published",
     "lstm medium": "Zaremba's medium model",
-    "hypernets paper": "A HyperLSTM of 1,000 units, of characters: bits per character",
+    "hypernets paper": "A HyperLSTM of 1,000 units: bits per character",
     "rhn paper": "A recurrent highway network of 830 units, depth 10",
 }
 NOTES = [
@@ -91,11 +91,17 @@ def add(every: dict[str, dict[str, Curve]], folder: pathlib.Path):
     told = compare.story(Run(folder), TARGETS)
     if told["name"] not in PUBLISHED:
         raise InputError(f"RUN {folder}: must be a run of {' or '.join(PUBLISHED)}, not {told['name']}")
-    as_told = math.log2 if "bits" in TITLES[told["name"]] else float
+    as_told = math.log2 if in_bits(told["name"]) else float
     scores = [[as_told(epoch[f"{split}_perplexity"]) for split in ("train", "valid")] for epoch in told["history"]]
     engine = Run(folder).about()["engine"]
     own = every.get(told["name"], {}) | {f"ours, {engine}": (by_epoch(*scores), told["test"] and as_told(told["test"]))}
     every[told["name"]] = {name: own[name] for name in sorted(own) if name.startswith("ours")} | PUBLISHED[told["name"]]
+
+
+def in_bits(model: str) -> bool:
+    """Whether its scores are told in bits per character instead of perplexity."""
+    target, size = model.split()
+    return TARGETS[target][size].recipe.level != "word"
 
 
 def kept() -> dict[str, dict[str, Curve]]:
@@ -107,7 +113,7 @@ def kept() -> dict[str, dict[str, Curve]]:
 def table(model: str, curves: dict[str, Curve]) -> list[tuple]:
     """Scores by epoch and program."""
     points = {name: {place: scores for place, *scores in epochs} for name, (epochs, _) in curves.items()}
-    digits = 3 if "bits" in TITLES[model] else 2
+    digits = 3 if in_bits(model) else 2
     rows = [("epoch", *(f"{name}: train, valid" for name in curves))]
     for place in sorted(set().union(*points.values())):
         scores = (points[name].get(place, []) for name in curves)

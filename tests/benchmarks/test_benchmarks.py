@@ -2,7 +2,11 @@
 
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
+import time
 import types
 
 import keras
@@ -97,6 +101,22 @@ def test_the_first_call(tmp_path, monkeypatch, capsys):
     assert found["programs and traces"]["LSTM"] == [2, 3]  # forward and backward; to find the products, and for each
     assert found["programs and traces"]["keras.layers.LSTM"][0] == 0
     assert (tmp_path / "first_call-partial.md").read_text() in capsys.readouterr().out
+
+
+def test_no_process_outlives_the_one_that_started_it(tmp_path):
+    """That is killed; the other one, which would read on, ends."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    program = f"import pathlib; from benchmarks import processes as p; p.in_a_fresh_process(pathlib.{path!r}.read_text)"
+    parent = subprocess.Popen([sys.executable, "-c", program], cwd=processes.ROOT, stderr=subprocess.DEVNULL)
+    with path.open("wb", buffering=0) as pipe:  # once someone reads
+        pipe.write(b"still there")
+        parent.kill()
+        parent.wait()
+        with pytest.raises(BrokenPipeError):
+            for _ in range(tiny.PATIENCE):
+                time.sleep(1)
+                pipe.write(b"still there")
 
 
 def test_few_programs_for_many_lengths():
