@@ -98,22 +98,49 @@ def copied(
     shared = [old for old in olds if several.intersection(map(id, old._flatten_layers()))]
     with keras.saving.custom_object_scope(unregistered(every) | {"Bag": Bag}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")  # unsafe from a file
+        warnings.filterwarnings("ignore", r"`build\(\)` was called on layer")  # see `build_inside`
+        for each in [model, *olds]:
+            check_compiled(each)
         copies = {id(old): alone(old, change) for old in olds if old not in shared}
         bag = Bag(shared, lambda configs: change(only(several, configs)))
         with told("copied", *shared):
             copies |= zip(map(id, shared), copy.deepcopy(bag).parts(), strict=True)
     for old in olds:
-        finish(copies[id(old)])
-        assign(old, copies[id(old)])
+        new = copies[id(old)]
+        build_inside(old, new)
+        finish(new)
+        assign(old, new)
         if getattr(old, "compiled", False):  # again, as its optimizer would hold what has been replaced since
-            copies[id(old)].compile_from_config(old.get_compile_config())
+            new.compile_from_config(old.get_compile_config())
 
     def copy_of(part: Any) -> Any:
         return copies[id(part)] if id(part) in copies else type(part).from_config(part.get_config())
 
-    return (
-        keras.models.clone_model(model, clone_function=copy_of, recursive=True) if is_graph(model) else copy_of(model)
-    )
+    if not is_graph(model):
+        return copy_of(model)
+    clone = keras.models.clone_model(model, clone_function=copy_of, recursive=True)
+    for name in getattr(model, "kept", ()):
+        setattr(clone, name, getattr(model, name))
+    return clone
+
+
+def build_inside(old: keras.Layer, new: keras.Layer) -> None:
+    """Have the copy of a layer without `build` build the layers in it, as Keras does: by a symbolic call."""
+    waiting = not all(layer.built for layer in new._flatten_layers(include_self=False))
+    if waiting and type(old).build is keras.Layer.build and old._inbound_nodes:
+        given = old._inbound_nodes[0].arguments
+        keras.Operation.compute_output_spec(new, *given.args, **given.kwargs)
+
+
+def check_compiled(model: keras.Layer) -> None:
+    """Raises ValueError if a model is compiled with what Keras can't make again from its configuration."""
+    try:
+        keras.saving.deserialize_keras_object(model.get_compile_config() if getattr(model, "compiled", False) else None)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"model: {model.name} is compiled with a loss or metric that is a lambda, or not registered, so that Keras "
+            "can't copy it: register it with keras.saving.register_keras_serializable, or compile the copy alone"
+        ) from error
 
 
 def a_layer(model: Any) -> None:

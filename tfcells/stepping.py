@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
+from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor
 from tfcells.layers.bias import Bias
 from tfcells.layers.dense import Dense
@@ -29,22 +30,25 @@ FEATURES = (
     *(keras.layers.Maximum, keras.layers.Minimum, keras.layers.Concatenate),
 )
 OPERATIONS = frozenset(
-    "Absolute Add Any Cast Clip Concatenate Cos Divide Elu Equal Exp Gelu LeakyRelu Log Log1p Maximum Minimum Multiply "
-    "Negative NotEqual Relu Relu6 Selu Sigmoid Sign Silu Sin Softplus Softsign Sqrt Square Subtract Tanh TrueDivide "
-    "Where".split()
+    "Absolute Add Any Cast Clip Concatenate Cos Divide Elu Equal Exp ExpandDims Gelu LeakyRelu Log Log1p LogicalAnd "
+    "LogicalNot LogicalOr Maximum Minimum Multiply Negative NotEqual OnesLike Relu Relu6 Selu Sigmoid Sign Silu Sin "
+    "Softplus Softsign Sqrt Square Subtract Tanh TrueDivide Where ZerosLike".split()
 )
 """What treats each step by itself: layers of tokens, (batch, steps), or of features, and operations of keras.ops."""
 
 
+@keras.saving.register_keras_serializable("tfcells")
 class StepModel(keras.Model):
     """What `step_model` returns.
 
-    stepping: which of its inputs have one step. states: how many states it has.
+    stepping: which of its inputs have one step. states: how many states it has. starts: what gives them, each the name
+    of a layer, or the shape and dtype of an output that is held. kept: what copies and files keep of these.
     """
 
-    starts: list[Callable]
+    kept = "stepping", "states", "starts"
     stepping: Sequence[int] = ()
-    states: int
+    states: int = 0
+    starts: Sequence = ()
 
     def __call__(self, inputs: Any, *arguments: Any, **options: Any) -> Any:
         """Take arrays beside the states, which Keras refuses: it mixes no tensors with others.
@@ -60,7 +64,26 @@ class StepModel(keras.Model):
 
     def get_initial_state(self, batch_size: int) -> list[Tensor]:
         """The states before the first step, in the order of the last inputs."""
-        return [state for start in self.starts for state in start(batch_size)]
+        if not self.starts:
+            raise ValueError("keras.models.clone_model loses the initial states: tfcells.portable copies them, too")
+        states: list[Tensor] = []
+        for start in self.starts:
+            if isinstance(start, str):
+                states += tree.flatten(self.get_layer(start).get_initial_state(batch_size=batch_size))
+            else:
+                shape, dtype = start
+                states.append(ops.zeros((batch_size, *shape), dtype))
+        return states
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {name: getattr(self, name) for name in self.kept}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "StepModel":
+        model = super().from_config({name: config[name] for name in config if name not in cls.kept}, custom_objects)
+        for name in cls.kept:
+            setattr(model, name, config[name])
+        return model
 
 
 def step_model(model: keras.Model, pointwise: Iterable[type] = ()) -> StepModel:
@@ -97,7 +120,7 @@ def step_model(model: keras.Model, pointwise: Iterable[type] = ()) -> StepModel:
         [*(each.tensor for each in outputs), *walk.after],
         name=f"{model.name}_step",
     )
-    new.starts, new.stepping, new.states = walk.starts, sorted(stepping), len(walk.before)
+    new.stepping, new.states, new.starts = sorted(stepping), len(walk.before), walk.starts
     new(new.input)  # Keras exports to ONNX only what has been called
     return new
 
@@ -143,7 +166,7 @@ class Moment:
         self.kind = kind
 
 
-class Hold(keras.layers.Layer):
+class Hold(Configured, keras.layers.Layer):
     """An output, or where a mask is False the one before; twice, the second time without the mask."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -162,14 +185,14 @@ class Hold(keras.layers.Layer):
 class Walk:
     """Goes through a model and builds its step.
 
-    before, after: the states. starts: functions of the batch size that give the first ones, a list each.
+    before, after: the states. starts: as a `StepModel` has them.
     """
 
     def __init__(self, pointwise: tuple[type, ...]) -> None:
         self.pointwise = pointwise
         self.before: list = []
         self.after: list = []
-        self.starts: list[Callable] = []
+        self.starts: list = []
         self.ones: dict[int, list] = {}
 
     def call(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
@@ -208,7 +231,8 @@ class Walk:
         if own:
             return
         axis = getattr(operation, "axis", ())
-        axes = range(rank) if axis is None else [each % rank for each in tree.flatten(axis)]
+        end = rank + (type(operation).__name__ == "ExpandDims")  # whose axis is one of the output
+        axes = range(rank) if axis is None else [each % end for each in tree.flatten(axis)]
         own_axes = max(len(np.shape(getattr(operation, name, 0))) for name in ("scale", "offset"))
         if any(each < 2 for each in axes) or (rank < 3 and kind in FEATURES) or own_axes > rank - 2:
             refuse(operation, "acts along the axis of the steps")
@@ -231,6 +255,8 @@ class Walk:
             refuse(layer, "reads a sequence that is made after the last step")
         if initial_state is not None:
             refuse(layer, "is given an initial_state by the model, which would start it anew at each step")
+        if kwargs.pop("lengths", None) is not None:
+            refuse(layer, "is given lengths, which count the whole sequence: give it mask= instead")
         kwargs.pop("training", None)
         for name, x in kwargs.items():
             if isinstance(x, Moment) and x.kind != ("step" if name == "reset" else "whole"):
@@ -251,14 +277,13 @@ class Walk:
         new = tree.flatten(new)
         self.before += states
         self.after += new
-        self.starts.append(lambda batch_size: tree.flatten(layer.get_initial_state(batch_size=batch_size)))
+        self.starts.append(one.name)
         if seen is not None and not layer.zero_output_for_mask:
             last = state("output", output)
             output, held = Hold(name=f"{name}_hold", dtype=layer.dtype_policy)([output, last], mask=[seen, None])
             self.before.append(last)
             self.after.append(held)
-            shape, dtype = output.shape[1:], output.dtype
-            self.starts.append(lambda batch_size: [ops.zeros((batch_size, *shape), dtype)])
+            self.starts.append([list(output.shape[1:]), output.dtype])
         found = Moment(output, "step") if layer.return_sequences else Moment(ops.squeeze(output, 1), "last")
         return [found, *(Moment(each, "last") for each in new)] if layer.return_state else found
 

@@ -129,6 +129,34 @@ def test_arguments_of_cells_in_layers_and_wrappers(make, argument, use):
         make(tfcells.LSTMCell(4), **{argument: 1})
 
 
+@pytest.mark.parametrize(
+    ("make", "argument", "meant"),
+    [
+        (lambda **more: tfcells.LSTMCell(4, **more), "activaton", "activation"),
+        (lambda **more: tfcells.Zoneout(tfcells.LSTMCell(4), 0.1, **more), "sed", "seed"),
+        (lambda **more: tfcells.RNN(tfcells.LSTMCell(4), **more), "return_sequence", "return_sequences"),
+    ],
+)
+def test_arguments_with_a_slip(make, argument, meant):
+    with pytest.raises(ValueError, match=f"has no argument '{argument}': did you mean '{meant}'"):
+        make(**{argument: 0.1})
+    with pytest.raises(ValueError, match="Unrecognized keyword arguments"):  # Keras's
+        make(nothing_like_it=1)
+
+
+def test_an_activity_regularizer_is_the_layer_s():
+    layer = tfcells.RNN(tfcells.LSTMCell(4), activity_regularizer="l2")
+    layer(np.ones((2, 3, 4), "float32"))
+    assert layer.losses[0] > 0
+    for make in (
+        lambda **more: tfcells.LSTMCell(4, **more),
+        lambda **more: tfcells.Zoneout(tfcells.LSTMCell(4), 0.1, **more),
+    ):
+        make(activity_regularizer=None)
+        with pytest.raises(ValueError, match=r"the layer has it: tfcells.RNN\(cell, activity_regularizer="):
+            make(activity_regularizer="l2")
+
+
 @pytest.mark.parametrize("argument", ["return_sequences", "return_state", "go_backwards", "stateful", "unroll"])
 def test_arguments_of_layers_in_cells_and_wrappers(argument):
     use = rf"has no argument '{argument}': the layer has it: tfcells.RNN\(cell, {argument}="

@@ -70,6 +70,17 @@ class Custom(layers.Layer):
         return self.layer(x)
 
 
+class Unbuilt(layers.Layer):
+    """Leaves it to Keras to build its layer."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.layer = tfcells.RNN(tfcells.LSTMCell(3), return_sequences=True)
+
+    def call(self, x):
+        return self.layer(x)
+
+
 class Derived(tfcells.RNN):
     """Registered by its base."""
 
@@ -110,6 +121,7 @@ MODELS = {
     "subclassed": lambda: called(Subclassed()),
     "subclassed, in a model": lambda: sequential(layers.Dense(3), Subclassed()),
     "custom layer": lambda: sequential(Custom()),
+    "without build": lambda: sequential(Unbuilt(), layers.Dense(2)),
     "derived": lambda: sequential(Derived(tfcells.LSTMCell(3), remat=True)),
     "unregistered": unregistered,
     "lambdas": with_lambdas,

@@ -102,7 +102,14 @@ def features():
     return model_with(normalization, rnn(), *inner)
 
 
-@pytest.mark.parametrize("make", [stack, shared, tokens, tied, features])
+def merged():
+    """Masks that Keras's layers make of several."""
+    x = keras.Input((None, FEATURES))
+    both = layers.Concatenate()([layers.Masking()(x), layers.Masking()(2 * x)])
+    return keras.Model(x, rnn()(layers.Add()([both, both])))
+
+
+@pytest.mark.parametrize("make", [stack, shared, tokens, tied, features, merged])
 def test_whole_models(make, randomise):
     model = randomise(make())
     x = X * MASK[..., None]
@@ -165,6 +172,7 @@ MIXING = {
     "PReLU": layers.PReLU(),
     "concatenate": lambda x: ops.concatenate([x, x], axis=1),
     "cumsum": lambda x: ops.cumsum(x, axis=1),
+    "expand_dims": lambda x: ops.expand_dims(x, axis=1),
     "flip": lambda x: ops.flip(x, axis=1),
     "softmax": lambda x: ops.softmax(x, axis=1),
     "any": lambda x: ops.where(ops.any(ops.not_equal(x, 0), axis=None, keepdims=True), x, 0.0),
@@ -183,6 +191,32 @@ def test_what_mixes_steps_is_refused(name):
 def test_what_has_no_step_is_refused(reason):
     with pytest.raises(ValueError, match=reason):
         tfcells.step_model(model_with(*REFUSED[reason]))
+
+
+def test_lengths_are_refused():
+    """They count the whole sequence, so that a step can't tell which one it is."""
+    x, lengths = keras.Input((None, FEATURES)), keras.Input((), dtype="int32")
+    for given in lengths, np.ones(BATCH, "int32"):
+        model = keras.Model([x, lengths], [rnn()(x, lengths=given), lengths + 1])
+        with pytest.raises(ValueError, match="is given lengths, which count the whole sequence: give it mask="):
+            tfcells.step_model(model)
+
+
+@pytest.mark.parametrize("copy", ["a file", "portable"])
+def test_copies_of_a_step(copy, randomise, tmp_path):
+    """They know their initial states, the held output among them, and that they take one step."""
+    step = tfcells.step_model(randomise(tokens()))
+    step.save(tmp_path / "step.keras")
+    again = keras.models.load_model(tmp_path / "step.keras") if copy == "a file" else tfcells.portable(step)
+    wanted, found = (model.get_initial_state(BATCH) for model in (step, again))
+    assert len(found) == len(wanted) == again.states == 6 and np.abs(wanted[0]).max() > 0
+    x = np.ones((BATCH, 1), "int32")
+    for a, b in zip([*found, *again([x, *found])], [*wanted, *step([x, *wanted])], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    with pytest.raises(ValueError, match="clone_model loses the initial states"):
+        keras.models.clone_model(step).get_initial_state(BATCH)
+    with pytest.raises(ValueError, match="must have one step"):
+        again([np.ones((BATCH, 2), "int32"), *found])
 
 
 @pytest.mark.parametrize("kind", [layers.Lambda, layers.Activation])

@@ -120,6 +120,9 @@ class Cell(Configured, Quantizable, keras.layers.Layer):
                 f"{type(self).__name__} has no step(x, state, w). A cell with Keras's `call` alone is a "
                 "keras.layers.Layer, and tfcells.RNN runs it in Keras's own loop"
             )
+        if kwargs.get("activity_regularizer") is not None:
+            name, where = type(self).__name__, "tfcells.RNN(cell, activity_regularizer=...)"
+            raise ValueError(f"{name} has no argument 'activity_regularizer': the layer has it: {where}")
         self.dtype_is_explicit = kwargs.get("dtype") is not None
         super().__init__(**kwargs)
         self.views: dict[str, dict[str, View]] = {}
@@ -198,7 +201,8 @@ class Cell(Configured, Quantizable, keras.layers.Layer):
         returned = self.step(x, state, w)
         name, count = type(self).__name__, len(self.states)
         if not (isinstance(returned, tuple | list) and len(returned) == 2):
-            what = f"{len(returned)} things" if isinstance(returned, tuple | list) else "a tensor"
+            what = "a tensor" if hasattr(returned, "shape") else repr(returned)
+            what = f"{len(returned)} things" if isinstance(returned, tuple | list) else what
             raise ValueError(f"{name}.step must return (output, new states), got {what}")
         output, new = returned
         if not isinstance(new, tuple | list) or len(new) != count:

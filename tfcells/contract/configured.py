@@ -1,5 +1,6 @@
 """What cells, wrappers and layers share: a configuration by their signature, and seeds."""
 
+import difflib
 import functools
 import inspect
 from typing import Any
@@ -23,6 +24,7 @@ ELSEWHERE = {
 }
 """Arguments of Keras's cells and layers that may be given to the wrong one, or to one that has none, and what to do."""
 
+OF_ALL = inspect.signature(keras.layers.Layer.__init__).parameters.keys()
 VARIABLE = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 
 
@@ -47,8 +49,10 @@ class Configured:
         return super().__new__(cls, *args, **kwargs)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        for name in [each for each in kwargs if each in ELSEWHERE and each not in self.arguments()]:
-            raise ValueError(f"{type(self).__name__} has no argument {name!r}: {ELSEWHERE[name]}")
+        for name in [each for each in kwargs if each not in (*self.arguments(), *OF_ALL)]:
+            near = [f"did you mean {each!r}?" for each in difflib.get_close_matches(name, self.arguments(), 1)]
+            for instead in [ELSEWHERE[name]] if name in ELSEWHERE else near:
+                raise ValueError(f"{type(self).__name__} has no argument {name!r}: {instead}")
         super().__init__(*args, **kwargs)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

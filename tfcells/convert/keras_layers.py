@@ -10,7 +10,7 @@ import keras
 from tfcells.cells import CLASSES
 from tfcells.contract.cell import Cell
 from tfcells.layers.rnn import RNN, unstacked
-from tfcells.portable import a_layer, assign, copied, graph_of, is_graph, told, unregistered
+from tfcells.portable import a_layer, assign, copied, functions_of, graph_of, is_graph, told, unregistered
 
 KINDS = {"LSTM": "LSTMCell", "GRU": "GRUCell", "SimpleRNN": "ElmanCell"}
 """Keras's layers, and our cells that have their weights. Keras's cells are LSTMCell, GRUCell and SimpleRNNCell."""
@@ -162,8 +162,17 @@ def check(layer: keras.layers.RNN, change: Callable[[Config], Config | None]) ->
             raise ValueError(f"{own}: set it back, and give the layer of the copy its pass_mask")
         config = change(keras.saving.serialize_keras_object(layer)) or {}
         config.pop("build_config", None)
-        with keras.saving.custom_object_scope(unregistered(layer._flatten_layers())):
-            keras.saving.deserialize_keras_object(config, safe_mode=False)
+        failed = None
+        try:
+            with keras.saving.custom_object_scope(unregistered(layer._flatten_layers())):
+                keras.saving.deserialize_keras_object(config, safe_mode=False)
+        except (TypeError, ValueError) as error:
+            failed = error
+        if failed:
+            functions = [each for part in layer._flatten_layers() for each in functions_of(part).values()]
+            lambdas = any(each.__name__ == "<lambda>" for each in functions)
+            why = "it has a lambda, which Keras can't copy there; use a function with a name"
+            raise ValueError(why) if lambdas else failed
     for cell in unstacked(layer.cell):
         both = [("dropout", "recurrent_dropout"), ("input_rate", "state_rate")]
         drops = any(all(getattr(cell, name, 0) for name in rates) for rates in both)

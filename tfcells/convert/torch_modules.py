@@ -32,6 +32,8 @@ def from_torch(state_dict: Mapping[str, Any], nonlinearity: str = "tanh") -> ker
     >>> tfcells.from_torch(state).layers[0].cell.units, type(tfcells.from_torch(state).layers[0].cell).__name__
     (2, 'GRUCell')
     """
+    if not isinstance(state_dict, Mapping):
+        raise ValueError(f"state_dict must be a module.state_dict(), got {type(state_dict).__name__}")
     arrays = {name: array(value) for name, value in state_dict.items()}
     found = [NAME.fullmatch(name) for name in arrays]
     if not found or not all(found):

@@ -48,7 +48,7 @@ def test_the_right_cell_runs(layer):
 STEPS = {
     "a bare tensor": (lambda y, new: y, r"must return \(output, new states\), got a tensor"),
     "three things": (lambda y, new: (y, *new), r"must return \(output, new states\), got 3 things"),
-    "nothing": (lambda y, new: None, r"must return \(output, new states\)"),
+    "nothing": (lambda y, new: None, r"must return \(output, new states\), got None"),
     "too few states": (lambda y, new: (y, new[:1]), "must return 2 new states, a tuple; got 1"),
     "too many states": (lambda y, new: (y, (*new, y)), "must return 2 new states, a tuple; got 3"),
     "a bare state": (lambda y, new: (y, new[0]), "must return 2 new states, a tuple; got a bare tensor"),

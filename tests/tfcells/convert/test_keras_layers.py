@@ -106,6 +106,18 @@ def called(model):
     return model
 
 
+@keras.saving.register_keras_serializable("tests")
+class Unbuilt(layers.Layer):
+    """Makes its layers, and leaves it to Keras to build them."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.inner = [layers.LSTM(4, return_sequences=True, name="lower"), layers.Dense(2)]
+
+    def call(self, x, training=False):
+        return self.inner[1](self.inner[0](x, training=training))
+
+
 L = layers
 MODELS = {
     "sequential": lambda: sequential(L.LSTM(6, return_sequences=True), L.GRU(5)),
@@ -139,6 +151,8 @@ MODELS = {
     "subclassed, layer given": lambda: called(Given(L.Bidirectional(L.LSTM(3)))),
     "subclassed, layers made": lambda: called(Made()),
     "subclassed, in a model": lambda: sequential(L.Dense(FEATURES), Made()),
+    "without build": lambda: sequential(Unbuilt(), L.LSTM(2)),
+    "without build, in models": lambda: sequential(sequential(Unbuilt()), L.Dense(FEATURES), Unbuilt()),
 }
 
 
@@ -307,7 +321,7 @@ def test_a_lambda(randomise):
     try:
         ours = tfcells.from_keras(model)
     except ValueError as error:
-        assert "layer 'it' can't be converted: Could not interpret activation" in str(error)
+        assert "layer 'it' can't be converted: it has a lambda, which Keras can't copy there" in str(error)
         assert keras.version() < "3.16"
     else:
         same(ours(X), model(X))
@@ -451,6 +465,14 @@ def test_what_can_not_be_copied(make, reason):
         for each in (model, sequential(model), twice):
             with pytest.raises(ValueError, match=f"layer .*can't be copied: {reason}"):
                 convert(each)
+
+
+def test_a_loss_that_can_not_be_copied():
+    model = sequential(layers.LSTM(3))
+    model.compile("sgd", lambda y, x: keras.ops.mean(y - x))
+    for convert in tfcells.from_keras, tfcells.portable:
+        with pytest.raises(ValueError, match=f"model: {model.name} is compiled with a loss or metric that is a lambda"):
+            convert(model)
 
 
 def test_unbuilt():

@@ -165,6 +165,11 @@ def test_wrong_states(change, message):
         tfcells.from_torch(state)
 
 
+def test_no_state():
+    with pytest.raises(ValueError, match=r"state_dict must be a module.state_dict\(\), got int"):
+        tfcells.from_torch(3)
+
+
 @pytest.mark.parametrize(("kind", "nonlinearity"), [("LSTM", "relu"), ("GRU", "relu"), ("RNN", "selu")])
 def test_wrong_nonlinearities(kind, nonlinearity):
     with pytest.raises(ValueError, match="nonlinearity must be .*, got"):
