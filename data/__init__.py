@@ -44,7 +44,8 @@ def find_files(folder, names=NAMES):
             if not missing:
                 return paths
             if len(missing) < len(paths):
-                raise CorpusError(f"missing: {', '.join(missing)}")
+                others = ", ".join(str(path) for path in paths.values() if path.is_file())
+                raise CorpusError(f"missing: {', '.join(missing)}, beside {others}")
     return {}
 
 

@@ -67,7 +67,7 @@ class Names(Rule):
     """The names of one kind of the table, written in any case, a cell's with or without "Cell"."""
 
     def __init__(self, kind: str):
-        self.words = f"the name of a {kind}"
+        self.words = f"the name of one {kind}"
         names = sorted(name for name, row in TABLE.items() if row.kind == kind)
         short = {name.lower().removesuffix("cell"): name for name in names}
         self.found = short | {name.lower(): name for name in names}

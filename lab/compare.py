@@ -103,7 +103,7 @@ def table(stories: list[Story]) -> str:
             each["name"],
             each["panel"],
             each["changed"],
-            "" if each["parameters"] is None else f"{each['parameters']:,}",
+            "not finished" if each["parameters"] is None else f"{each['parameters']:,}",
             str(len(valid)),
             f"{each['history'][-1]['train_' + each['score']]:.4g}",
             f"{min(valid):.4g}",

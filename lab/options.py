@@ -74,7 +74,7 @@ DEFAULTS: dict[str, Any] = {
     "engine": "graph",
     "precision": "float32",
 }
-CORPUS = "auto, ptb, wikitext2, text8, enwik8, pydoc, or a folder with train.txt, valid.txt and test.txt"
+CORPUS = "auto, ptb, wikitext2, text8, enwik8, pydoc, or a folder with train.txt, valid.txt, test.txt or the like"
 RUN_HELP = "a run's folder; it need not be finished"
 DATA_DIR = "the folder of the corpus's files, or of MNIST's (default: found or downloaded)"
 FORMATTER = functools.partial(
@@ -124,7 +124,7 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     add("target", nargs="?", help=", ".join(targets))
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument("--size", help="one of the target's sizes (default: the first in --list TARGET)")
-    help = "--size quick: a language model in three minutes, of the text that comes with Python"
+    help = "--size quick: a language model in three minutes, of the text that comes with Python or of --data_dir"
     sizes.add_argument("--quick", action="store_const", dest="size", const=QUICK, help=help)
     add(
         "--budget",
@@ -159,8 +159,13 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     if rest:
         if options.target and options.command != "list":
             named_recipe(options, targets)  # which is refused first
-        meant = {text.lstrip("-") for text in rest} & {*targets}  # --rhn
-        refuse(rest, known_flags(options, names, targets) | meant, options.resume)
+        known = known_flags(options, names, targets)
+        strays = [text for text in rest if text.lstrip("-") in targets and text.lstrip("-") not in known]
+        for text in strays if options.target else ():
+            raise InputError(
+                f"unexpected argument {text!r}: the target is {options.target}, and there is one at a time"
+            )
+        refuse(rest, known | {text.lstrip("-") for text in strays}, options.resume)
     read_as: dict[str, Hint] = {"save_seconds": NonNegative} | {
         name: SETTINGS[name] for name in ("seed", "engine", "precision")
     }

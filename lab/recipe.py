@@ -52,7 +52,7 @@ class Recipe(Task[D]):
     batch_size: sequences trained on at once
     learning_rate: the learning rate, before decay, warm_up and anneal
     patience: epochs without a better validation loss after which training ends, or none
-    steps_per_epoch: steps of the optimizer in an epoch, or none for all data
+    steps_per_epoch: steps of the optimizer in an epoch, the first ones of the data each time, or none for all data
     optimizer: how a gradient changes the weights
     decay: the factor of the learning rate in each epoch after decay_after
     decay_after: epochs before the learning rate decays
@@ -324,6 +324,8 @@ def full_name(name: str, known: dict[str, Hint], classes: dict[str, Any]) -> str
     near = [each for each in known if each.startswith(f"{kind}." if kind else "")]
     value, kind = classes.get(kind or "cell"), kind or "cell"
     more = nearest(name, near) if near else f"; --{kind} NAME chooses one" if value is None else ""
+    if not more and (own := [each for each in known if each.startswith(f"{kind}.")]):
+        more = f"; there are {', '.join(own)}"
     raise InputError(f"no field {name!r} with {kind}={written(value)}{more}")
 
 

@@ -41,7 +41,7 @@ def search(options: argparse.Namespace, texts: dict[str, str], targets: Targets,
     with Signals() as signals:
         watch(study, Crew(study, options, trials), trials, end, signals)
     deliver(report(study))
-    complain(f"all results are in {study.folder}")
+    complain(f"All results are in {study.folder}.")
     if sum(map(trained, study.record.trials)) < trials:
         complain(f"stopped; to go on: {continuation(arguments, study.folder)}")
     return 128 + signals.received if signals.received else 0

@@ -85,8 +85,8 @@ def train(
                 workers.heartbeat.say = lambda text: run.say(f"{text}; to go on: {command}")
             if begun:
                 what = f"{settings['target']} {settings['size']} on {data.name}"
-                steps = f" of {recipe.steps_per_epoch} steps" if recipe.steps_per_epoch else ""
-                size = f"{training.learner.parameters():,} parameters, {recipe.epochs} epochs{steps}"
+                steps = f" of {counted(recipe.steps_per_epoch, 'step')}" if recipe.steps_per_epoch else ""
+                size = f"{training.learner.parameters():,} parameters, {counted(recipe.epochs, 'epoch')}{steps}"
                 complain(f"training {what}: {size}, in {run.folder}")
             if begun and data.notice:
                 complain(data.notice)
@@ -109,6 +109,10 @@ def train(
         place = shlex.quote(settings["data_dir"] or "FOLDER")
         complain(f"That was a quick look. The real run: python train.py {settings['target']} --data_dir {place}")
     return 0
+
+
+def counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'s' * (count != 1)}"
 
 
 @contextlib.contextmanager

@@ -82,5 +82,5 @@ def test_a_cell_is_named_in_any_case_with_or_without_cell(text):
 )
 def test_an_unknown_name_gets_the_nearest(text, near):
     said = f"did you mean {near}" if near else "there are ATRCell, AntisymmetricRNNCell, .*, UGRNNCell$"
-    with pytest.raises(InputError, match=f"cell={text}: must be the name of a cell; {said}"):
+    with pytest.raises(InputError, match=f"cell={text}: must be the name of one cell; {said}"):
         read("cell", CellName, text)

@@ -285,7 +285,7 @@ def test_a_quick_look_ends_with_the_command_for_the_real_run(home, monkeypatch):
     text = {split: ["a b <unk> c"] * 200 for split in ("train", "valid", "test")}
     monkeypatch.setattr("data.pydoc.source.prepare", lambda topics: text)
     code, out, err = call("rhn --quick --units 4 --embedding_units 3 --steps_per_epoch 1 --engine eager")
-    assert code == 0 and "8 epochs of 1 steps, in runs/rhn-quick-1" in err
+    assert code == 0 and "8 epochs of 1 step, in runs/rhn-quick-1" in err
     folder = pathlib.Path("runs/rhn-quick-1")
     assert result_of(folder) == json.loads(out.splitlines()[-1]) and result_of(folder)["corpus"] == "pydoc"
     assert len(re.findall("^epoch .*valid", (folder / "log.txt").read_text(), re.MULTILINE)) >= 5

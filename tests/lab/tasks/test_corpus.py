@@ -177,8 +177,8 @@ def test_penn_treebank_in_a_folder_of_ones_own_is_read_as_it(tmp_path, dummy):
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ({"valid": None}, r"missing: \S*valid\.txt$"),
-        ({"train": None, "test": None}, r"missing: \S*train\.txt, \S*test\.txt$"),
+        ({"valid": None}, r"missing: \S*valid\.txt, beside \S*train\.txt, \S*test\.txt$"),
+        ({"train": None, "test": None}, r"missing: \S*train\.txt, \S*test\.txt, beside \S*valid\.txt$"),
         ({"train": None, "valid": None, "test": None}, "holds neither train.txt, valid.txt, test"),
         ({"test": b""}, r"test\.txt: empty"),
         ({"valid": b" \n\n"}, r"valid\.txt: empty"),
