@@ -74,6 +74,7 @@ class Rows:
         self.name = name if whole else f"{name}-partial"
         path = report.RESULTS / f"{self.name}.json"
         told = json.loads(path.read_text()) if path.exists() else {}
+        self.machine: dict | None = told.get("machine")
         self.rows: dict[str, dict] = told["rows"] if told.get("settings") == settings else {}
         for path in folder.rglob("row.json"):
             found = json.loads(path.read_text())

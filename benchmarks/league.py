@@ -234,7 +234,8 @@ def write_report(rows: Rows):
     missing = [cell for cell in CELLS if cell not in rows.rows]
     told = {"settings": rows.settings, "missing": missing, "rows": dict(sorted(rows.rows.items()))}
     title = "Every cell as a language model of Penn Treebank"
-    report.write(rows.name, title, told, table(told), notes=notes_of(told), picture=picture)
+    where = rows.machine if rows.machine and rows.machine["processor"] == processor_of(told) else None
+    report.write(rows.name, title, told, table(told), notes=notes_of(told), picture=picture, where=where)
     if rows.whole:
         tell("league", page(told))
 
@@ -277,17 +278,24 @@ def ranked(told: dict) -> list[str]:
     return sorted(rows, key=lambda cell: rows[cell].get("valid_perplexity", math.inf))
 
 
+def timed(told: dict) -> dict[str, dict]:
+    return {cell: row for cell, row in told["rows"].items() if "words_per_second" in row}
+
+
+def processor_of(told: dict) -> str | None:
+    """The one on which most words/s were measured."""
+    return statistics.mode(row["processor"] for row in timed(told).values()) if timed(told) else None
+
+
 def speeds(told: dict) -> dict[str, float]:
-    """Words/s by cell, of the one kind of machine on which most were measured."""
-    timed = {cell: row for cell, row in told["rows"].items() if "words_per_second" in row}
-    machine = statistics.mode(row["processor"] for row in timed.values()) if timed else ""
-    return {cell: row["words_per_second"] for cell, row in timed.items() if row["processor"] == machine}
+    """Words/s by cell, of that processor."""
+    processor = processor_of(told)
+    return {cell: row["words_per_second"] for cell, row in timed(told).items() if row["processor"] == processor}
 
 
 def untimed(told: dict) -> list[str]:
     """A sentence on the cells whose words/s are another machine's."""
-    known = speeds(told)
-    cells = [cell for cell in ranked(told) if "words_per_second" in told["rows"][cell] and cell not in known]
+    cells = [cell for cell in ranked(told) if cell in timed(told).keys() - speeds(told).keys()]
     return [f"Trained on another machine, and not timed on this one: {', '.join(cells)}."] if cells else []
 
 
@@ -360,7 +368,7 @@ def page(told: dict) -> list[str]:
         "The lowest perplexities:",
         "",
         *report.table(picked(rows, done[:10], SHORT)),
-        *("\n" + line for line in unsuited(told)),
+        *("\n" + line for line in [*unsuited(told), *untimed(told)]),
     ]
 
 

@@ -73,13 +73,14 @@ def version(package: str) -> str:
         return "not installed"
 
 
-def write(name: str, title: str, result: dict, rows: list[tuple], more=None, notes=(), picture=None):
+def write(name: str, title: str, result: dict, rows: list[tuple], more=None, notes=(), picture=None, where=None):
     """Write a result, and in Markdown its table, whose first row is the head; the path of that.
 
-    more: further tables by their headings. notes: sentences below. picture: a function for `draw`.
+    more: further tables by their headings. notes: sentences below. picture: a function for `draw`. where: the
+    `machine` that measured, by default this one.
     """
     RESULTS.mkdir(exist_ok=True)
-    where = machine()
+    where = where or machine()
     write_json(RESULTS / f"{name}.json", {"machine": where, **result})
     lines = [f"# {title}", "", *table(rows), ""]
     for heading, others in (more or {}).items():

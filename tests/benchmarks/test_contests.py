@@ -108,13 +108,16 @@ def test_the_share_of_others(monkeypatch):
 
 def test_who_is_ahead():
     rows = {
-        name: {"valid_perplexity": score, "words_per_second": speed}
+        name: {"valid_perplexity": score, "words_per_second": speed, "processor": "one"}
         for name, score, speed in [("a", 90.0, 10.0), ("b", 100.0, 9.0), ("c", 110.0, 30.0), ("d", 120.0, 20.0)]
     }
     told = {"rows": rows | {"e": {"diverged": "at once"}}}
     assert league.front(told) == ["a", "c"] and league.unsuited(told) == []
     told["rows"]["f"] = rows["d"] | {"valid_perplexity": 700.0}
     assert "frequencies alone give: f. The one recipe" in league.unsuited(told)[0]
+    assert league.untimed(told) == []
+    told["rows"]["g"] = {"valid_perplexity": 80.0, "words_per_second": 99.0, "processor": "two"}
+    assert league.front(told) == ["a", "c"] and "not timed on this one: g." in league.untimed(told)[0]
 
 
 def test_the_page_is_told(results):
@@ -169,6 +172,15 @@ def test_the_league_goes_on(tmp_path, monkeypatch, results, capsys):
     assert rows["MinGRUCell"] == gru | {"others": 0.3}  # no quieter
     assert rows["LSTMCell"]["others"] == 0.5 and rows["LSTMCell"]["words_per_second"] != lstm["words_per_second"]
     assert rows["LSTMCell"]["valid_perplexity"] == lstm["valid_perplexity"]
+    others = {"LSTMCell": lstm | {"processor": "another"}, "MinGRUCell": gru | {"processor": "another", "others": 0.3}}
+    where = told["machine"] | {"processor": "another"}
+    path.write_text(json.dumps(told | {"rows": others, "machine": where}))
+    assert benchmarks.main([*line, "--runs", str(tmp_path / "new"), "--again", "--only", "MinGRUCell"]) == 1
+    found = json.loads(path.read_text())
+    assert found["rows"]["LSTMCell"] == others["LSTMCell"]
+    assert found["rows"]["MinGRUCell"]["processor"] == report.processor()  # though no quieter
+    assert found["machine"] == where  # of the first of two that are as frequent
+    assert "not timed on this one: MinGRUCell." in (results / "league-partial.md").read_text()
     assert benchmarks.main([*line, "--budget", "800", "--runs", str(tmp_path / "others")]) == 1
     told = json.loads((results / "league-partial.json").read_text())
     assert told["settings"]["budget"] == 800 and {*told["rows"]} == {"LSTMCell", "MinGRUCell"}
