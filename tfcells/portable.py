@@ -119,7 +119,7 @@ def copied(
     if not is_graph(model):
         return copy_of(model)
     clone = keras.models.clone_model(model, clone_function=copy_of, recursive=True)
-    for name in getattr(model, "kept", ()):
+    for name in getattr(model, "kept_in_copies", ()):
         setattr(clone, name, getattr(model, name))
     return clone
 

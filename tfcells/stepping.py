@@ -42,10 +42,10 @@ class StepModel(keras.Model):
     """What `step_model` returns.
 
     stepping: which of its inputs have one step. states: how many states it has. starts: what gives them, each the name
-    of a layer, or the shape and dtype of an output that is held. kept: what copies and files keep of these.
+    of a layer, or the shape and dtype of an output that is held. kept_in_copies: which of these copies and files keep.
     """
 
-    kept = "stepping", "states", "starts"
+    kept_in_copies = "stepping", "states", "starts"
     stepping: Sequence[int] = ()
     states: int = 0
     starts: Sequence = ()
@@ -76,12 +76,14 @@ class StepModel(keras.Model):
         return states
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {name: getattr(self, name) for name in self.kept}
+        return super().get_config() | {name: getattr(self, name) for name in self.kept_in_copies}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "StepModel":
-        model = super().from_config({name: config[name] for name in config if name not in cls.kept}, custom_objects)
-        for name in cls.kept:
+        model = super().from_config(
+            {name: config[name] for name in config if name not in cls.kept_in_copies}, custom_objects
+        )
+        for name in cls.kept_in_copies:
             setattr(model, name, config[name])
         return model
 

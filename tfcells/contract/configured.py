@@ -24,7 +24,7 @@ ELSEWHERE = {
 }
 """Arguments of Keras's cells and layers that may be given to the wrong one, or to one that has none, and what to do."""
 
-OF_ALL = inspect.signature(keras.layers.Layer.__init__).parameters.keys()
+OF_ALL = {*inspect.signature(keras.layers.Layer.__init__).parameters, "input_shape", "input_dim"}
 VARIABLE = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 
 
