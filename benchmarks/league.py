@@ -296,7 +296,8 @@ def speeds(told: dict) -> dict[str, float]:
 def untimed(told: dict) -> list[str]:
     """A sentence on the cells whose words/s are another machine's."""
     cells = [cell for cell in ranked(told) if cell in timed(told).keys() - speeds(told).keys()]
-    return [f"Trained on another machine, and not timed on this one: {', '.join(cells)}."] if cells else []
+    known = "Trained on another machine, and not timed yet on that of the others"
+    return [f"{known}: {', '.join(cells)}."] if cells else []
 
 
 def front(told: dict) -> list[str]:
