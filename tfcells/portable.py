@@ -92,6 +92,8 @@ def copied(
     if not model.built:
         raise ValueError("model must be built: call it once, or give it a keras.Input")
     olds = list({id(part): part for part in parts(model)}.values())
+    for each in [model, *olds]:
+        check_compiled(each)
     every = [layer for old in olds for layer in old._flatten_layers()]
     uses = collections.Counter(map(id, every))
     several = {each for each, times in uses.items() if times > 1}
@@ -99,8 +101,6 @@ def copied(
     with keras.saving.custom_object_scope(unregistered(every) | {"Bag": Bag}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")  # unsafe from a file
         warnings.filterwarnings("ignore", r"`build\(\)` was called on layer")  # see `build_inside`
-        for each in [model, *olds]:
-            check_compiled(each)
         copies = {id(old): alone(old, change) for old in olds if old not in shared}
         bag = Bag(shared, lambda configs: change(only(several, configs)))
         with told("copied", *shared):
@@ -135,7 +135,10 @@ def build_inside(old: keras.Layer, new: keras.Layer) -> None:
 def check_compiled(model: keras.Layer) -> None:
     """Raises ValueError if a model is compiled with what Keras can't make again from its configuration."""
     try:
-        keras.saving.deserialize_keras_object(model.get_compile_config() if getattr(model, "compiled", False) else None)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")
+            config = model.get_compile_config() if getattr(model, "compiled", False) else None
+        keras.saving.deserialize_keras_object(config)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"model: {model.name} is compiled with a loss or metric that is a lambda, or not registered, so that Keras "

@@ -85,8 +85,8 @@ def test_a_series_is_one_value_and_a_range_of_genotypes_counts_nodes():
         ("input_dropout", "0..1", "input_dropout=1: must be a number in [0, 1)"),
         ("input_dropout", "0..0.5:log", "must have LOW above 0 with :log"),
         ("input_dropout", "0..0.5:1", "must have whole numbers with :STEP"),
-        ("cell", "lstm,gro", "cell=gro: must be the name of a cell"),
-        ("cell", "1..2", "cell=1: must be the name of a cell"),
+        ("cell", "lstm,gro", "cell=gro: must be the name of one cell"),
+        ("cell", "1..2", "cell=1: must be the name of one cell"),
         ("tied", "0..1", "tied=0: must be true or false"),
     ],
 )
@@ -126,7 +126,7 @@ def test_fields_of_some_cells_are_drawn_for_those():
         ({"unitz": "2..3"}, "no field 'unitz'"),
         ({"units": "3", "cell": "gru"}, "must have a field to draw, as --units 100..400"),
         ({"cell": "rhn", "depth": "2..3", "cell.depth": "4"}, "--cell.depth: must not be given with --depth"),
-        ({"cell": "lstm,bad"}, "cell=bad: must be the name of a cell"),
+        ({"cell": "lstm,bad"}, "cell=bad: must be the name of one cell"),
     ],
 )
 def test_a_space_refuses(texts, told):

@@ -332,7 +332,7 @@ def check_policy(case, policy, options):
     dtypes = [keras.dtype_policies.get(policy).compute_dtype, *(state.dtype.name for state in own)]
     for got, wanted, dtype in zip(run(case, options, policy), oracle(case), dtypes, strict=True):
         assert got.dtype.name == dtype
-        np.testing.assert_allclose(got.astype("float64"), wanted, rtol=0, atol=POLICIES[policy])
+        np.testing.assert_allclose(got.astype("float64"), wanted, rtol=POLICIES[policy], atol=POLICIES[policy])
 
 
 @EVERY
