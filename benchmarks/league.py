@@ -154,18 +154,13 @@ def train(
     if not all(map(math.isfinite, scores.values())):
         return row | {"diverged": str(scores)}
     pace, share = clock.pace() if clock.blocks else (float(np.median(progress.step_seconds)), math.nan)
-    return (
-        row
-        | scores
-        | {
-            "steps": progress.step,
-            "epoch": progress.step / len(batches),
-            "words_per_second": words / pace,
-            "others": share,
-            "processor": report.processor(),
-            "seconds": sum(progress.step_seconds),
-        }
-    )
+    how = {"steps": progress.step, "epoch": progress.step / len(batches), "seconds": sum(progress.step_seconds)}
+    return row | scores | how | speed_of(words / pace, share)
+
+
+def speed_of(words_per_second: float, share: float) -> dict:
+    """What a row has of its words/s. share: of others, meanwhile."""
+    return {"words_per_second": words_per_second, "others": share, "processor": report.processor()}
 
 
 def time_again(cell: str, corpus: str, data_dir: str | None, budget: int, row: dict) -> dict:
@@ -182,8 +177,7 @@ def time_again(cell: str, corpus: str, data_dir: str | None, budget: int, row: d
     pace, share = clock.pace()
     if is_from_here(row) and share >= row["others"]:
         return row
-    speed = {"words_per_second": recipe.predictions(batches) / pace, "others": share}
-    return row | speed | {"processor": report.processor()}
+    return row | speed_of(recipe.predictions(batches) / pace, share)
 
 
 def is_from_here(row: dict) -> bool:

@@ -69,7 +69,8 @@ def rows():
         arguments = H | {"window": window, "pooling": pooling}
         yield f"qrnn-{pooling}-{window}", tfcells.QRNNCell, arguments, qrnn, names("W:kernel b:bias"), {"gates": gates}
     weights = "W:kernel b:bias nu:radius_vector theta:phase_vector gamma:scale_vector C:output_kernel"
-    yield "lru", tfcells.LRUCell, H, lru, names(weights)
+    within = {"gamma": lambda log: -np.abs(log)}  # as sqrt(1 - |lambda|^2), at which it starts
+    yield "lru", tfcells.LRUCell, H, lru, names(weights), {}, {}, None, None, within
     heads = {"heads": 3}
     yield "rglru", tfcells.RGLRUCell, H, rg_lru, names("W:kernel V:value_kernel b:bias L:decay_vector")
     yield "rglru-heads", tfcells.RGLRUCell, {"units": 3} | heads, rg_lru, names("W:kernel b:bias L:decay_vector"), heads

@@ -152,7 +152,6 @@ def test_an_activity_regularizer_is_the_layer_s():
         lambda **more: tfcells.LSTMCell(4, **more),
         lambda **more: tfcells.Zoneout(tfcells.LSTMCell(4), 0.1, **more),
     ):
-        make(activity_regularizer=None)
         with pytest.raises(ValueError, match=r"the layer has it: tfcells.RNN\(cell, activity_regularizer="):
             make(activity_regularizer="l2")
 

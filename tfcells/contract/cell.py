@@ -98,6 +98,7 @@ class Cell(Configured, Quantizable, keras.layers.Layer):
         the functions of contract/recurrence.py alone, and all else goes along the last axes.
     """
 
+    of_keras = Configured.of_keras - {"activity_regularizer"}  # the outputs are the layer's
     states: tuple[str, ...] = ("h",)
     clocks: frozenset[str] = frozenset()
     records: frozenset[str] = frozenset()
@@ -120,9 +121,6 @@ class Cell(Configured, Quantizable, keras.layers.Layer):
                 f"{type(self).__name__} has no step(x, state, w). A cell with Keras's `call` alone is a "
                 "keras.layers.Layer, and tfcells.RNN runs it in Keras's own loop"
             )
-        if kwargs.get("activity_regularizer") is not None:
-            name, where = type(self).__name__, "tfcells.RNN(cell, activity_regularizer=...)"
-            raise ValueError(f"{name} has no argument 'activity_regularizer': the layer has it: {where}")
         self.dtype_is_explicit = kwargs.get("dtype") is not None
         super().__init__(**kwargs)
         self.views: dict[str, dict[str, View]] = {}

@@ -8,7 +8,15 @@ from typing import Any
 import keras
 
 OF_CELLS = "units", "activation", "recurrent_activation", "use_bias", "kernel_initializer", "recurrent_initializer"
-OF_LAYERS = "return_sequences", "return_state", "go_backwards", "stateful", "unroll", "zero_output_for_mask"
+OF_LAYERS = (
+    "activity_regularizer",
+    "return_sequences",
+    "return_state",
+    "go_backwards",
+    "stateful",
+    "unroll",
+    "zero_output_for_mask",
+)
 ELSEWHERE = {
     "dropout": "wrap the cell: tfcells.VariationalDropout(cell, input_rate=...)",
     "recurrent_dropout": "wrap the cell: tfcells.VariationalDropout(cell, state_rate=...), or "
@@ -24,7 +32,6 @@ ELSEWHERE = {
 }
 """Arguments of Keras's cells and layers that may be given to the wrong one, or to one that has none, and what to do."""
 
-OF_ALL = {*inspect.signature(keras.layers.Layer.__init__).parameters, "input_shape", "input_dim"}
 VARIABLE = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 
 
@@ -36,9 +43,12 @@ class Configured:
     live: the arguments of the class that may be set later, as `keras.layers.Dropout.rate` may. They are checked as the
     constructor checks them. All others raise a ValueError: `build` reads them, so that a change would come too late.
     A function traced before, as `fit` makes one, keeps the old value, as it does with Keras's own layers.
+
+    of_keras: the arguments of any Keras layer that the class takes, too.
     """
 
     live: frozenset[str] = frozenset()
+    of_keras = frozenset({*inspect.signature(keras.layers.Layer.__init__).parameters, "input_shape", "input_dim"})
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Raise TypeError for a missing argument, and name this class: the constructor may be a base's."""
@@ -49,7 +59,7 @@ class Configured:
         return super().__new__(cls, *args, **kwargs)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        for name in [each for each in kwargs if each not in (*self.arguments(), *OF_ALL)]:
+        for name in [each for each in kwargs if each not in (*self.arguments(), *self.of_keras)]:
             near = [f"did you mean {each!r}?" for each in difflib.get_close_matches(name, self.arguments(), 1)]
             for instead in [ELSEWHERE[name]] if name in ELSEWHERE else near:
                 raise ValueError(f"{type(self).__name__} has no argument {name!r}: {instead}")
