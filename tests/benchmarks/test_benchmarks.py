@@ -47,7 +47,7 @@ LINES = [
     ["scaling", "--only", "masked", "--batch", "2", "--steps", "3"],
     ["scan", "--batch", "2", "--steps", "3"],
     ["batch_sizes", "--largest", "5"],
-    ["scaling", "--only", "modes", "--points", "2", "3", "4"],
+    ["scaling", "--only", "modes", "--points", "3"],
     ["layers", "--rows", "2", "3", "--steps", "3"],
     ["serving", "--steps", "3"],
 ]
@@ -79,6 +79,16 @@ def test_the_outputs_of_every_cell_get_a_gradient_of_their_width():
         layer = sides.tfcells_layer([make(200)], 3, jit_compile=False)
         outputs = layer(np.zeros((2, 1, 3), "float32"))
         assert sides.for_outputs(layer, 2, 1).shape == tuple(outputs.shape), name
+
+
+def test_memory_of_a_mode_that_is_not_linear_in_steps_misses_its_aim(monkeypatch):
+    monkeypatch.setattr(
+        programs, "in_a_fresh_process", lambda _, name, n: {"seconds": 1, "bytes": n * n if name == "remat" else 7 * n}
+    )
+    _, goals = programs.modes({}, types.SimpleNamespace(points=[2, 4, 8]))
+    missed = [what for what, *_, verdict in goals if verdict == "missed"]
+    assert missed == ["memory linear in steps, remat: bytes a step from 4 to 8 / from 2 to 4"]
+    assert len(goals) == 4 * len(programs.MODES)
 
 
 def test_layers_that_take_too_long_are_left_out(tmp_path, monkeypatch, capsys):
