@@ -207,6 +207,12 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     settings = {"budget": options.budget, "seconds": options.seconds}
     rows = Rows("abilities", options.runs.resolve(), settings, whole=settings == {"budget": BUDGET, "seconds": SECONDS})
+    made = (rows.machine or {}).get("processor")
+    if rows.rows and made not in (None, report.processor()):
+        parser.error(
+            f"{rows.name}.json is of a machine with {made}, this one has {report.processor()}: in as much time they do "
+            "not do as many steps. Go on there, or take the report and --runs away to begin anew"
+        )
     for task in options.task:
         for seeds in ([SEEDS[0]], SEEDS):
             cells = [cell for cell in options.only if seeds == [SEEDS[0]] or cell in best(rows.rows, task)]

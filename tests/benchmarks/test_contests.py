@@ -207,3 +207,9 @@ def test_abilities_are_told(tmp_path, monkeypatch, results, capsys):
     capsys.readouterr()
     assert benchmarks.main([*line, "--only", "ElmanCell"]) == 1
     assert "parity/" not in capsys.readouterr().out  # nothing is trained twice
+    path = results / "abilities-partial.json"
+    told["machine"]["processor"] = "another"
+    path.write_text(json.dumps(told))
+    with pytest.raises(SystemExit):
+        benchmarks.main(line)
+    assert "of a machine with another, this one has" in capsys.readouterr().err and json.loads(path.read_text()) == told
