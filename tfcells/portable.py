@@ -94,6 +94,13 @@ def copied(
     olds = list({id(part): part for part in parts(model)}.values())
     for each in [model, *olds]:
         check_compiled(each)
+    for each in graphs(model):
+        if isinstance(each, keras.Sequential) and type(each) is not keras.Sequential:
+            raise ValueError(
+                f"model: {type(each).__name__} is a keras.Sequential with methods of its own, which Keras does not "
+                "copy: give keras.Sequential([keras.Input(shape), *model.layers]), or make it a keras.Model of its "
+                "inputs and outputs"
+            )
     every = [layer for old in olds for layer in old._flatten_layers()]
     uses = collections.Counter(map(id, every))
     several = {each for each, times in uses.items() if times > 1}
@@ -252,6 +259,14 @@ def parts(layer: keras.Layer) -> Iterator[keras.Layer]:
             yield from parts(inner)
     else:
         yield layer
+
+
+def graphs(layer: keras.Layer) -> Iterator[keras.Model]:
+    """A model and the models in it, as far as Keras knows their graphs."""
+    if is_graph(layer):
+        yield layer
+        for inner in layer.layers:
+            yield from graphs(inner)
 
 
 class Bag(keras.layers.Layer):

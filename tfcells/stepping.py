@@ -13,7 +13,7 @@ from tfcells.layers.bias import Bias
 from tfcells.layers.dense import Dense
 from tfcells.layers.rnn import RNN, unstacked
 from tfcells.layers.word_dropout import WordDropout
-from tfcells.portable import a_layer, graph_of, is_graph
+from tfcells.portable import a_layer, graph_of, is_graph, parts
 
 RECURRENT = RNN, keras.layers.RNN, keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN
 TOKENS = (
@@ -109,7 +109,11 @@ def step_model(model: keras.Model, pointwise: Iterable[type] = ()) -> StepModel:
         raise ValueError(f"model must be a built Sequential or functional model, got {type(model).__name__}")
     stepping = read_by_step(model)
     if not stepping:
-        raise ValueError("model must have a recurrent layer that reads one of its inputs step by step")
+        known = keras.layers.RNN, keras.layers.Bidirectional, keras.layers.Wrapper
+        own = [part for part in parts(model) if not isinstance(part, known)]
+        hidden = [part.name for part in own if any(isinstance(each, RNN) for each in part._flatten_layers())]
+        where = f"; those inside {', '.join(hidden)} are out of reach: put them into the model itself" if hidden else ""
+        raise ValueError(f"model must have a recurrent layer that reads one of its inputs step by step{where}")
     given = []
     for index, x in enumerate(model.inputs):
         shape = (x.shape[0], 1, *x.shape[2:]) if index in stepping else x.shape

@@ -238,6 +238,27 @@ def test_several_steps_are_refused(make):
             step([each, *step.get_initial_state(BATCH)])
 
 
+class Around(keras.layers.Layer):
+    """Makes its recurrent layer."""
+
+    def __init__(self):
+        super().__init__(name="around")
+        self.inner = tfcells.RNN(tfcells.LSTMCell(4), return_sequences=True)
+
+    def build(self, shape):
+        self.inner.build(shape)
+
+    def call(self, x):
+        return self.inner(x)
+
+
+def test_recurrent_layers_out_of_reach_are_named():
+    with pytest.raises(ValueError, match="step by step; those inside around are out of reach: put them into the model"):
+        tfcells.step_model(keras.Sequential([keras.Input((None, 3)), Around()]))
+    with pytest.raises(ValueError, match="step by step$"):
+        tfcells.step_model(keras.Sequential([keras.Input((None, 3)), keras.layers.Dense(2)]))
+
+
 def test_an_unbuilt_or_subclassed_model_is_refused():
     with pytest.raises(ValueError, match="built Sequential or functional"):
         tfcells.step_model(keras.Sequential([rnn()]))

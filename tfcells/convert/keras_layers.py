@@ -47,6 +47,8 @@ def from_keras(model: keras.Model) -> keras.Model:
     both has in Keras a mask of the inputs for each gate, here one for all gates: a UserWarning says so.
     A mask that comes from the layer before takes effect beside an initial_state, too. Keras forgets it there, so that
     outputs differ from the first masked step on: a UserWarning says so, where the model's graph is known.
+    A layer that makes recurrent layers itself makes Keras's again wherever Keras makes it anew, as from a `.keras`
+    file: a UserWarning says so. For such a copy save_weights and load_weights are right.
     Keras 3.16's layers keep their mask from those that follow, and so does the copy there, by pass_mask=False.
 
     Raises ValueError if the model has not been built, and for a layer that can't be converted, with its name and why.
@@ -117,15 +119,36 @@ def converted(model: keras.Model, wanted: Callable[[Any], bool], change: Callabl
             if id(inner) not in made:
                 made[id(inner)] = inner, copied(inner, rewritten, finish)
             replace(layer, *made[id(inner)])
+            warnings.warn(
+                f"layer {layer.name!r} makes {inner.name!r} itself, and makes the old one if Keras makes it anew, "
+                "from a .keras file or in clone_model: keep the copy's weights by save_weights. Keras forgets a mask "
+                "of the layer before beside an initial_state, tfcells does not",
+                stacklevel=2,
+            )
 
     new = copied(model, rewritten, finish)
     if len(new.weights) != len(model.weights):
         raise ValueError("model: a layer that several others hold can't share its cell with another layer, too")
     if getattr(model, "compiled", False) and model.optimizer.built:
-        new.optimizer.build(new.trainable_variables)
-        for old, variable in zip(model.optimizer.variables, new.optimizer.variables, strict=True):
-            variable.assign(old)
+        new.optimizer = optimizer_of_copy(model, new)
     return new
+
+
+def optimizer_of_copy(model: keras.Model, new: keras.Model) -> keras.optimizers.Optimizer:
+    """The model's optimizer for its copy: of the weights that it was built with, whatever is trainable since."""
+    old, copies = model.optimizer, dict(zip(map(id, model.weights), new.weights, strict=True))
+    trained = old._trainable_variables
+    if not copies.keys() >= set(map(id, trained)):
+        raise ValueError("model: its optimizer has other variables than the model; compile the model again")
+    made = type(old).from_config(old.get_config())
+    inner, new_inner = (getattr(each, "inner_optimizer", each) for each in (old, made))
+    undecayed = [copies[id(v)] for v in trained if not inner._use_weight_decay(v)]
+    if undecayed:  # which Keras keeps in no configuration
+        new_inner.exclude_from_weight_decay(undecayed)
+    made.build([copies[id(v)] for v in trained])
+    for value, variable in zip(old.variables, made.variables, strict=True):
+        variable.assign(value)
+    return made
 
 
 def replace(layer: keras.Layer, old: keras.Layer, new: keras.Layer) -> None:

@@ -10,7 +10,7 @@ from keras import layers
 
 import tfcells
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:layer .* makes .* itself")]
 
 STEPS, FEATURES = 5, 4
 X = np.random.default_rng(0).normal(size=(3, STEPS, FEATURES)).astype("float32")
@@ -227,6 +227,93 @@ def test_training_goes_on(name, randomise):
         assert each.evaluate(X, y, verbose=0, return_dict=True).keys() == {"loss", "mae"}
     same(ours.get_weights(), model.get_weights(), 1e-5)
     same(theirs.get_weights(), model.get_weights(), 1e-5)
+
+
+OPTIMIZERS = {
+    "scaled": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.1)),
+    "averaged": lambda: keras.optimizers.AdamW(0.1, use_ema=True, gradient_accumulation_steps=2),
+    "without decay": lambda: keras.optimizers.AdamW(0.1, weight_decay=2.0),
+    "scaled, without decay": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.AdamW(0.1, weight_decay=2.0)),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_any_optimizer_goes_on(name, randomise, tmp_path):
+    model = randomise(MODELS["sequential"]())
+    optimizer = OPTIMIZERS[name]()
+    if "without decay" in name:
+        getattr(optimizer, "inner_optimizer", optimizer).exclude_from_weight_decay(var_names=["bias"])
+    model.compile(optimizer, "mse")
+    y = model(X) * 0 + 1
+    model.fit(X, y, verbose=0)
+    ours = tfcells.from_keras(model)
+    theirs = tfcells.to_keras(ours)
+    for each in model, ours, theirs:
+        each.fit(X, y, epochs=2, verbose=0)
+    same(ours.get_weights(), model.get_weights(), 1e-5)
+    same(theirs.get_weights(), model.get_weights(), 1e-5)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    again = tfcells.from_keras(loaded)
+    for one, other in zip(loaded.optimizer.variables, again.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_moments_stay_with_the_weights_that_were_trained(randomise):
+    """Whatever is frozen since; what has never been trained gets none."""
+    model = randomise(sequential(layers.LSTM(4, return_sequences=True), layers.LSTM(4)))
+    model.layers[0].trainable = False
+    model.compile("adam", "mse")
+    model.fit(X, model(X) * 0 + 1, verbose=0)
+    model.layers[0].trainable, model.layers[1].trainable = True, False
+    ours = tfcells.from_keras(model)
+    for one, other in zip(model.optimizer.variables, ours.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+    trained = [id(v) for v in ours.optimizer._trainable_variables]
+    assert trained == [id(v) for v in ours.layers[1].weights]
+    model.optimizer = keras.optimizers.Adam()
+    model.optimizer.build(sequential(layers.LSTM(4)).trainable_variables)
+    with pytest.raises(ValueError, match="its optimizer has other variables than the model; compile the model again"):
+        tfcells.from_keras(model)
+
+
+def test_a_layer_that_makes_its_layers_warns():
+    """Keras makes the old ones from its file."""
+    model = called(Made())
+    with pytest.warns(UserWarning, match=r"'made\w*' makes 'lstm\w*' itself, .* by save_weights"):
+        tfcells.from_keras(model)
+
+
+class Stepwise(keras.Sequential):
+    def train_step(self, data):
+        return super().train_step(data) | {"more": 1.0}
+
+
+@pytest.mark.parametrize("copy", [tfcells.from_keras, tfcells.to_keras, tfcells.portable])
+def test_a_sequential_with_methods_of_its_own_is_refused(copy):
+    model = Stepwise([keras.Input((STEPS, FEATURES)), layers.LSTM(4)])
+    for each in model, sequential(model):
+        with pytest.raises(ValueError, match=r"Stepwise is a keras.Sequential with .* give keras.Sequential\("):
+            copy(each)
+    assert copy(sequential(*model.layers))(X).shape == (len(X), 4)
+
+
+class Keeps(layers.Layer):
+    """Makes a layer of a class of its own, which is not copied but made anew."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.inner = Stepwise([layers.Dense(4)])
+
+    def call(self, x):
+        return self.inner(x)
+
+
+def test_a_sequential_that_a_layer_makes_keeps_its_methods():
+    model = sequential(layers.LSTM(4), Keeps())
+    ours = tfcells.from_keras(model)
+    assert type(ours.layers[1].inner) is Stepwise
+    same(ours(X), model(X))
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN"])
