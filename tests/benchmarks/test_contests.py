@@ -69,6 +69,13 @@ def test_copy_and_noise():
     assert x[:, 3:].var() == pytest.approx(0.2, rel=0.05)
 
 
+def test_regularizers_of_the_league_suit_the_cell():
+    data = tiny.random_corpus()
+    for cell, without in {"LSTMCell": [], "MinGRUCell": ["state_dropout"], league.KEPT: [*league.SLOTS]}.items():
+        recipe, _ = league.recipe_of(cell, data, 2_000_000)
+        assert [name for name in league.SLOTS if not getattr(recipe, name)] == without, cell
+
+
 def test_the_quietest_steps_count(tmp_path, monkeypatch):
     """Blocks in which other work slows the steps change neither the pace nor the time that is left."""
     monkeypatch.setattr(league, "BLOCK", 2)

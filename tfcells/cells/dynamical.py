@@ -217,8 +217,8 @@ class ScoRNNCell(KernelCell):
     activation: "modrelu", or any other f, for h' = f(z + b). negatives: the share of the diagonal of D that is
     -1, its first part; the rest is 1. recurrent_initializer: of M; None starts Q D as rotations of pairs of units
     by angles from [0, pi / 2], as the paper does. The candidate, for recurrent dropout, is all of h'. Dropout scales up
-    what it leaves, Q keeps its norm: over many steps RecurrentDropout and VariationalDropout make h grow without bound.
-    State: h.
+    what it leaves, Q keeps its norm: over many steps RecurrentDropout, and VariationalDropout by its state_rate, make
+    h grow without bound. State: h.
     Source: Helfrich, Willmott & Ye, 1707.09520. There A itself is saved; here M, so that every value of it will do, and
     the gradient goes through the transform.
 
