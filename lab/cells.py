@@ -198,6 +198,19 @@ def make(kind: str, name: str, *values: Any, **given: Any) -> Any:
         raise InputError(f"{kind}.{error}" if own else f"{kind}={name}: {error}") from error
 
 
+def regularized(cell: Any, name: str, rates: dict[str, float], *more: Any) -> Any:
+    """A cell in the wrapper of that name, if a rate is above 0. rates: fields of the recipe, which an error names."""
+    import tfcells
+
+    acting = [f"{field}={rate}" for field, rate in rates.items() if rate]
+    if not acting:
+        return cell
+    try:
+        return getattr(tfcells, name)(cell, *rates.values(), *more)
+    except ValueError as error:
+        raise InputError(f"{', '.join(acting)}: {str(error).removeprefix('cell: ')}") from error
+
+
 def make_cell(name: str, units: int, given: dict[str, Any], **more: Any) -> Any:
     """A cell. given: its own arguments; more: initializers, for a cell that has such weights."""
     import tfcells

@@ -20,10 +20,12 @@ Story = dict[str, Any]
 def compare(folders: list[pathlib.Path], out: pathlib.Path, targets: Targets) -> None:
     """Print the table, in Markdown, and write the picture. The runs need not be finished."""
     check_kind(out)
-    stories = [story(Run(folder), targets) for folder in folders]
-    scores = {f"{each['score']} of {each['unit']}" for each in stories}
-    if len(scores) > 1:
-        raise InputError(f"RUN: must have one score, not {' and '.join(sorted(scores))}")
+    each_once = {folder.resolve(): folder for folder in folders}.values()
+    stories = [story(Run(folder), targets) for folder in each_once]
+    measured = grouped(stories, "measure")
+    if len(measured) > 1:
+        have = "; ".join(f"{part[0]['measure']} in {', '.join(each['folder'] for each in part)}" for part in measured)
+        raise InputError(f"RUN: must have one score, not {have}")
     tell_apart(stories)
     deliver(table(stories) + "\n")
     style.save(draw(stories, stories[0]["score"]), out)
@@ -60,7 +62,7 @@ def story(run: Run, targets: Targets) -> Story:
         "data": about.get("data_sha256"),
         "changed": ", ".join(changed) or "as it is",
         "score": recipe.score_name,
-        "unit": recipe.unit,
+        "measure": f"{recipe.score_name.replace('_', ' ')} of {recipe.unit}",
         "history": history,
         "result": result,
         "test": result.get(f"test_{recipe.score_name}", result.get("test_loss")),

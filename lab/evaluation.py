@@ -85,6 +85,8 @@ def read(
     )
     scorer = recipe.scorer(learner.model, data, memory)
     methods = Methods(**options.methods)
+    if methods.mc_dropout and not scorer.reader.noisy:
+        raise InputError(f"--mc_dropout {methods.mc_dropout}: must not be given, as {run.folder} has no dropout")
     if options.tune:
         methods = scorer.tuned(methods, Methods.__dataclass_fields__.keys() - options.methods.keys())
     losses = {split: scorer.losses(split, methods, grid_of(methods)).item() for split in ("valid", "test")}

@@ -308,15 +308,15 @@ def parse_use(command: str, *arguments: str) -> argparse.Namespace:
     parser.set_defaults(command=command)
     add = parser.add_argument
     if command == "compare":
-        add("runs", type=path, nargs="+", metavar="RUN", help="a run's folder")
+        add("runs", type=path_or_demo, nargs="+", metavar="RUN", help="a run's folder")
         picture = pathlib.Path("compare.png")
         add("--out", type=path, default=picture, help=f"the picture (default: {picture})")
-        return strictly(parser, arguments)
+        return without_demo(strictly(parser, arguments))
     if command == "evaluate":
-        add("run", type=path, metavar="RUN", help=RUN_HELP)
+        add("run", type=path_or_demo, metavar="RUN", help=RUN_HELP)
         add("--corpus", help=f"the data: {CORPUS} (default: the run's own)")
         add("--data_dir", type=absolute, help=DATA_DIR)
-        return with_methods(parser, arguments)
+        return without_demo(with_methods(parser, arguments))
     help = f"{RUN_HELP}; demo, where there is no such folder, is a small model that comes with train.py"
     add("run", type=path_or_demo, metavar="RUN", help=help)
     add("--words", default="100", help="words to generate (default: 100)")
@@ -365,6 +365,13 @@ def named(options: argparse.Namespace) -> argparse.Namespace:
     """The options, if the folder of the run has a name to be seen."""
     if not str(options.run).strip():
         raise InputError(f"RUN {str(options.run)!r}: must be the folder of a run")
+    return options
+
+
+def without_demo(options: argparse.Namespace) -> argparse.Namespace:
+    """The options, if no run is the demo, which comes without its corpus and its learning curve."""
+    if DEMO in (*getattr(options, "runs", []), getattr(options, "run", None)):
+        raise InputError("RUN demo: must be a run of your own; the demo can only generate")
     return options
 
 

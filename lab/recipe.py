@@ -224,7 +224,7 @@ class Recipe(Task[D]):
         except InputError:
             raise
         except ValueError as error:
-            reason = next(line for line in str(error).splitlines() if line)
+            reason = next(line for line in str(error).splitlines() if line).removeprefix("sequences: ")
             raise InputError(f"cell={self.cell}, wrapper={self.wrapper}: {reason}") from error
 
     @property

@@ -297,7 +297,7 @@ class Training:
             f"{name}: train {train_score:{DIGITS}}, valid {valid_score:{DIGITS}}{self.unknown('valid')}, "
             + "".join(f"{measure} {value:.4g}, " for measure, value in measures.items())
             + f"rate {facts['learning_rate']:.4g}, {facts[recipe.speed_name]:,.0f} {recipe.unit}/s, "
-            f"{facts['seconds']:,.0f} s"
+            f"{facts['seconds']:,.0f} s in all"
         )
 
     def validate(self) -> tuple[float, dict[str, float]]:

@@ -267,6 +267,8 @@ def test_loss_that_is_not_finite_stops_the_run(here):
         ("rhn --resume RUN", "unexpected argument 'RUN'; --resume continues the run of --out FOLDER"),
         ("rhn --data_dir", "--data_dir: expected one argument"),
         ("rhn --budget 4.65", "--budget=4.65: must be a number of parameters such as 4650000 or 4.65M"),
+        ("lstm --corpus text --cell sru --weight_drop 0.3", "error: weight_drop=0.3: SRUCell has no kernel slot"),
+        ("lstm --corpus text --cell mingru --state_dropout 0.3", "error: state_dropout=0.3: MinGRUCell has no kernel"),
         ("lstm --wrapper.rate 0.2", "no field 'wrapper.rate' with wrapper=none; --wrapper NAME chooses one"),
         ("lstm --corpus ptb --data_dir text/train.txt", "text/train.txt: not a folder"),
         ("lstm --corpus text --data_dir text", "must be given with --corpus ptb or "),

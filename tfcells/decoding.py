@@ -56,8 +56,9 @@ class Decoder:
       array, (batch, ...), or a list of them.
     - initial_state: before the prompt, in the order of `step_model(model).get_initial_state`; by default that.
 
-    They return a `Decoded`. A method compiles its loop at the first call. On TensorFlow six programs at the most take
-    all prompts, lengths and batch sizes. JAX compiles one for each batch size, and for each power of two, from 16 on,
+    They return a `Decoded`. A method compiles its loop at the first call. On TensorFlow two programs at the most take
+    all prompts, lengths and batch sizes; another top_k, another number of beams, or a top_p where there was none,
+    compiles anew. JAX compiles one for each batch size, and for each power of two, from 16 on,
     to which lengths are filled up. Bad arguments raise a ValueError, and so do outputs that are not finite.
 
     >>> layers = [keras.layers.Embedding(9, 4), tfcells.RNN(tfcells.GRUCell(8), return_sequences=True)]

@@ -16,7 +16,7 @@ PART: contextvars.ContextVar[tuple[int, int] | None] = contextvars.ContextVar("p
 
 @contextlib.contextmanager
 def part_of_batch(start: int, size: int) -> Iterator[None]:
-    """Within it, a batch is the rows from `start` on of one of `size` rows, whose masks are drawn, as far as they go.
+    """A context in which a batch counts as the rows from `start` on of a batch of `size` rows, and gets their masks.
 
     Two processes that share a batch then drop what one process drops, if their seeds are the same.
 
@@ -34,7 +34,7 @@ def part_of_batch(start: int, size: int) -> Iterator[None]:
 
 
 def whole_batch(shape: tuple, axis: int | None = 0) -> tuple[tuple, Any]:
-    """The shape in which to draw noise for a batch, and the index of what is its own: for layers that draw.
+    """The shape of the noise to draw for the whole batch, and the index of this one's part: for layers that draw.
 
     axis: that of the batch's rows, None where they share what is drawn.
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from data import EOS
-from lab.cells import make, make_cell
+from lab.cells import make_cell, regularized
 from lab.fields import Count, InputError, NonNegative, Positive, Rate
 from lab.recipe import Recipe
 from lab.run import Run, write_text
@@ -134,17 +134,15 @@ class LanguageModel(Recipe[Corpus]):
         names = ["kernel_initializer", "recurrent_initializer"]
         names += ["bias_initializer"] if self.init_biases else []
         cell = make_cell(self.cell, self.units, self.cell_arguments, **self.initializers(*names))
-        for wrapper, rate in (
-            ("RecurrentDropout", self.recurrent_dropout),
-            ("Zoneout", self.zoneout),
-            ("WeightDrop", self.weight_drop),
-        ):
-            if rate:
-                cell = make("wrapper", wrapper, cell, rate)
-        rates = self.input_dropout, self.state_dropout, self.output_dropout if top else 0.0
-        if any(rates):
-            cell = make("wrapper", "VariationalDropout", cell, *rates, self.untied_masks)
-        return self.wrapped(cell)
+        cell = regularized(cell, "RecurrentDropout", {"recurrent_dropout": self.recurrent_dropout})
+        cell = regularized(cell, "Zoneout", {"zoneout": self.zoneout})
+        cell = regularized(cell, "WeightDrop", {"weight_drop": self.weight_drop})
+        rates = {
+            "input_dropout": self.input_dropout,
+            "state_dropout": self.state_dropout,
+            "output_dropout": self.output_dropout if top else 0.0,
+        }
+        return self.wrapped(regularized(cell, "VariationalDropout", rates, self.untied_masks))
 
     def penalized(self, outputs: Tensor) -> Tensor:
         """The last layer's outputs, with their penalties among the model's losses."""

@@ -42,6 +42,7 @@ def test_two_runs(place, monkeypatch):
     assert "not finished" not in one and "not finished" in two
     assert "units=4" in two and "epochs=2" in one
     assert len({line.count("|") for line in out.splitlines()}) == 1
+    assert run("one", place / "one", "two", "./two", "--out", "pictures/both.png")[1] == out  # each once
 
 
 def cells_of(line):
@@ -74,7 +75,7 @@ def test_words_and_characters_are_no_one_score(place, monkeypatch):
     assert call(f"{RUN} --epochs 1 --level char --out chars")[0] == 0
     code, out, err = run("one", "chars", "--out", "no.png")
     assert code == 2 and not out and not (place / "no.png").exists()
-    assert "must have one score, not perplexity of characters and perplexity of words" in err
+    assert "must have one score, not perplexity of words in one; perplexity of characters in chars" in err
 
 
 def test_shares_of_unknown_tokens_are_columns(place, monkeypatch):

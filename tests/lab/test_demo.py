@@ -88,6 +88,12 @@ def test_is_the_run_that_its_page_says():
     assert sum(path.stat().st_size for path in DEMO.iterdir()) < 3e6
 
 
+@pytest.mark.parametrize("command", ["evaluate demo --temperature 1", "compare demo lab/demo"])
+def test_the_demo_can_only_generate(command):
+    code, out, err = call(command)
+    assert code == 2 and not out and "RUN demo: must be a run of your own; the demo can only generate" in err
+
+
 @pytest.mark.slow
 def test_the_page_makes_such_a_folder(place):
     write_corpus(place / "text")

@@ -132,6 +132,8 @@ def test_methods_are_refused_where_they_have_no_effect(place):
     refused("evaluate done --dynamic-rate 1", "--dynamic_rate: must not be given without --dynamic")
     refused("evaluate done --cache --cache_share 1", "--cache_share=1: must be a number in [0, 1)")
     refused("evaluate done --mc_dropout 0", "--mc_dropout=0: must be a whole number from 1 to 100")
+    assert call(f"{RUN} --dropout 0 --out dry")[0] == 0
+    refused("evaluate dry --mc_dropout 2", "--mc_dropout 2: must not be given, as dry has no dropout")
 
 
 def test_evaluate_on_another_corpus_in_the_vocabulary_of_the_run(place):

@@ -65,7 +65,7 @@ class MemoryReader(Wrapper):
 
 
 class Attention(MemoryReader):
-    r"""A cell that reads, beside its input, what a memory says to its state (additive attention).
+    r"""A weighted sum of a memory's rows, which the cell reads beside its input (additive attention).
 
     With s the cell's first state, before the step, and m_j the rows of the memory:
     e_j = v . tanh(W s + U m_j + b);  a = softmax(e);  the cell's input is [x, sum_j a_j m_j].
@@ -112,7 +112,7 @@ class Attention(MemoryReader):
 
 
 class LuongAttention(MemoryReader):
-    r"""A cell that reads, after its step, what a memory says to its output (multiplicative attention).
+    r"""A weighted sum of a memory's rows, which joins the cell's output (multiplicative attention).
 
     h = the cell's output for [x, a];  e_j = h . W m_j;  p = softmax(e);  a' = tanh(C [sum_j p_j m_j, h]), which is
     the output and, in the next step, part of the input ("input feeding").

@@ -93,7 +93,7 @@ class TrainableInitialState(Wrapper):
 
 
 class ResetOnFlag(Wrapper):
-    """The states of a sample as the cell begins with, before each step that a flag marks.
+    """The states of a sample are reset before each step that a flag marks.
 
     For sequences of several episodes or sentences. The flags, (batch, steps), are given to the layer:
     `tfcells.RNN(cell)(sequence, reset=...)`. What a cell begins with is its `get_initial_state`: zeros, or what

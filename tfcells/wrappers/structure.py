@@ -20,7 +20,7 @@ def as_wide(wrapper: Wrapper, features: int) -> None:
     if features != wrapper.output_size:
         raise ValueError(
             f"sequences: {type(wrapper).__name__} adds the input to the output, so that {wrapper.output_size} "
-            f"features are needed, got {features}"
+            f"features are needed, got {features}; keras.layers.Dense({wrapper.output_size}) before it makes them"
         )
 
 

@@ -110,7 +110,7 @@ class KVPAttention(OutputWrapper):
 
 
 class WindowAttention(OutputWrapper):
-    r"""A cell that reads what the last `window` outputs of this wrapper say to its state.
+    r"""A weighted sum of the last `window` outputs, which the cell reads beside its input.
 
     x' = W [x, a] + b, as wide as x;  h, s' = the cell's step on x' and s;
     e_i = v . tanh(K y_i + Q s' + c) for the y_i of the window;  p = softmax(e);  a' = sum_i p_i y_i;
