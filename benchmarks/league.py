@@ -263,8 +263,8 @@ def unsuited(told: dict) -> list[str]:
     how = {cell: "diverged" if "diverged" in rows[cell] else f"epoch {rows[cell]['epoch']:.2f}" for cell in cells}
     named = (cell if how[cell] == "epoch 1.00" else f"{cell} ({how[cell]})" for cell in cells)
     return [
-        f"These learned almost nothing (above {NOTHING}): {', '.join(named)}. The one recipe of all does not suit them; "
-        "another learning rate or initialization may."
+        f"These learned almost nothing (above {NOTHING}): {', '.join(named)}. The one recipe of all does not suit "
+        "them; another learning rate or initialization may."
     ]
 
 

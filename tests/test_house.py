@@ -21,7 +21,9 @@ import data
 import tfcells
 from benchmarks import abilities, league, rounds, trainings
 from benchmarks.__main__ import NAMES
-from lab.options import parse
+from lab.budget import fitted
+from lab.engines import check_numpy
+from lab.options import parse, settle
 from recipes import TARGETS
 from tests.cases import Case
 from tests.tfcells.cells import test_cells
@@ -342,7 +344,7 @@ TINY = (
 
 @pytest.mark.slow
 def test_commands_of_the_pages_run(tmp_path, monkeypatch):
-    """As they are given, but on a tiny text, cut short."""
+    """One is trained on a tiny text, cut short, for those that use a run; the others, as they are given, have a network."""
     text = "\n".join(map(page, ("README.md", "docs/train.md", "docs/recipes.md")))
     found = re.findall(r"python train\.py ((?!TARGET)[\w .-]+)", text)
     lines = list(dict.fromkeys(line.strip() for line in found))
@@ -350,18 +352,18 @@ def test_commands_of_the_pages_run(tmp_path, monkeypatch):
     write_corpus(tmp_path / "text")
     monkeypatch.chdir(tmp_path)
     uses = [line for line in lines if "RUN" in line]
-    for line in [line for line in lines if line not in uses] + uses:
-        if line.startswith("search "):  # trains many runs: tests/test_search.py does
-            parse(line.split(), TARGETS)
-            continue
-        if "RUN" in line:
-            line = line.replace("RUN", "runs/rhn-small-1")
-        elif line not in ("--list", "generate demo"):
-            line = f"{line} {TINY}"
-        if "--budget 4.65M" in line:
-            line = line.replace("--units 3 ", "").replace("4.65M", "4.65K")
+    for line in [f"rhn {TINY}", "--list", "generate demo", *(line.replace("RUN", "runs/rhn-small-1") for line in uses)]:
         code, _, err = call(line)
         assert code == 0, (line, err)
+    for line in {*lines} - {*uses, "rhn", "--list", "generate demo"}:
+        options, overrides = parse(line.split(), TARGETS)
+        if options.command == "train":
+            recipe, settings, _ = settle(options, overrides, TARGETS)
+            if settings["engine"] == "numpy":
+                check_numpy(recipe, settings["precision"])
+            data = recipe.recall(None)
+            recipe = fitted(recipe, data, options.budget) if options.budget else recipe
+            assert recipe.outline(data).weights
     for name in re.findall(r"python -m benchmarks (\w+)", text):
         assert name in NAMES
 
@@ -406,7 +408,8 @@ def test_trainings_side_by_side_are_those_of_the_report(name, heading):
         assert [cell.strip("*") for cell in row[-3:]] == trainings.scores_of(run)
     assert len(rows) == len(report["runs"]) + 1
     if name == "regularizers":
-        assert f"from {rows['none'][-1]} to {rows['those, recurrent dropout 0.1'][-1].strip('*')}" in page("README.md")
+        last = rows["variational, word, recurrent dropout 0.1"][-1].strip("*")
+        assert f"from {rows['none'][-1]} to {last}" in page("README.md")
 
 
 @pytest.mark.parametrize("contest", [league, abilities], ids=["league", "abilities"])

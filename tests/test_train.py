@@ -1,5 +1,6 @@
 """train.py as its users run it: on a tiny text, in real processes where it matters."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -164,7 +165,8 @@ def test_stopped_and_killed_run_ends_like_the_unbroken_one(place, unbroken):
     process.kill()
     process.communicate()
 
-    code, out, err = finish(start(place, "rhn --resume --out broken"))
+    with contextlib.chdir(place):
+        code, out, err = call("rhn --resume --out broken")
     assert re.match(r"continuing broken in epoch [34] of 4\n", err)
     resumed = told(code, out, err)
     expected = strict(unbroken[0].splitlines()[-1])

@@ -1,8 +1,10 @@
 """train.py --workers as its users run it: real processes on a tiny text."""
 
+import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,14 +15,19 @@ import psutil
 import pytest
 
 from benchmarks import workers
+from lab.configuration import configure
 from lab.workers import configs
 from tests.test_train import ROOT, finish, read_until, start, strict, told, without_times
+from tests.tiny import call
 
 pytestmark = pytest.mark.slow
 
-TINY = "--corpus text --batch_size 4 --steps 8 --evaluation_batch_size 2 --evaluation_steps 25 --units 8"
-NOISE = "--dropout 0.2 --state_dropout 0.2 --zoneout 0.1 --weight_drop 0.2 --word_dropout 0.1 --recurrent_dropout 0.1"
-LINE = f"lstm {TINY} {NOISE} --epochs 2 --steps_per_epoch 20 --precision float64"
+TINY = "--batch_size 4 --steps 8 --evaluation_batch_size 2 --evaluation_steps 25 --layers 1 --units 8"
+NOISE = (
+    "--dropout 0.2 --state_dropout 0.2 --zoneout 0.1 --weight_drop 0.2 --word_dropout 0.1 --recurrent_dropout 0.1 "
+    "--restart 0.2"
+)
+LINE = f"lstm --corpus text {TINY} {NOISE} --epochs 2 --steps_per_epoch 20 --precision float64"
 TWO = f"{LINE} --workers 2"
 
 
@@ -37,6 +44,16 @@ def place(tmp_path_factory):
 
 def train(place, line):
     return told(*finish(start(place, line)))
+
+
+@contextlib.contextmanager
+def alone(place):
+    """This process in the working directory, to train what workers do."""
+    try:
+        with contextlib.chdir(place):
+            yield
+    finally:
+        configure("float32")
 
 
 def arrays(folder, name="checkpoint.npz"):
@@ -64,9 +81,10 @@ def same(place):
             np.testing.assert_array_equal(array, other[key], key)
 
 
-@pytest.mark.parametrize("engine", ["graph", "eager", "xla"])
+@pytest.mark.parametrize("engine", ["graph", "xla"])
 def test_two_workers_train_what_one_process_trains(place, unbroken, engine):
-    train(place, f"{LINE} --out {engine} --engine {engine}")
+    with alone(place):
+        told(*call(f"{LINE} --out {engine} --engine {engine}"))
     result = unbroken
     if engine != "graph":
         result = train(place, f"{TWO} --out two-{engine} --engine {engine}")
@@ -88,59 +106,65 @@ def wait_for_checkpoint(process, folder):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("number, who", [(signal.SIGKILL, 1), (signal.SIGSTOP, 1), (signal.SIGKILL, 0)])
-def test_a_worker_that_dies_or_stops_ends_the_others(place, unbroken, number, who):
-    out = f"gone-{number}-{who}"
-    process = start(place, f"{TWO} --save_seconds 0 --out {out}".replace("--epochs 2", "--epochs 100"))
-    wait_for_checkpoint(process, place / out)
+def other_worker(process):
     (other,) = psutil.Process(process.pid).children()
-    ill, well = (process, other) if who == 0 else (other, process)
-    began = time.monotonic()
-    os.kill(ill.pid, number)
+    return other
+
+
+def check_ended_by_worker_1(process, out, began):
+    code, said, err = finish(process)
+    assert time.monotonic() - began < 30
+    assert code == 4 and "Traceback" not in err
+    assert "stopped: worker 1 (127.0.0.1:" in said
+    assert f"; to go on: {sys.executable} " in said and said.strip().endswith(f"--resume --out {out}")
+
+
+def test_a_worker_that_stops_ends_the_others(place):
+    process = start(place, f"{TWO} --engine eager --save_seconds 0 --out gone-1".replace("--epochs 2", "--epochs 100"))
+    wait_for_checkpoint(process, place / "gone-1")
+    other, began = other_worker(process), time.monotonic()
+    os.kill(other.pid, signal.SIGSTOP)
+    check_ended_by_worker_1(process, "gone-1", began)
+    assert not other.is_running()
+
+
+def test_the_first_worker_that_dies_ends_the_others(place):
+    process = start(place, f"{TWO} --save_seconds 0 --out gone-0".replace("--epochs 2", "--epochs 100"))
+    wait_for_checkpoint(process, place / "gone-0")
+    other = other_worker(process)
+    process.kill()
     try:
-        if who == 0:
-            psutil.wait_procs([other], timeout=30)
-            assert not other.is_running()
-            _, err = process.communicate(timeout=30)
-            assert "train.py: stopped: worker 0 (127.0.0.1:" in err and "Traceback" not in err
-        else:
-            well.wait(timeout=30)
+        psutil.wait_procs([other], timeout=30)
+        assert not other.is_running()
     finally:
         if other.is_running():
             other.kill()
-    assert time.monotonic() - began < 30
-    if who:
-        code, out_text, err = finish(process)
-        assert code == 4 and "Traceback" not in err
-        assert "stopped: worker 1 (127.0.0.1:" in out_text
-        assert f"; to go on: {sys.executable} " in out_text and out_text.strip().endswith(f"--resume --out {out}")
+    _, err = process.communicate(timeout=30)
+    assert "train.py: stopped: worker 0 (127.0.0.1:" in err and "Traceback" not in err
 
 
 def test_killed_and_stopped_runs_go_on_bit_by_bit(place, unbroken):
+    """By as many workers; by one process they end as these do, but for rounding."""
     process = start(place, f"{TWO} --save_seconds 0 --out broken")
     wait_for_checkpoint(process, place / "broken")
-    (other,) = psutil.Process(process.pid).children()
-    other.kill()
-    assert finish(process)[0] == 4
+    began = time.monotonic()
+    other_worker(process).kill()
+    check_ended_by_worker_1(process, "broken", began)
+    shutil.copytree(place / "broken", place / "changing")
+
     process = start(place, "lstm --resume --out broken --workers 2")
     read_until(process, "epoch 1/2: ")
-    (other,) = psutil.Process(process.pid).children()
-    other.terminate()  # a signal to any of them stops all where they can be continued
+    other_worker(process).terminate()  # a signal to any of them stops all where they can be continued
     code, out, err = finish(process)
     assert code == 128 + signal.SIGTERM and "to go on: " in out and not err.count("Traceback")
-    resumed = train(place, "lstm --resume --out broken --workers 2")
+    # As a cluster, whose processes are started one by one.
+    resumed = clustered(place, "lstm --resume --out broken --workers 2")
     assert without_times(resumed) == without_times(unbroken)
     same(place)
-    again = train(place, "lstm --resume --out broken --workers 2")  # it is finished
-    assert again == resumed
+    assert train(place, "lstm --resume --out broken --workers 2") == resumed  # it is finished
 
-
-def test_another_number_of_workers_goes_on(place, unbroken):
-    process = start(place, f"{LINE} --workers 4 --save_seconds 0 --out changing")
-    wait_for_checkpoint(process, place / "changing")
-    process.terminate()
-    assert finish(process)[0] == 128 + signal.SIGTERM
-    train(place, "lstm --resume --out changing")
+    with alone(place):
+        told(*call("lstm --resume --out changing"))
     for key, array in arrays(place / "changing").items():
         np.testing.assert_allclose(array, arrays(place / "two")[key], 1e-10, 1e-10, err_msg=key)
 
@@ -159,16 +183,18 @@ def start_worker(place, line, config):
     )
 
 
-def test_a_cluster_trains_as_local_processes_do(place, unbroken):
-    processes = [start_worker(place, f"{TWO} --out broken-cluster", config) for config in configs(2)]
+def clustered(place, line):
+    """The result of two processes that are started one by one."""
+    processes = [start_worker(place, line, config) for config in configs(2)]
     (code, out, _), (other_code, other_out, err) = map(finish, processes)
     assert (code, other_code, other_out) == (0, 0, "") and "Traceback" not in err
-    assert without_times(strict(out.splitlines()[-1])) == without_times(unbroken)
+    return strict(out.splitlines()[-1])
 
 
-def test_a_peer_that_never_starts(place):
-    process = start_worker(place, f"{TWO} --wait 2 --out never", configs(2)[0])
-    code, out, err = finish(process)
+def test_a_peer_that_never_starts(place, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", configs(2)[0])
+    with alone(place):
+        code, out, err = call(f"{TWO} --wait 2 --out never")
     assert code == 2 and not out and "--wait=2: no answer from worker 1 (127.0.0.1:" in err
     assert "Traceback" not in err and not (place / "never").exists()
 
@@ -183,28 +209,15 @@ def test_workers_with_different_commands(place):
     assert not (place / "differ" / "result.json").exists()
 
 
-# Step by step.
-
-PTB = next((folder for n in (0, 1) if (folder := ROOT.parents[n].parent / "shared" / "ptb").is_dir()), None)
-LINE_BY_LINE = "lstm --units 16 --steps 20 --dropout 0.2 --zoneout 0.1 --restart 0.2"
-
-
-@pytest.fixture(scope="module")
-def alone():
-    return losses(1)
-
-
-def losses(count):
-    """Of 20 steps, in float64, on Penn Treebank where it is."""
-    corpus = ["--corpus ptb", "--data_dir", str(PTB)] if PTB else ["--corpus pydoc"]
-    found = workers.steps(count, ["--line", f"{LINE_BY_LINE} {corpus[0]}", *corpus[1:]], "float64", 20)
-    assert all(each["losses"] == found[0]["losses"] for each in found)
-    return found[0]["losses"]
-
-
-@pytest.mark.parametrize("count", [2, 4])
-def test_every_loss_is_that_of_one_process(alone, count):
-    np.testing.assert_allclose(losses(count), alone, rtol=1e-10)
+def test_every_loss_is_that_of_one_process(place):
+    """Of 20 steps of three workers, that do not have the same number of rows."""
+    line = f"lstm --corpus {place / 'text'} {TINY} {NOISE}".replace("--batch_size 4", "--batch_size 5")
+    found = [each["losses"] for each in workers.steps(3, ["--line", line], "float64", 20)]
+    assert found[0] == found[1] == found[2]
+    with alone(place):
+        _, recipe, settings, data = workers.given("workers", "", "", ["--line", line])
+        losses, _ = workers.train(recipe, data, settings | {"precision": "float64"}, 20)
+    np.testing.assert_allclose(found[0], losses, rtol=1e-10)
 
 
 def test_the_example_for_jax(tmp_path):

@@ -53,6 +53,7 @@ _SENTENCE_END = re.compile(r"(?<=[.:?!])[\"'`)*]*\s+(?=[\"'`(*]*[A-Z])")
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*(?!\w)")
 _NOT = re.compile(r"n't\b")
 _CLITIC = r"'(?:s|re|ve|ll|d|m)\b"
+_STATEMENTS = ast.stmt, ast.ExceptHandler, ast.match_case
 _WORD = re.compile(rf"n't|{_CLITIC}|\w+(?:[./-]\w+)*|[$%&]", re.ASCII)
 
 
@@ -80,7 +81,11 @@ def docstrings(folder=None):
 
 
 def _docstrings(content):
-    for node in ast.walk(ast.parse(content)):
+    nodes = collections.deque([ast.parse(content)])
+    while nodes:
+        node = nodes.popleft()
+        # As ast.walk, but past the expressions, which are most of a file.
+        nodes.extend(child for child in ast.iter_child_nodes(node) if isinstance(child, _STATEMENTS))
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             if text := ast.get_docstring(node):
                 yield text

@@ -37,7 +37,6 @@ NOISE = {
 }
 MODEL = LanguageModel(units=4, layers=2, batch_size=4, steps=5, epochs=1, learning_rate=0.5, init_scale=0.5)
 MODELS = {
-    "plain": MODEL,
     "all noise": dataclasses.replace(MODEL, **NOISE, clip_norm=0.1),
     "untied, tied": dataclasses.replace(MODEL, **NOISE, untied_masks=True, tied=True, optimizer="adam", loss="mean"),
     "uneven": dataclasses.replace(MODEL, **NOISE, batch_size=5, weight_decay=0.1, optimizer="adam"),
@@ -73,7 +72,7 @@ class Threads:
             return list(pool.map(function, range(len(self.values))))
 
 
-def compare(recipe, data, count, steps=4):
+def compare(recipe, data, count, steps=3):
     """Train alone, then with so many workers; the losses, gradients and all that is kept must agree."""
     batches = list(itertools.islice(itertools.cycle(recipe.batches(data)), steps))
     alone = Learner(recipe, data, 1, "eager", "float64")
@@ -107,7 +106,7 @@ def floats():
     keras.config.set_dtype_policy("float32")
 
 
-@pytest.mark.parametrize("name, count", [*((name, 2) for name in MODELS), ("all noise", 3), ("uneven", 3)])
+@pytest.mark.parametrize("name, count", [*((name, 2) for name in MODELS), ("uneven", 3)])
 def test_language_models(name, count):
     compare(MODELS[name], random_corpus(), count)
 

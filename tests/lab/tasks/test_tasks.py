@@ -95,15 +95,15 @@ def test_strings_of_any_end_are_drawn(monkeypatch):
 @pytest.mark.parametrize("target", ["reber", "sine"])
 def test_a_seed_decides_everything(target, place):
     first, second, other = (
-        run(f"{target} {SMALL[target]} --seed {seed} --out {number}") for number, seed in enumerate((3, 3, 4))
+        run(f"{target} {SMALL[target]} --engine eager --seed {seed} --out {number}")
+        for number, seed in enumerate((3, 3, 4))
     )
     (name,) = (k for k in first if k.startswith("train_"))
     assert first[name] == second[name] != other[name]
 
 
-@pytest.mark.parametrize("cell", ["ClockworkRNNCell", "GRUCell", "HyperLSTMCell"])
-def test_any_cell(cell, place):
-    run(f"reber {SMALL['reber']} --epochs 1 --cell {cell}")
+def test_another_cell(place):
+    run(f"reber {SMALL['reber']} --epochs 1 --cell ClockworkRNNCell")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_any_cell_has_its_network(target):
     few = "LSTMCell", "ClockworkRNNCell", "MinGRUCell", "ResidualLSTMCell"
     for cell in tfcells.CELLS if target in ("reber", "copy") else few:
         task = recipe(target, cell=cell)
-        model = task.build(task.recall(None))
+        model = task.outline(task.recall(None))
         layers = [layer for layer in model._flatten_layers() if isinstance(layer, tfcells.RNN)]
         for layer in layers:
             inner = layer.cell
