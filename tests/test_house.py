@@ -344,7 +344,7 @@ TINY = (
 
 @pytest.mark.slow
 def test_commands_of_the_pages_run(tmp_path, monkeypatch):
-    """One is trained on a tiny text, cut short, for those that use a run; the others, as they are given, have a network."""
+    """Those that use a run do so; the others, as they are given, have a network, but for `rhn`, which makes it."""
     text = "\n".join(map(page, ("README.md", "docs/train.md", "docs/recipes.md")))
     found = re.findall(r"python train\.py ((?!TARGET)[\w .-]+)", text)
     lines = list(dict.fromkeys(line.strip() for line in found))
