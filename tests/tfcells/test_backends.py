@@ -32,6 +32,9 @@ pytestmark = pytest.mark.slow
 BACKEND = keras.backend.backend()
 AROUND_LSTM = {name: case for name, case in AROUND_CELLS.items() if name.endswith("-lstm")}
 ROWS = {case.name: case for case in CASES} | AROUND_LSTM
+if BACKEND == "tensorflow":  # on which all other tests run, every row among them
+    few = "lstm clockwork lru hyper fast-norm mgu mingru-positive Zoneout-lstm Attention-lstm FastSlow-lstm"
+    ROWS = {name: ROWS[name] for name in few.split()}
 EVERY = pytest.mark.parametrize("case", ROWS.values(), ids=ROWS)
 X = np.random.default_rng(0).normal(size=(BATCH, STEPS, FEATURES)).astype("float32")
 
@@ -127,7 +130,8 @@ def test_rematerialized_takes_a_fraction_of_the_memory():
 
 def every_row():
     """A model of every cell and every wrapper, with random weights, and what it is given."""
-    rows = [*{case.cell: case for case in CASES}.values(), *AROUND_LSTM.values()]
+    rows = {case.cell: case for name, case in ROWS.items() if name not in AROUND_LSTM}
+    rows = [*rows.values(), *(case for name, case in ROWS.items() if name in AROUND_LSTM)]
     given = {name: value for case in rows for name, value in case.given.items() if name != "training"}
     inputs = {"x": keras.Input((None, FEATURES), name="x")}
     inputs |= {name: keras.Input(value.shape[1:], dtype=value.dtype.name, name=name) for name, value in given.items()}
@@ -147,7 +151,7 @@ def test_keras_files(tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     found, wanted = (each.predict(given, verbose=0) for each in (again, model))
-    assert found.keys() == wanted.keys() and len(wanted) > 70
+    assert found.keys() == wanted.keys() and len(wanted) > (9 if BACKEND == "tensorflow" else 70)
     for name, value in wanted.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)
 

@@ -136,7 +136,7 @@ def test_a_projection_is_the_oracle_with_a_projected_state(case):
             tfcells.Projection(case.cell(**case.arguments), 4)
         return
     projected = dataclasses.replace(WRAPPED["Projection"], arguments={"projection_units": 4}).around(case)
-    near(run(projected, LOOP), oracle(projected))
+    near(run(projected, {"unroll": True}), oracle(projected))
 
 
 # The same numbers, however it runs.
@@ -206,7 +206,7 @@ def test_the_oracle_notices_a_swap_of_gates(case):
 @EVERY
 def test_without_bias(case):
     x, state, weights = data(case)
-    layer = layer_of(case, more=(("use_bias", False),), **LOOP)
+    layer = layer_of(case, more=(("use_bias", False),), unroll=True)
     letters = {name: letter for letter, name in case.weights.items()}
     kept = {letters[w.name]: weights[letters[w.name]] for w in layer.weights}
     left_out = {case.weights[letter] for letter in set(weights) - set(kept)}
@@ -220,7 +220,7 @@ def test_other_activations(case, monkeypatch):
     x, state, weights = data(case)
     others = {name: OTHER[name] for name in ("activation", "recurrent_activation")}
     others = {k: v for k, v in others.items() if k in arguments(case.cell)}
-    layer = layer_of(case, more=tuple(others.items()), **LOOP)
+    layer = layer_of(case, more=tuple(others.items()), unroll=True)
 
     def softsign(a):
         return a / (1 + np.abs(a))

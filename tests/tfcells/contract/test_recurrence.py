@@ -11,13 +11,14 @@ from keras import ops
 
 import tfcells
 from tests.cases import CASES, WRAPPED
-from tests.cases.runs import FEATURES, LOOP, MASK, cosines, data, layer_of, near, oracle, pure, run
+from tests.cases.runs import BY_NAME, FEATURES, LOOP, MASK, cosines, data, layer_of, near, oracle, pure, run
 from tests.tfcells.cells.test_cells import check_one_step
 from tfcells.contract.recurrence import linear, maximum, previous, rotated, scan
 from tfcells.engine import along
 
 LINEAR = [case for case in CASES if case.cell(**case.arguments).takes_all_steps]
 EACH = pytest.mark.parametrize("case", LINEAR, ids=lambda case: case.name)
+UNLIKE = "mingru", "lru", "mlstm", "qrnn-ifo-3"  # a sum, complex, a maximum beside it, inputs before
 PARALLEL = {"parallel": True}
 
 
@@ -145,8 +146,14 @@ def test_reset(case):
     near(*found, tolerance=1e-11)
 
 
-@pytest.mark.slow
 @EACH
+def test_an_unknown_batch_and_length_have_a_graph(case):
+    layer, shape = layer_of(case, **PARALLEL), tf.TensorSpec((None, None, FEATURES), "float64")
+    assert tf.function(lambda x: layer(x), input_signature=[shape]).get_concrete_function().structured_outputs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [BY_NAME[name] for name in UNLIKE], ids=UNLIKE)
 def test_unknown_lengths_and_fit(case):
     """One trace takes every length, and Keras trains the weights as step by step."""
     results = []
@@ -155,7 +162,7 @@ def test_unknown_lengths_and_fit(case):
         cell = case.cell(**case.arguments)
         layer = tfcells.RNN(cell, parallel=parallel, return_sequences=True)
         model = keras.Sequential([keras.Input((None, FEATURES)), layer, keras.layers.Dense(1)])
-        model.compile("sgd", "mse")
+        model.compile("sgd", "mse", run_eagerly=not parallel)
         for steps in (7, 3):
             rng = np.random.default_rng(steps)
             inputs = rng.normal(size=(8, steps, FEATURES)).astype("float32")

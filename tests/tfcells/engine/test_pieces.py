@@ -105,7 +105,7 @@ def found(make, way, rows=ROWS, **options):
 
 @pytest.mark.parametrize("name", CELLS)
 def test_pieces_are_the_whole(name, called):
-    wanted = found(CELLS[name], "known", jit_compile=False)
+    wanted = found(CELLS[name], "eager", jit_compile=False)
     assert not called
     near(found(CELLS[name], "known"), wanted, tolerance=1e-5)
     assert set(called) == {4}
@@ -114,7 +114,7 @@ def test_pieces_are_the_whole(name, called):
 @pytest.mark.parametrize("name", ["lstm", "memory", "masks of kernels"])
 def test_pieces_of_an_unknown_batch(name, called):
     for rows in (7, 2):  # an odd number: the pieces have three rows and four
-        wanted = found(CELLS[name], "known", rows, jit_compile=False)
+        wanted = found(CELLS[name], "eager", rows, jit_compile=False)
         near(found(CELLS[name], "unknown", rows), wanted, tolerance=1e-5)
     assert set(called) == {None}
 
@@ -128,7 +128,7 @@ def test_eager_calls_have_the_same_bits(called):
 
 @pytest.mark.parametrize("make", [lambda: Mixing(5), lambda: Undeclared(5)], ids=["mixing", "undeclared"])
 def test_a_batch_that_must_stay_whole(make, called):
-    wanted = found(make, "known", jit_compile=False)
+    wanted = found(make, "eager", jit_compile=False)
     near(found(make, "known"), wanted, tolerance=1e-5)
     assert called == [ROWS]
     near(found(make, "unknown"), wanted, tolerance=1e-5)
