@@ -41,7 +41,7 @@ class Reader:
         self.weights = model.trainable_variables
         self.trained = [tf.convert_to_tensor(weight) for weight in self.weights]
         self.seeds = [v for v in model.variables if not v.trainable]
-        self.noisy = any(v.dtype == "uint32" for v in self.seeds)  # as Keras's generators of random numbers are
+        self.noisy = any(keras.backend.is_int_dtype(v.dtype) for v in self.seeds)  # of generators of random numbers
         self.step = tf.function(self.read)
         self.moved = tf.function(self.move, jit_compile=tf.test.is_built_with_xla())
 

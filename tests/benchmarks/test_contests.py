@@ -115,13 +115,14 @@ def test_the_share_of_others(monkeypatch):
 
 def test_who_is_ahead():
     rows = {
-        name: {"valid_perplexity": score, "words_per_second": speed, "processor": "one"}
+        name: {"valid_perplexity": score, "words_per_second": speed, "processor": "one", "epoch": 1.0}
         for name, score, speed in [("a", 90.0, 10.0), ("b", 100.0, 9.0), ("c", 110.0, 30.0), ("d", 120.0, 20.0)]
     }
-    told = {"rows": rows | {"e": {"diverged": "at once"}}}
-    assert league.front(told) == ["a", "c"] and league.unsuited(told) == []
-    told["rows"]["f"] = rows["d"] | {"valid_perplexity": 700.0}
-    assert "frequencies alone give: f. The one recipe" in league.unsuited(told)[0]
+    told = {"rows": rows}
+    assert league.unsuited(told) == []
+    told["rows"] |= {"e": {"diverged": "at once"}, "f": rows["d"] | {"valid_perplexity": 700.0, "epoch": 0.2}}
+    assert league.front(told) == ["a", "c"]
+    assert "(above 500): f (epoch 0.20), e (diverged). The one recipe" in league.unsuited(told)[0]
     assert league.untimed(told) == []
     told["rows"]["g"] = {"valid_perplexity": 80.0, "words_per_second": 99.0, "processor": "two"}
     assert league.front(told) == ["a", "c"] and "not timed yet on that of the others: g." in league.untimed(told)[0]

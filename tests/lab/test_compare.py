@@ -42,7 +42,7 @@ def test_two_runs(place, monkeypatch):
     assert "not finished" not in one and "not finished" in two
     assert "units=4" in two and "epochs=2" in one
     assert len({line.count("|") for line in out.splitlines()}) == 1
-    assert run("one", place / "one", "two", "./two", "--out", "pictures/both.png")[1] == out  # each once
+    assert run("one", str(place / "one"), "two", "./two", "--out", "pictures/both.png")[1] == out  # each once
 
 
 def cells_of(line):

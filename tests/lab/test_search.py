@@ -134,7 +134,7 @@ def test_trials_keep_to_the_budget(place):
         assert each.user_attrs["parameters"] == recipe.parameters(data) <= 500
         assert recipe.replace(units=str(recipe.units + 1)).parameters(data) > 500
         assert each.user_attrs["values"]["units"] == str(recipe.units)
-    study = opened(f"{TINY} --units 3..6 --budget 300 --sampler random --out drawn")
+    study = opened(f"{TINY} --units 3..5 --budget 300 --sampler random --out drawn")
     trials = trials_of(study, 3)
     assert sum(map(trained, trials)) == 3 < len(trials)
     for each in trials:
