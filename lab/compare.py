@@ -20,8 +20,10 @@ Story = dict[str, Any]
 def compare(folders: list[pathlib.Path], out: pathlib.Path, targets: Targets) -> None:
     """Print the table, in Markdown, and write the picture. The runs need not be finished."""
     check_kind(out)
-    each_once = {folder.resolve(): folder for folder in folders}.values()
-    stories = [story(Run(folder), targets) for folder in each_once]
+    once: dict[pathlib.Path, pathlib.Path] = {}
+    for folder in folders:
+        once.setdefault(folder.resolve(), folder)
+    stories = [story(Run(folder), targets) for folder in once.values()]
     measured = grouped(stories, "measure")
     if len(measured) > 1:
         have = "; ".join(f"{part[0]['measure']} in {', '.join(each['folder'] for each in part)}" for part in measured)

@@ -37,7 +37,7 @@ def place(tmp_path, monkeypatch):
     """A working directory with a corpus in its folder `text`."""
     write_corpus(tmp_path / "text")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("lab.trials.REFUSED", 3)
+    monkeypatch.setattr("lab.trials.REFUSED", 5)
     find_optuna()
     return tmp_path
 
@@ -134,7 +134,7 @@ def test_trials_keep_to_the_budget(place):
         assert each.user_attrs["parameters"] == recipe.parameters(data) <= 500
         assert recipe.replace(units=str(recipe.units + 1)).parameters(data) > 500
         assert each.user_attrs["values"]["units"] == str(recipe.units)
-    study = opened(f"{TINY} --units 3..5 --budget 300 --sampler random --out drawn")
+    study = opened(f"{TINY} --units 3..6 --budget 300 --sampler random --out drawn")
     trials = trials_of(study, 3)
     assert sum(map(trained, trials)) == 3 < len(trials)
     for each in trials:
@@ -152,7 +152,7 @@ def test_what_diverges_ends_early_and_what_is_refused_ends_the_search(place):
     assert trial.state.name == "PRUNED" and "perplexity inf" in trial.user_attrs["stopped"]
     assert "not finite" in study_report.report(study) and "No trial is complete yet" in study_report.report(study)
     study = opened(f"{TINY} --units 2..20 --budget 60 --out refused")
-    with pytest.raises(search.InputError, match="the last 3 draws were refused: --budget=60"):
+    with pytest.raises(search.InputError, match="the last 5 draws were refused: --budget=60"):
         trials_of(study, 1)
 
 
