@@ -2,6 +2,9 @@
 
 import dataclasses
 import math
+import pathlib
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -30,6 +33,27 @@ def test_dropout_acts_when_the_learner_trains(corpus):
     weight = np.ones(y.shape, "float32")
     first, second = (next(one.evaluate([(x, y, weight)]))[0] for _ in range(2))
     assert first == second
+
+
+RUN_AT_ONCE = """if True:
+    from lab.tasks.cross_entropy import forward
+    from tests.tiny import TINY, learner, random_corpus
+    import keras
+
+    corpus = random_corpus()
+    learner(TINY, corpus).train(*next(iter(TINY.batches(corpus))), rate=1.0)
+    logits = keras.random.normal((10, 35, 2000))
+    labels = keras.ops.zeros((10, 35), "int32")
+    print("ynn_fusion" in forward.experimental_get_compiler_ir(labels, logits)(stage="optimized_hlo"))
+"""
+
+
+@pytest.mark.skipif(not tf.test.is_built_with_xla(), reason="TensorFlow has no XLA here")
+def test_two_shards_may_run_a_program_for_the_first_time_at_once():
+    """XLA has read its flags before the loss is compiled: tfcells/engine/compiler.py."""
+    root = pathlib.Path(__file__).parents[2]
+    command = [sys.executable, "-c", RUN_AT_ONCE]
+    assert subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout == "False\n"
 
 
 def test_gradients_are_clipped_by_their_common_norm(corpus):

@@ -7,8 +7,9 @@ are one large product per kernel after the loop. Only this package knows TensorF
 step through its files.
 """
 
+from tfcells.engine.compiler import has_compiler
 from tfcells.engine.loops import agreeing, check, run
-from tfcells.engine.products import has_compiler, is_dense, product, shown
+from tfcells.engine.products import is_dense, product, shown
 from tfcells.engine.program import Program
 from tfcells.engine.recurrence import along
 from tfcells.engine.strides import Strides

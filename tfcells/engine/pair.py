@@ -1,6 +1,5 @@
 """The pair of loops over a stretch of steps: forward, which records, and backward, which replays."""
 
-import functools
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -99,11 +98,3 @@ class Pair:
         _, d_state, totals, *found = tf.while_loop(lambda t, *_: t >= 0, body, start)
         d_slices, records = map(stack, found)
         return d_slices, d_state, totals, records
-
-
-def compiled(loop: Any) -> Any:
-    """A loop, compiled by XLA."""
-    # TensorFlow counts traces by code, and all programs have the same: five programs look like one traced five times.
-    own: Any = functools.partial(loop)
-    own.__name__ = loop.__name__
-    return tf.function(own, jit_compile=True, autograph=False, reduce_retracing=True)

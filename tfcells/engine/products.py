@@ -6,13 +6,14 @@ twice as fast. Outside, where TensorFlow multiplies, by the transposed matrix XL
 are few rows.
 """
 
-import platform
+import functools
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
 from tfcells.contract.linear import Tensor, multiply
+from tfcells.engine.compiler import XLA, avoid_fault
 from tfcells.engine.differentiated import Differentiated, debugged
 
 LARGE = 2**19  # numbers in a matrix from which it is turned round where that costs nothing,
@@ -23,19 +24,10 @@ FEW = 2**9  # rows up to which XLA multiplies by a transposed matrix,
 WORTH = 2**26  # if there are so many multiplications
 
 
-XLA = tf.test.is_built_with_xla()  # it was left out of TensorFlow for Windows
-
-
 class Turned(NamedTuple):
     """A matrix to be multiplied turned round: stored transposed, (outputs, inputs)."""
 
     matrix: tf.Tensor
-
-
-def has_compiler() -> bool:
-    """Whether XLA is there and compiles for the device; for the GPU of a Mac it does not."""
-    mac = platform.system() == "Darwin" and "arm" in platform.processor().lower()
-    return XLA and not (mac and tf.config.list_physical_devices("GPU"))
 
 
 def shown(layers: list) -> tf.Module:
@@ -89,16 +81,21 @@ def product(x: Tensor, matrix: Tensor) -> Tensor:
 def back(d: list, kept: Any, factors: list) -> list:
     """The gradients of x and the matrix."""
     (d,), (x, matrix) = d, factors
-    way = by_transposed if favours_xla(d, matrix) else by_transposed.python_function
+    way = compiled_by_transposed() if XLA and favours_xla(d, matrix) else by_transposed
     return [way(d, matrix), tf.matmul(x, d, transpose_a=True)]
 
 
 in_graph = Differentiated(lambda x, matrix: ([tf.matmul(x, matrix)], ()), back)
 
 
-@tf.function(jit_compile=XLA)
 def by_transposed(d: Tensor, matrix: Tensor) -> Tensor:
     return tf.matmul(d, matrix, transpose_b=True)
+
+
+@functools.cache
+def compiled_by_transposed() -> Any:
+    avoid_fault()
+    return tf.function(by_transposed, jit_compile=True)
 
 
 def favours_xla(d: Tensor, matrix: Tensor) -> bool:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfcells.contract.linear import Tensor
 from tfcells.contract.recurrence import STILL
+from tfcells.engine.compiler import avoid_fault
 from tfcells.engine.differentiated import Differentiated, debugged
 from tfcells.engine.sequences import BatchSizes, exponent, filled, length_of, power_of_two, wide
 
@@ -49,6 +50,7 @@ def along(
 @functools.cache
 def compiled(kind: str, dtype: Any, sizes: Any) -> tuple[Differentiated, BatchSizes]:
     """The compiled pair for tensors of those sizes, and for which batch sizes."""
+    avoid_fault()
     way = chunked if tf.config.list_logical_devices("GPU") else looped
     compile = functools.partial(tf.function, jit_compile=True, autograph=False, reduce_retracing=True)
     forward = compile(functools.partial(states, way, kind))

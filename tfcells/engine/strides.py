@@ -5,8 +5,9 @@ from typing import Any
 import tensorflow as tf
 
 from tfcells.contract.linear import Projection, Tensor
+from tfcells.engine.compiler import compiled
 from tfcells.engine.differentiated import TWICE
-from tfcells.engine.pair import Arguments, Pair, compiled
+from tfcells.engine.pair import Arguments, Pair
 from tfcells.engine.products import backward_factors, forward_factors
 from tfcells.engine.recording import weight_gradients
 from tfcells.engine.sequences import (

@@ -5,7 +5,8 @@ from typing import Any
 import tensorflow as tf
 
 from tfcells.contract.linear import Tensor
-from tfcells.engine.pair import Arguments, Pair, compiled
+from tfcells.engine.compiler import compiled
+from tfcells.engine.pair import Arguments, Pair
 from tfcells.engine.pieces import least_rows
 from tfcells.engine.products import backward_factors, forward_factors
 from tfcells.engine.recording import Kept, weight_gradients

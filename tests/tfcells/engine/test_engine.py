@@ -242,14 +242,13 @@ def test_sequences_of_whole_numbers(options, steps):
 def by_xla(monkeypatch):
     """Have XLA multiply by transposed matrices, however small; the shapes of what it multiplied."""
     monkeypatch.setattr(engine.products, "WORTH", 1)
-    found, product = [], engine.products.by_transposed
+    found, product = [], engine.products.compiled_by_transposed()
 
     def noted(d, matrix):
         found.append((d.shape[0], *matrix.shape))
         return product(d, matrix)
 
-    noted.python_function = product.python_function
-    monkeypatch.setattr(engine.products, "by_transposed", noted)
+    monkeypatch.setattr(engine.products, "compiled_by_transposed", lambda: noted)
     anew = type(engine.products.in_graph)(engine.products.in_graph.forward, engine.products.back)
     monkeypatch.setattr(engine.products, "in_graph", anew)  # nothing traced before
     return found
