@@ -292,14 +292,8 @@ def sign(app: Any, what: str, name: str, made: Any, options: Any, signature: Any
     """The signature of a cell, wrapper or layer with the arguments of its bases, its own ones first."""
     if not (inspect.isclass(made) and issubclass(made, Configured)):
         return None
-    return f"({', '.join(map(shown, arguments(made)))})", None
-
-
-def arguments(made: Any) -> list[inspect.Parameter]:
-    """Of the constructor and of those of the bases: its own first."""
-    owners, own = made.arguments(), list(inspect.signature(made).parameters)
-    found = [inspect.signature(owner.__init__).parameters[name] for name, owner in owners.items()]
-    return sorted(found, key=lambda each: own.index(each.name) if owners[each.name] is made else len(own))
+    *named, _ = inspect.signature(made).parameters.values()
+    return f"({', '.join(map(shown, named))})", None
 
 
 def shown(parameter: inspect.Parameter) -> str:
@@ -311,7 +305,7 @@ def describe(app: Any, what: str, name: str, made: Any, options: Any, lines: lis
     configured = inspect.isclass(made) and issubclass(made, Configured)
     own = {"name", *inspect.signature(made).parameters}
     if configured:
-        own |= {*made.arguments(), *inspect.signature(made.call).parameters}
+        own |= {*inspect.signature(made.call).parameters}
     typeset = docstrings.restructured(lines, own, NAMES)
     if configured:
         typeset += ["", *inherited(made), ""]

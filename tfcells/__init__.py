@@ -75,7 +75,7 @@ KERAS_NAMES = {
     "GRU": "tfcells.RNN(tfcells.GRUCell(units))",
     "SimpleRNN": "tfcells.RNN(tfcells.ElmanCell(units))",
     "SimpleRNNCell": "tfcells.ElmanCell",
-    "StackedRNNCells": "tfcells.RNN([cell, cell]) or keras.layers.StackedRNNCells",
+    "StackedRNNCells": "tfcells.RNN([tfcells.LSTMCell(units), tfcells.LSTMCell(units)])",
     "Bidirectional": "keras.layers.Bidirectional(tfcells.RNN(cell))",
     "Dropout": "tfcells.VariationalDropout(cell, input_rate=...)",
 }

@@ -190,6 +190,8 @@ def told(done: str, *layers: keras.Layer) -> Iterator[None]:
             first = first.__context__
         names = ", ".join(repr(layer.name) for layer in layers)
         why = " ".join(str(first).strip().partition("\n\n")[0].split())
+        if "unexpected keyword argument" in why:
+            why += "; have its __init__ take **kwargs and hand them to super().__init__, or write its get_config"
         raise ValueError(f"layer {names} can't be {done}: {why}") from error
 
 

@@ -106,7 +106,8 @@ def step_model(model: keras.Model, pointwise: Iterable[type] = ()) -> StepModel:
     """
     a_layer(model)
     if not (is_graph(model) and model.built):
-        raise ValueError(f"model must be a built Sequential or functional model, got {type(model).__name__}")
+        call = ": call it once, or give it a keras.Input" if is_graph(model) else ""
+        raise ValueError(f"model must be a built Sequential or functional model, got {type(model).__name__}{call}")
     stepping = read_by_step(model)
     if not stepping:
         known = keras.layers.RNN, keras.layers.Bidirectional, keras.layers.Wrapper

@@ -1,5 +1,6 @@
 """The public names: which there are, which were, and which a user of Keras may look for."""
 
+import inspect
 import warnings
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def test_the_list_of_public_names():
         ("GRU", "tfcells.RNN(tfcells.GRUCell(units))"),
         ("SimpleRNN", "tfcells.RNN(tfcells.ElmanCell(units))"),
         ("SimpleRNNCell", "tfcells.ElmanCell"),
-        ("StackedRNNCells", "tfcells.RNN([cell, cell])"),
+        ("StackedRNNCells", "tfcells.RNN([tfcells.LSTMCell(units), tfcells.LSTMCell(units)])"),
         ("Bidirectional", "keras.layers.Bidirectional(tfcells.RNN(cell))"),
         ("Dropout", "tfcells.VariationalDropout(cell, input_rate=...)"),
     ],
@@ -154,6 +155,16 @@ def test_an_activity_regularizer_is_the_layer_s():
     ):
         with pytest.raises(ValueError, match=r"the layer has it: tfcells.RNN\(cell, activity_regularizer="):
             make(activity_regularizer="l2")
+    stack = keras.layers.StackedRNNCells([tfcells.LSTMCell(4)], activity_regularizer="l2")
+    with pytest.raises(ValueError, match="a stack can't have an activity_regularizer; give it to tfcells.RNN"):
+        tfcells.RNN(stack)
+
+
+def test_the_signature_has_what_goes_to_the_bases():
+    shown = inspect.signature(tfcells.RHNCell).parameters
+    assert [*shown][:2] == ["units", "depth"] and {"use_bias", "activation", "recurrent_constraint"} <= shown.keys()
+    assert shown["recurrent_activation"].default == "sigmoid"
+    assert {"return_sequences", "stateful"} <= inspect.signature(tfcells.RNN).parameters.keys()
 
 
 @pytest.mark.parametrize("argument", ["return_sequences", "return_state", "go_backwards", "stateful", "unroll"])

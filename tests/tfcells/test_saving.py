@@ -177,6 +177,21 @@ def test_copies(randomise, how):
         np.testing.assert_array_equal(a, b)  # a copy shares no weight
 
 
+def test_weights_of_a_cell_in_a_wrapper(tmp_path):
+    """The file is refused, with the way that the message names."""
+    bare, wrapped = (
+        keras.Sequential([keras.Input((STEPS, FEATURES)), tfcells.RNN(cell)])
+        for cell in (lstm(), tfcells.RecurrentDropout(lstm(), 0.1))
+    )
+    bare.save_weights(tmp_path / "bare.weights.h5")
+    with pytest.raises(
+        ValueError, match=r"3 weights for RecurrentDropout, which has none.* new.set_weights\(old.get_weights"
+    ):
+        wrapped.load_weights(tmp_path / "bare.weights.h5")
+    wrapped.set_weights(bare.get_weights())
+    np.testing.assert_allclose(wrapped.predict(X, verbose=0), bare.predict(X, verbose=0), atol=1e-6)
+
+
 def test_fit_evaluate_predict(randomise):
     rnn = tfcells.RNN(variational(lstm(), state_rate=0.0, output_rate=0.0))
     model = randomise(sequential(rnn, layers.Dense(1)))

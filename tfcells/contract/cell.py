@@ -191,10 +191,10 @@ class Cell(Configured, Quantizable, keras.layers.Layer):
         return outputs
 
     def advance(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
-        """`step`, its results checked: the number, shapes and dtypes of the states stay as they are.
+        """`step`, its results checked: the output's width, and the number, shapes and dtypes of the states.
 
-        But a first state that is `projected` has the output's width until it is. Raises ValueError for a step
-        that returns anything else.
+        States stay as they are, but a first state that is `projected` has the output's width until it is. Raises
+        ValueError for a step that returns anything else.
         """
         returned = self.step(x, state, w)
         name, count = type(self).__name__, len(self.states)
@@ -203,6 +203,11 @@ class Cell(Configured, Quantizable, keras.layers.Layer):
             what = f"{len(returned)} things" if isinstance(returned, tuple | list) else what
             raise ValueError(f"{name}.step must return (output, new states), got {what}")
         output, new = returned
+        width = getattr(output, "shape", [None])[-1]
+        if width != self.output_size:
+            raise ValueError(
+                f"{name}.step: the output must have {self.output_size} features, its output_size, got {width}"
+            )
         if not isinstance(new, tuple | list) or len(new) != count:
             got = str(len(new)) if isinstance(new, tuple | list) else "a bare tensor"
             raise ValueError(f"{name}.step must return {count} new states, a tuple; got {got}")

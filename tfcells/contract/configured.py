@@ -67,6 +67,7 @@ class Configured:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.__signature__ = signature_of(cls)  # type: ignore[attr-defined]
         keras.saving.register_keras_serializable("tfcells")(cls)
 
     def draw_from(self, seed: int | None) -> None:
@@ -131,6 +132,15 @@ def unbuilt(config: Any) -> Any:
 def arguments_of(cls: type) -> dict[str, type]:
     bases = cls.__mro__[: cls.__mro__.index(keras.layers.Layer)]
     return {name: base for base in reversed(bases) if "__init__" in vars(base) for name in parameters(base)[0]}
+
+
+def signature_of(cls: type) -> inspect.Signature:
+    """What `help` and editors show: the constructor's own arguments, then those that it hands on to its bases."""
+    own = [each for each in inspect.signature(cls.__init__).parameters.values() if each.kind not in VARIABLE][1:]  # type: ignore[misc]
+    handed = {name: owner for name, owner in arguments_of(cls).items() if name not in {each.name for each in own}}
+    theirs = [inspect.signature(owner.__init__).parameters[name] for name, owner in handed.items()]  # type: ignore[misc]
+    by_name = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in theirs]
+    return inspect.Signature([*own, *by_name, inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)])
 
 
 def parameters(cls: type) -> tuple[list[str], bool]:

@@ -1,7 +1,7 @@
 """The bases of cells that multiply: kernels, biases, vectors and gains, with their roles."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 from keras import ops
@@ -10,7 +10,7 @@ from tfcells.checks import flag, number, positive
 from tfcells.contract.cell import Cell, View
 from tfcells.contract.initial import fresh
 from tfcells.contract.linear import Tensor
-from tfcells.contract.weights import Weights, identity
+from tfcells.contract.weights import Kernel, Weights, identity
 
 
 class InputCell(Cell):
@@ -106,6 +106,17 @@ class InputCell(Cell):
 
     def inputs(self, x: Tensor, w: Weights) -> Any:
         return w.kernel(x) + w.bias
+
+    def advance(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
+        """As any cell's. Raises TypeError for a step that multiplies what these `inputs` have multiplied."""
+
+        def refuse(_: Tensor) -> NoReturn:
+            name = type(self).__name__
+            raise TypeError(f"{name}.step: x is W x + b already; {name}.inputs may return something else")
+
+        if type(self).inputs is InputCell.inputs and isinstance(w.get("kernel"), Kernel):
+            w = w.including(kernel=w.kernel.using(refuse))
+        return super().advance(x, state, w)
 
 
 class KernelCell(InputCell):

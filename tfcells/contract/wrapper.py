@@ -98,6 +98,15 @@ class Wrapper(Cell):
     def finish(self, outputs: Tensor, w: Weights) -> Tensor:
         return self.cell.finish(outputs, w.cell)
 
+    def load_own_variables(self, store: Any) -> None:
+        """Called by Keras. Raises ValueError where a file has weights for a wrapper that has none."""
+        if store.keys() and not (self._trainable_variables or self._non_trainable_variables):
+            raise ValueError(
+                f"the file has {len(store.keys())} weights for {type(self).__name__}, which has none: they are of the "
+                "cell without it. Load them into a model of that cell, then new.set_weights(old.get_weights())"
+            )
+        super().load_own_variables(store)
+
     @property
     def fixes_noise_along_time(self) -> bool:
         return self.cell.fixes_noise_along_time

@@ -33,6 +33,9 @@ OF_LAYERS = {
 }
 """The arguments that mean the same in both libraries."""
 
+TAKEN = OF_CELLS | {"dtype", "dropout", "recurrent_dropout", "seed", "unit_forget_bias"}
+"""The arguments of Keras's cells that are taken over, in one form or another."""
+
 Config = dict[str, Any]
 
 
@@ -107,6 +110,7 @@ def converted(model: keras.Model, wanted: Callable[[Any], bool], change: Callabl
         return change(config) or {name: rewritten(value) for name, value in config.items()}
 
     made: dict[int, tuple[keras.Layer, keras.Layer]] = {}
+    makers: list[str] = []
 
     def finish(layer: keras.Layer) -> None:
         """Convert what the layer made in its constructor, and so has not in its configuration."""
@@ -119,14 +123,15 @@ def converted(model: keras.Model, wanted: Callable[[Any], bool], change: Callabl
             if id(inner) not in made:
                 made[id(inner)] = inner, copied(inner, rewritten, finish)
             replace(layer, *made[id(inner)])
-            warnings.warn(
-                f"layer {layer.name!r} makes {inner.name!r} itself, and makes the old one if Keras makes it anew, "
-                "from a .keras file or in clone_model: keep the copy's weights by save_weights. Keras forgets a mask "
-                "of the layer before beside an initial_state, tfcells does not",
-                stacklevel=2,
+            makers.append(
+                f"layer {layer.name!r} makes {inner.name!r} itself, and will make Keras's again where Keras makes the "
+                "copy anew, from a .keras file or in clone_model: keep its weights with save_weights. Keras forgets a "
+                "mask of the layer before beside an initial_state, tfcells does not"
             )
 
     new = copied(model, rewritten, finish)
+    for message in makers:
+        warnings.warn(message, stacklevel=3)
     if len(new.weights) != len(model.weights):
         raise ValueError("model: a layer that several others hold can't share its cell with another layer, too")
     if getattr(model, "compiled", False) and model.optimizer.built:
@@ -231,7 +236,9 @@ def to_tfcells_layer(config: Config) -> Config | None:
     """The configuration of a `tfcells.RNN`, or None if that of no layer with Keras's cells is given."""
     kind, given = class_of(config), config.get("config", {})
     if kind in LAYERS:
-        cell = to_tfcells_cell(described(LAYERS[kind], given | {"name": None}), given["dtype"])
+        refuse_others(given, OF_LAYERS | TAKEN)
+        own = chosen(given, TAKEN) | {"name": None}
+        cell = to_tfcells_cell(described(LAYERS[kind], own), given["dtype"])
     elif kind in (keras.layers.RNN, RNN):
         cell = in_stack(given["cell"], lambda each: to_tfcells_cell(each, given["dtype"]))
         if cell == given["cell"]:
@@ -242,11 +249,19 @@ def to_tfcells_layer(config: Config) -> Config | None:
     return config | described(RNN, layer | {"cell": cell})
 
 
+def refuse_others(config: Config, known: set[str]) -> None:
+    """Raises ValueError for an argument that would get lost."""
+    for name in [name for name, value in config.items() if name not in known and value is not None]:
+        instead = "; give it to the layer that runs the cell" if name in OF_LAYERS else ""
+        raise ValueError(f"its argument {name} has no like here{instead}")
+
+
 def to_tfcells_cell(config: Config, dtype: Any) -> Config:
     """The configuration of our cell for Keras's, any other one as it is. dtype: the layer's."""
     kind, given = class_of(config), config["config"]
     if kind not in OURS:
         return config
+    refuse_others(given, TAKEN)
     own = {"dtype_is_explicit": False} if given["dtype"] == dtype else {"dtype": given["dtype"]}
     new = described(OURS[kind], chosen(given, OF_CELLS) | own)
     if kind is keras.layers.LSTMCell:

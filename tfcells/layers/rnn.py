@@ -92,6 +92,8 @@ class RNN(Configured, keras.layers.RNN):
         if hasattr(self.cell, "cells") and keras.backend.backend() == "tensorflow":
             self.shown = engine.shown(cells)
         self.runs_cells = all(isinstance(each, Cell) for each in cells)
+        if self.runs_cells and self.cell.activity_regularizer:
+            raise ValueError("cell: a stack can't have an activity_regularizer; give it to tfcells.RNN")
         for each in cells[1:]:
             if getattr(each, "timed", False):
                 raise ValueError(

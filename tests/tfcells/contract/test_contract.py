@@ -60,6 +60,8 @@ STEPS = {
         lambda y, new: (y, (new[0], ops.cast(new[1], "float64"))),
         "the state 'm' must stay float32 of shape .*, got float64",
     ),
+    "an output too narrow": (lambda y, new: (y[..., :2], new), "the output must have 5 features, .* got 2"),
+    "an output too wide": (lambda y, new: (ops.tile(y, (1, 2)), new), "the output must have 5 features, .* got 10"),
     "a number": (lambda y, new: (y, (new[0], 0.0)), "the state 'm' must be a tensor, got 0.0"),
 }
 
@@ -105,6 +107,19 @@ def test_the_cell_inside_a_wrapper_is_the_one_named(fault, wrapper):
     cell = AROUND[wrapper](wrong("Wrong", step)(5))
     with pytest.raises(ValueError, match=f"Wrong.step.*{message}"):
         tfcells.RNN(cell, jit_compile=False)(X)
+
+
+@EVERY_WAY
+def test_an_input_that_is_multiplied_twice(layer):
+    """It would be silent where there are as many features as columns of the kernel."""
+
+    class Twice(tfcells.KernelCell):
+        def step(self, x, state, w):
+            h = w.kernel(x) + w.recurrent_kernel(state[0])
+            return h, (h,)
+
+    with pytest.raises(TypeError, match=r"Twice.step: x is W x \+ b already"):
+        layer(Twice(4))(X)
 
 
 # What a class lacks, or has from version 1.

@@ -278,10 +278,11 @@ def test_moments_stay_with_the_weights_that_were_trained(randomise):
 
 
 def test_a_layer_that_makes_its_layers_warns():
-    """Keras makes the old ones from its file."""
+    """Keras makes the old ones from its file. The warning is of the user's line."""
     model = called(Made())
-    with pytest.warns(UserWarning, match=r"'made\w*' makes 'lstm\w*' itself, .* by save_weights"):
+    with pytest.warns(UserWarning, match=r"'made\w*' makes 'lstm\w*' itself, .* with save_weights") as told:
         tfcells.from_keras(model)
+    assert {each.filename for each in told} == {__file__}
 
 
 class Stepwise(keras.Sequential):
@@ -452,6 +453,17 @@ def test_what_can_not_become_theirs(cell, reason):
         tfcells.to_keras(sequential(tfcells.RNN(cell(), name="it")))
 
 
+def test_what_would_get_lost():
+    cell = layers.LSTMCell(3, activity_regularizer="l2")
+    with pytest.raises(
+        ValueError, match="'it' can't be .* activity_regularizer has no like here; give it to the layer"
+    ):
+        tfcells.from_keras(sequential(layers.RNN(cell, name="it")))
+    with pytest.raises(ValueError, match="'it' can't be .* a stack can't have an activity_regularizer"):
+        stack = layers.StackedRNNCells([layers.LSTMCell(3)], activity_regularizer="l2")
+        tfcells.from_keras(sequential(layers.RNN(stack, name="it")))
+
+
 def test_a_shared_layer_with_a_shared_cell():
     x, cell = keras.Input((2, STEPS, FEATURES)), tfcells.LSTMCell(4)
     one, other = tfcells.RNN(cell), tfcells.RNN(cell, go_backwards=True)
@@ -542,7 +554,7 @@ class Narrow(Unconfigured):
             lambda: Unconfigured(layers.LSTM(3)),
             r"Object Unconfigured was created .* Please implement `get_config\(\)`.$",
         ),
-        (Narrow, r"Narrow.__init__\(\) got an unexpected keyword argument"),
+        (Narrow, r"Narrow.__init__\(\) got an unexpected keyword argument .*; have its __init__ take \*\*kwargs and"),
     ],
 )
 def test_what_can_not_be_copied(make, reason):
