@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import pathlib
 import re
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Annotated, Any, NamedTuple
 
@@ -79,8 +80,19 @@ class Names(Rule):
         return self.found[value.lower()]
 
 
-CellName = Annotated[str, Names("cell")]
-WrapperName = Annotated[str, Names("wrapper")]
+KINDS = {kind: Names(kind) for kind in ("cell", "wrapper")}
+CellName = Annotated[str, KINDS["cell"]]
+WrapperName = Annotated[str, KINDS["wrapper"]]
+
+
+def check_target(target: str, targets: Iterable[str]) -> None:
+    """Raises InputError for a target that there is not; it may be a cell or a wrapper."""
+    if target in targets:
+        return
+    kinds = [kind for kind, names in KINDS.items() if names.admits(target, str) and target.lower() not in targets]
+    hint = f"; it is a {kinds[0]}: lstm --{kinds[0]} {target}" if kinds else nearest(target, targets)
+    raise InputError(f"unknown target {target!r}{hint}")
+
 
 REQUIRED = object()
 FILLED = "self", "units", "cell", "seed"  # by the recipe, or by Keras

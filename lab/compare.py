@@ -42,7 +42,9 @@ def story(run: Run, targets: Targets) -> Story:
         history = facts["progress"]["history"]
         recipe = dataclasses.replace(recipe, epochs=facts["progress"].get("epochs") or recipe.epochs)
     except FileNotFoundError as error:
-        raise InputError(f"{run.folder}: not a run, it has no {run.checkpoint.name}") from error
+        raise InputError(
+            f"{run.folder}: it has no {run.checkpoint.name}, which keeps the epochs that are compared"
+        ) from error
     except (KeyError, TypeError) as error:
         raise InputError(f"{run.checkpoint}: damaged ({error})") from error
     if not history:

@@ -1,8 +1,8 @@
 """What train.py --list shows: all targets, cells and wrappers, or all about a target."""
 
-from lab.cells import TABLE
-from lab.fields import Hint, InputError, nearest, written
-from lab.recipe import KINDS, Targets, fields, meanings, with_defaults
+from lab.cells import KINDS, TABLE, check_target
+from lab.fields import Hint, written
+from lab.recipe import Targets, fields, meanings, with_defaults
 
 DEMO = "A trained model comes along: python train.py generate demo"
 NOTE = (
@@ -15,8 +15,7 @@ def listing(target: str | None, targets: Targets) -> str:
     """The lines for one target, or for all."""
     if target is None:
         return table(targets)
-    if target not in targets:
-        raise InputError(f"unknown target {target!r}{nearest(target, targets)}")
+    check_target(target, targets)
     return described(target, targets)
 
 

@@ -12,6 +12,7 @@ import typing
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NoReturn, TypedDict, get_type_hints
 
+from lab.cells import KINDS, check_target
 from lab.fields import (
     Count,
     Few,
@@ -27,7 +28,7 @@ from lab.fields import (
     written,
 )
 from lab.methods import Methods
-from lab.recipe import KINDS, RENAMED, Recipe, Targets, differences, fields, meanings, with_defaults
+from lab.recipe import RENAMED, Recipe, Targets, differences, fields, meanings, with_defaults
 from lab.run import DEMO, Run, taken
 from lab.search_options import DESCRIPTION as SEARCH
 from lab.search_options import HINTS as SEARCH_HINTS
@@ -136,7 +137,7 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
     add("--out", type=path, help=f"the new folder of the {kind} (default: the next runs/{stem}-n)")
     add("--resume", action="store_true", help=f"continue the {kind} in --out, or the newest one")
     add("--save_seconds", default="600", help="seconds between two checkpoints at the most (default: 600)")
-    add("--seed", help="seed of all random numbers but data_seed's (default: 1)")
+    add("--seed", help="seed of all random numbers, but of --data_seed where there is one (default: 1)")
     for name, what in (("engine", "what computes"), ("precision", "what numbers are")):
         add(f"--{name}", help=f"{what}: {describe(SETTINGS[name])} (default: {DEFAULTS[name]})")
     if searching:
@@ -448,8 +449,7 @@ def named_recipe(options: argparse.Namespace, targets: Targets) -> tuple[Recipe[
     """The recipe of the target and the size that the options name, and that size."""
     if options.target is None:
         raise InputError(f"name a target: {', '.join(targets)}")
-    if options.target not in targets:
-        raise InputError(f"unknown target {options.target!r}{nearest(options.target, targets)}")
+    check_target(options.target, targets)
     size = size_of(options, targets)
     return targets[options.target][size].recipe, size
 
@@ -470,7 +470,8 @@ def size_of(options: argparse.Namespace, targets: Targets) -> str:
     sizes = targets[options.target]
     size = next(iter(sizes)) if options.size is None else options.size
     if size not in sizes:
-        raise InputError(f"{options.target} has no size {size!r}{nearest(size, sizes)}")
+        hint = "; leave out --quick, which is of language models" if size == QUICK else nearest(size, sizes)
+        raise InputError(f"{options.target} has no size {size!r}{hint}")
     return size
 
 
@@ -520,6 +521,15 @@ def recall(run: Run, targets: Targets) -> tuple[Recipe[Any], Settings]:
         raise InputError(f"{run.folder / 'recipe.json'}: damaged (no {error})") from error
     except (TypeError, InputError) as error:
         raise InputError(f"{run.folder / 'recipe.json'}: damaged ({error})") from error
+
+
+def of_network(arguments: list[str]) -> list[str]:
+    """The flags of a command line that choose cells and wrappers."""
+    kept, rest = [], iter(arguments)
+    for argument in rest:
+        if argument.startswith(("--cell", "--wrapper")):
+            kept += [argument] if "=" in argument else [argument, next(rest)]
+    return kept
 
 
 def continuation(arguments: list[str], folder: pathlib.Path) -> str:

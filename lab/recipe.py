@@ -12,7 +12,7 @@ import re
 import typing
 from typing import Any, Literal, NamedTuple
 
-from lab.cells import REQUIRED, CellName, WrapperName, arguments, check_arguments, make, make_cell, meaning
+from lab.cells import KINDS, REQUIRED, CellName, WrapperName, arguments, check_arguments, make, make_cell, meaning
 from lab.configuration import configure
 from lab.fields import (
     Count,
@@ -33,7 +33,6 @@ from lab.task import Batches, D, Model, Task, Tensor
 RENAMED = {"signal_units": "cell.embedding_units", "lr": "learning_rate"}
 """Other names of fields, which flags and runs may use: those of version 0.1, and what everybody types."""
 
-KINDS = "cell", "wrapper"
 """The fields that name a class of the table; the class's arguments are in KIND_arguments."""
 
 FIXED = "cell", "init_biases"

@@ -86,7 +86,7 @@ class Run:
     def latest(cls, stem: str) -> Self:
         """The newest of runs/STEM-n."""
         if not (found := numbers(stem)):
-            raise InputError(f"--resume: there is no run {ROOT / stem}-n to continue")
+            raise InputError(f"--resume: there is no run {ROOT / stem}-1 to continue; --out names another one")
         return cls(ROOT / f"{stem}-{max(found)}")
 
     def read(self, name: str) -> Any:
@@ -256,7 +256,7 @@ def load_newest(path: Path, say: Callable[[str], None], set_aside: bool = False)
         if isinstance(error, InputError):
             fault += f"; {error}"
         raise (InputError if path.exists() else FileNotFoundError)(fault) from error
-    say(f"{fault}; continuing from the one before, {previous(path)}")
+    say(f"{fault}; the one before is taken, {previous(path)}")
     if set_aside and path.exists():
         os.replace(path, path.with_name(f"{path.stem}.damaged{path.suffix}"))
     return found

@@ -25,7 +25,7 @@ from lab.engines import check_numpy
 from lab.evaluation import check_data, mean_loss, splits
 from lab.fields import InputError
 from lab.memory import OutOfMemory, check_fits, enough_memory
-from lab.options import QUICK, Settings, check_unchanged, continuation
+from lab.options import QUICK, Settings, check_unchanged, continuation, of_network
 from lab.progress import Progress, bar
 from lab.recipe import Recipe, differences
 from lab.run import Run, digest, replacing, write_json
@@ -84,7 +84,9 @@ def train(
             if workers.heartbeat:
                 workers.heartbeat.say = lambda text: run.say(f"{text}; to go on: {command}")
             if begun:
-                what = f"{settings['target']} {settings['size']} on {data.name}"
+                names = " in ".join(filter(None, (recipe.cell, recipe.wrapper)))
+                network = f" with {names}" if of_network(arguments) else ""
+                what = f"{settings['target']} {settings['size']}{network} on {data.name}"
                 steps = f" of {counted(recipe.steps_per_epoch, 'step')}" if recipe.steps_per_epoch else ""
                 size = f"{training.learner.parameters():,} parameters, {counted(recipe.epochs, 'epoch')}{steps}"
                 complain(f"training {what}: {size}, in {run.folder}")
@@ -107,7 +109,8 @@ def train(
     say(json.dumps(result, allow_nan=False))
     if settings["size"] == QUICK:
         place = shlex.quote(settings["data_dir"] or "FOLDER")
-        complain(f"That was a quick look. The real run: python train.py {settings['target']} --data_dir {place}")
+        real = [settings["target"], *of_network(arguments)]
+        complain(f"That was a quick look. The real run: python train.py {shlex.join(real)} --data_dir {place}")
     return 0
 
 
@@ -149,7 +152,7 @@ def prolong(run: Run, recipe: Recipe[Any], data: Any, learner: "AnyLearner", pro
     keep(run, learner, progress)
     (run.folder / "result.json").unlink(missing_ok=True)
     rate = longer.rate(progress.epoch, progress.step, len(recipe.batches(data)))
-    run.say(f"training on to epoch {epochs}; the learning rate is that of a run of so many epochs, now {rate:.4g}")
+    run.say(f"training on to epoch {epochs}, with the learning rate of a run of {epochs} epochs, from {rate:.4g}")
 
 
 def follow(training: "Training") -> int:

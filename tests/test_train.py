@@ -306,7 +306,7 @@ def test_loss_that_is_not_finite_stops_the_run(here):
         ("lstm --corpus text --batch_size 9999", "batch_size 9999"),
         ("lstm --corpus text --steps_per_epoch 9999", "steps_per_epoch=9999"),
         ("lstm --corpus text --out text", "--out text: exists already"),
-        ("lstm --resume", "no run runs/lstm-small-n"),
+        ("lstm --resume", "no run runs/lstm-small-1"),
         ("lstm --resume --out text", "text: not a run"),
     ],
 )

@@ -157,7 +157,7 @@ def load_corpus(
 
 def read(corpus: str, data_dir: str | None, level: str) -> tuple[str, Tokens, str]:
     """The name of a corpus, a dict split -> tokens, and the notice."""
-    notice = NOTICE
+    notice = f"{NOTICE} with {files_of(PTB)}"
     if corpus == "auto":
         try:
             return PTB.name, read_source(PTB, data_dir, level), ""
@@ -187,23 +187,27 @@ def read_source(source: Source, data_dir: str | None, level: str) -> Tokens:
             raise CorpusError(f"--data_dir {data_dir or repr(data_dir)}: {wrong}")
         if texts := source.read_folder(data_dir):
             return split(texts, level)
-        files = ", ".join(file.name for file in source.files.values())
-        raise CorpusError(f"--data_dir {data_dir}: must hold {source.title} ({files}); --corpus reads any other text")
-    reasons = ["no --data_dir FOLDER is given"]
+        must = f"must hold {source.title} ({files_of(source)})"
+        raise CorpusError(f"--data_dir {data_dir}: {must}; --corpus reads any other text")
+    reasons = [f"no --data_dir FOLDER with {files_of(source)} is given"]
     cache = pathlib.Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
     downloads = cache / "downloads" / name  # where the builder keeps them, too
     if texts := source.read_cache(downloads):
         return split(texts, level)
     if tokens := read_tfds(name, cache, level):
         return tokens
-    reasons.append(f"not in the TFDS cache {cache}")
+    reasons.append(f"it is not in the TFDS cache {cache}")
     try:
         source.download(downloads)
     except (CorpusError, OSError) as error:
-        reasons.append(f"not by download ({error})")
+        reasons.append(f"and can't be downloaded ({error})")
     else:
         return split(source.read_folder(downloads), level)
     raise NotToBeHad(" ".join(f"No {source.title}: {', '.join(reasons)}.".split()))
+
+
+def files_of(source: Source) -> str:
+    return ", ".join(file.name for file in source.files.values())
 
 
 def read_tfds(name: str, cache: pathlib.Path, level: str) -> Tokens:

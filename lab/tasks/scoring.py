@@ -240,7 +240,7 @@ class Scorer:
 
         def make() -> Arrays:
             read = windows(text, rows, steps)
-            with bar("statistics", self.recipe.unit, len(read) * rows * steps) as shown:
+            with bar("statistics of the training text", self.recipe.unit, len(read) * rows * steps) as shown:
                 return self.reader.mean_squares(read, shown.update)
 
         return self.remember(json.dumps({"statistics": steps, "rows": rows}), make)

@@ -1,8 +1,9 @@
 """Sequence to sequence: copy, reverse and sort."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -80,15 +81,7 @@ class Transducer(SequenceTask):
 
     def answers(self, model: Model, x: np.ndarray, steps: int) -> np.ndarray:
         """The likeliest answers of a beam search, (rows, steps). Behind its end an answer is padded."""
-        import keras
-
-        import tfcells
-
-        encoder, embed, decode, output = map(model.get_layer, ("encoder", "embedding", "decoder", "output"))
-        so_far = keras.Input((None,), dtype="int32")
-        memory, mask = (keras.Input(read.shape[1:], dtype=read.dtype) for read in encoder.output)
-        y, *_ = decode(embed(so_far), memory=memory, memory_mask=mask)
-        decoder = tfcells.Decoder(keras.Model([so_far, memory, mask], output(y)), end_token=self.symbols + 1)
+        encoder, decoder = model.get_layer("encoder"), decoder_of(model, self.symbols + 1)
         found = []
         for first in range(0, len(x), self.evaluation_batch_size):
             part = x[first : first + self.evaluation_batch_size]
@@ -111,6 +104,20 @@ class Transducer(SequenceTask):
     def right(self, model: Model, x: np.ndarray, y: np.ndarray) -> float:
         """The share of rows that are right up to their ends."""
         return float(np.mean(np.all((self.answers(model, x, y.shape[1]) == y) | (y == NOTHING), axis=1)))
+
+
+@functools.lru_cache(maxsize=1)
+def decoder_of(model: Model, end_token: int) -> Any:
+    """The `tfcells.Decoder` of a network, which is compiled once for all epochs."""
+    import keras
+
+    import tfcells
+
+    encoder, embed, decode, output = map(model.get_layer, ("encoder", "embedding", "decoder", "output"))
+    so_far = keras.Input((None,), dtype="int32")
+    memory, mask = (keras.Input(read.shape[1:], dtype=read.dtype) for read in encoder.output)
+    y, *_ = decode(embed(so_far), memory=memory, memory_mask=mask)
+    return tfcells.Decoder(keras.Model([so_far, memory, mask], output(y)), end_token=end_token)
 
 
 @dataclass(frozen=True, kw_only=True)

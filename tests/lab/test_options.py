@@ -230,6 +230,7 @@ def test_every_target_can_be_listed(target):
     "line, message",
     [
         ("--list rnh", "unknown target 'rnh'; did you mean rhn?"),
+        ("--list gru", "unknown target 'gru'; it is a cell: lstm --cell gru"),
         ("--list rhn --units 3", "not with --units"),
         ("--list --resume", "not with --resume"),
         ("--list rhn --size paper", "not with --size"),
@@ -271,7 +272,7 @@ def test_every_language_model_has_a_size_for_a_quick_look(home, target):
 @pytest.mark.parametrize(
     "line, message",
     [
-        ("sine --quick", "sine has no size 'quick'; there are sine, sum"),
+        ("sine --quick", "sine has no size 'quick'; leave out --quick"),
         ("rhn --quick --size small", "--size: not allowed with argument --quick"),
     ],
 )
@@ -284,13 +285,17 @@ def test_a_quick_look_that_there_is_not_is_refused(home, line, message):
 def test_a_quick_look_ends_with_the_command_for_the_real_run(home, monkeypatch):
     text = {split: ["a b <unk> c"] * 200 for split in ("train", "valid", "test")}
     monkeypatch.setattr("data.pydoc.source.prepare", lambda topics: text)
-    code, out, err = call("rhn --quick --units 4 --embedding_units 3 --steps_per_epoch 1 --engine eager")
-    assert code == 0 and "8 epochs of 1 step, in runs/rhn-quick-1" in err
+    line = "rhn --quick --units 4 --embedding_units 3 --steps_per_epoch 1 --engine eager --cell=gru --wrapper mogrifier"
+    code, out, err = call(line)
+    assert code == 0 and "training rhn quick with GRUCell in Mogrifier on pydoc: " in err
+    assert "8 epochs of 1 step, in runs/rhn-quick-1" in err
     folder = pathlib.Path("runs/rhn-quick-1")
     assert result_of(folder) == json.loads(out.splitlines()[-1]) and result_of(folder)["corpus"] == "pydoc"
     assert len(re.findall("^epoch .*valid", (folder / "log.txt").read_text(), re.MULTILINE)) >= 5
     assert "--data_dir" in err.partition("epoch 1/")[0].strip().splitlines()[-1]
-    assert err.splitlines()[-1].endswith("The real run: python train.py rhn --data_dir FOLDER")
+    assert err.splitlines()[-1].endswith(
+        "The real run: python train.py rhn --cell=gru --wrapper mogrifier --data_dir FOLDER"
+    )
 
 
 # What NumPy can't do is said before any data are looked for.

@@ -809,7 +809,7 @@ def test_a_finished_run_is_trained_on(place):
     assert call(f"{RUN} --epochs 4 --out long")[0] == 0
     assert "ended early" not in (place / "long" / "log.txt").read_text()
     code, out, err = call("lstm --resume --epochs 4 --out done")
-    assert code == 0 and "training on to epoch 4; the learning rate is that of a run of so many epochs, now 0.01" in out
+    assert code == 0 and "training on to epoch 4, with the learning rate of a run of 4 epochs, from 0.01" in out
     assert "continuing done in epoch 3 of 4" in err
     (one, facts), (other, expected) = (load(place / name / "checkpoint.npz") for name in ("done", "long"))
     for name in one.keys() - {"step_seconds"}:
@@ -840,7 +840,7 @@ def test_a_run_that_is_trained_on_can_be_stopped(place, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(lab.learner.Learner, "train", send)
         code, out, err = call("lstm --resume --epochs 4 --out new")
-    assert code == 130 and "now 0.005" in out and not (place / "new" / "result.json").exists()
+    assert code == 130 and "from 0.005" in out and not (place / "new" / "result.json").exists()
     assert call("lstm --resume --out new")[0] == 0
     rates = [epoch["learning_rate"] for epoch in history_of(place / "new")]
     assert rates == pytest.approx([0.0075, 0.0025, 0.00375, 0.00125])

@@ -275,7 +275,7 @@ def test_pruners_have_their_rungs():
         ("lstm --units 3..4 --corpus nowhere", "nowhere"),
         ("lstm --units 3..4 --engine numpy --dropout 0.1", "dropout=0.1: must be 0.0 with --engine numpy"),
         ("lstm --units 3..4 --out text", "--out text: exists already, and is no run"),
-        ("lstm --resume", "there is no run runs/lstm-small-search-n to continue"),
+        ("lstm --resume", "there is no run runs/lstm-small-search-1 to continue; --out"),
         ("lstm --resume --out text", "text: not a study, it has no study.json"),
         (
             "--resume --out study --units 3..7",

@@ -212,7 +212,8 @@ def test_a_corpus_of_a_name_is_found_in_three_places(cache, monkeypatch, name, l
     """The folder, the TFDS cache, the download, which is kept."""
     source = SOURCES[name]
     folder = dummy_source(source, monkeypatch)
-    missing = f"No {source.title}: no --data_dir FOLDER is given, not in the TFDS cache"
+    names = ", ".join(file.name for file in source.files.values())
+    missing = f"No {source.title}: no --data_dir FOLDER with {names} is given, it is not in the TFDS cache"
     with pytest.raises(CorpusError, match=f"{missing} .*{source.archive.url}: no network"):
         load_corpus(name, level=level)
     corpus = load_corpus(name, data_dir=folder, level=level)
@@ -350,7 +351,7 @@ def test_wrong_download_is_not_used(cache, dummy, monkeypatch):
     """By default it is like none, and the notice says what was wrong."""
     served = {f.url: (DUMMY / f.name).read_bytes().upper() for f in SOURCE.files.values()}
     monkeypatch.setattr(sources, "fetch", lambda url, timeout, limit: served.get(url, b""))
-    with pytest.raises(CorpusError, match="not by download.*ptb.train.txt.*SHA-256"):
+    with pytest.raises(CorpusError, match="can't be downloaded.*ptb.train.txt.*SHA-256"):
         load_corpus("ptb")
     corpus = load_corpus("auto")
     assert corpus.name == "pydoc" and "SHA-256" in corpus.notice and "The corpus is pydoc" in corpus.notice
@@ -385,10 +386,19 @@ def test_auto_notes_in_one_line_why_it_takes_pydoc(tmp_path, cache, capsys):
     assert corpus.name == "pydoc"
     assert same(corpus, load_corpus("pydoc"))
     assert capsys.readouterr() == ("", "") and "\n" not in corpus.notice
-    for part in ("no --data_dir FOLDER is given", str(cache), SOURCE.archive.url, "no network", "pydoc", "not Penn"):
+    for part in (
+        "ptb.valid.txt, ptb.test.txt is given",
+        str(cache),
+        SOURCE.archive.url,
+        "no network",
+        "pydoc",
+        "not Penn",
+    ):
         assert part in corpus.notice
     plain = load_corpus("pydoc").notice
-    assert plain.endswith("--data_dir FOLDER") and corpus.notice.startswith(f"{plain} (No Penn Treebank: ")
+    wanted, _, files = plain.rpartition(" with ")
+    assert wanted.endswith("--data_dir FOLDER") and corpus.notice.startswith(f"{wanted} (No Penn Treebank: ")
+    assert files == "ptb.train.txt, ptb.valid.txt, ptb.test.txt"
     assert not list(tmp_path.iterdir())
 
 
@@ -407,7 +417,7 @@ def test_a_data_dir_that_nobody_reads_is_refused(corpus):
 
 def test_ptb_fails_where_auto_would_take_pydoc(tmp_path, cache, capsys):
     with pytest.raises(
-        CorpusError, match=f"No Penn Treebank: no --data_dir FOLDER is given, .*{cache}.*{SOURCE.archive.url}"
+        CorpusError, match=f"No Penn Treebank: no --data_dir FOLDER with .* is given, .*{cache}.*{SOURCE.archive.url}"
     ):
         load_corpus("ptb")
     assert capsys.readouterr().err == ""
