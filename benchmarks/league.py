@@ -351,8 +351,9 @@ SHORT = ("cell", "valid perplexity", "words/s", "epoch")
 def page(told: dict) -> list[str]:
     """What the page on choosing a cell says of it."""
     done, ahead = [cell for cell in ranked(told) if "diverged" not in told["rows"][cell]], front(told)
-    rows = table(told)
-    lines = [f"{len(told['rows'])} of {len(CELLS)} cells are measured."]
+    rows, lost = table(told), [cell for cell, row in told["rows"].items() if "diverged" in row]
+    diverged = f"; {', '.join(lost)} diverged" if lost else ""
+    lines = [f"{len(told['rows'])} of {len(CELLS)} cells are measured{diverged}."]
     if not done:
         return lines
     return [

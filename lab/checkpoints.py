@@ -42,7 +42,10 @@ def keep_best(run: Run, weights: Arrays, progress: Progress) -> None:
 
 def restore(recipe: Recipe[Any], data: Any, run: Run, learner: "AnyLearner") -> Progress:
     """Put the learner where the run's last good checkpoint was."""
-    arrays, facts = load_newest(run.checkpoint, run.say, set_aside=True)
+    try:
+        arrays, facts = load_newest(run.checkpoint, run.say, set_aside=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{error}; without it the run can't go on: start anew") from error
     try:
         seconds = arrays.pop("step_seconds").tolist()
         progress = Progress(**facts["progress"], step_seconds=seconds)

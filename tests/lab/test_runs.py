@@ -659,7 +659,7 @@ def test_both_checkpoints_damaged(place):
     refused("lstm --resume --out done", "done/checkpoint.npz: damaged", "checkpoint.previous.npz: dam")
     for name in ("checkpoint.npz", "checkpoint.previous.npz"):
         (place / "done" / name).unlink(missing_ok=True)
-    refused("lstm --resume --out done", "done/checkpoint.npz: missing")
+    refused("lstm --resume --out done", "done/checkpoint.npz: missing; without it the run can't go on: start anew")
 
 
 def test_damaged_best_weights_are_named(place, monkeypatch):

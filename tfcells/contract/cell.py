@@ -203,10 +203,10 @@ class Cell(Configured, Quantizable, keras.layers.Layer):
             what = f"{len(returned)} things" if isinstance(returned, tuple | list) else what
             raise ValueError(f"{name}.step must return (output, new states), got {what}")
         output, new = returned
-        width = getattr(output, "shape", [None])[-1]
-        if width != self.output_size:
+        shape = tuple(getattr(output, "shape", ()))
+        if shape[-1:] != (self.output_size,):
             raise ValueError(
-                f"{name}.step: the output must have {self.output_size} features, its output_size, got {width}"
+                f"{name}.step: the output must have {self.output_size} features, its output_size, got shape {shape}"
             )
         if not isinstance(new, tuple | list) or len(new) != count:
             got = str(len(new)) if isinstance(new, tuple | list) else "a bare tensor"

@@ -60,8 +60,9 @@ STEPS = {
         lambda y, new: (y, (new[0], ops.cast(new[1], "float64"))),
         "the state 'm' must stay float32 of shape .*, got float64",
     ),
-    "an output too narrow": (lambda y, new: (y[..., :2], new), "the output must have 5 features, .* got 2"),
-    "an output too wide": (lambda y, new: (ops.tile(y, (1, 2)), new), "the output must have 5 features, .* got 10"),
+    "an output too narrow": (lambda y, new: (y[..., :2], new), r"the output must have 5 features, .* 2\)"),
+    "an output too wide": (lambda y, new: (ops.tile(y, (1, 2)), new), r"the output must have 5 features, .* 10\)"),
+    "an output of a number": (lambda y, new: (0.0, new), r"the output must have 5 features, .* got shape \(\)"),
     "a number": (lambda y, new: (y, (new[0], 0.0)), "the state 'm' must be a tensor, got 0.0"),
 }
 
