@@ -470,8 +470,8 @@ def size_of(options: argparse.Namespace, targets: Targets) -> str:
     sizes = targets[options.target]
     size = next(iter(sizes)) if options.size is None else options.size
     if size not in sizes:
-        hint = "; leave out --quick, which is of language models" if size == QUICK else nearest(size, sizes)
-        raise InputError(f"{options.target} has no size {size!r}{hint}")
+        more = "; language models have it" if size == QUICK else ""
+        raise InputError(f"{options.target} has no size {size!r}{nearest(size, sizes)}{more}")
     return size
 
 

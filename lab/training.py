@@ -107,7 +107,7 @@ def train(
             except OSError as error:
                 raise InputError(f"{error}; the last checkpoint is whole; to go on: {command}") from error
     say(json.dumps(result, allow_nan=False))
-    if settings["size"] == QUICK:
+    if begun and settings["size"] == QUICK:
         place = shlex.quote(settings["data_dir"] or "FOLDER")
         real = [settings["target"], *of_network(arguments)]
         complain(f"That was a quick look. The real run: python train.py {shlex.join(real)} --data_dir {place}")

@@ -30,6 +30,7 @@ if "google.colab" in sys.modules:
 sys.path.insert(0, os.path.abspath(root))
 
 # %%
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import matplotlib.pyplot as plt
 import numpy as np
 

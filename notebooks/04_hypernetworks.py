@@ -79,6 +79,7 @@ history = model.fit(
     epochs=ROUNDS,
     steps_per_epoch=STEPS,
     validation_data=valid.take(10 if FULL else 2),
+    shuffle=False,
     verbose=0,
 ).history
 
@@ -120,8 +121,8 @@ found = scales(np.array([corpus.encode(text)]))[0]
 found.shape
 
 # %% [markdown]
-# Above, the scales of one gate, a row for each unit, less the unit's mean. The rows are sorted, so that units that change
-# alike are neighbors; `_` is a space. Below, how far the scales of each gate move from one character to the next (root mean square over units).
+# The upper part shows the scales of one gate, a row for each unit, less the unit's mean. The rows are sorted, so that units that change
+# alike are neighbors; `_` is a space. The lower part shows how far the scales of each gate move from one character to the next (root mean square over units).
 
 # %% alt="Two heat maps along a sentence. Above, the scales of the output gate: vertical stripes, as all units change together, some up while the others go down. Below, a row for each gate, dark where its scales change."
 moved = np.sqrt((np.diff(found, axis=0, prepend=found[:1]) ** 2).mean(-1))

@@ -14,7 +14,7 @@
 # **You learn** what each kind of dropout drops, and what it does to a learning curve. Noise keeps a network from learning its
 # training text by heart. The kinds differ in where they act, and in how long one mask of dropped units lasts.
 #
-# **Takes** three minutes on two cores. This is the last of the notebooks; [Regularizers](../docs/regularizers.md) has all wrappers.
+# **Takes** three minutes on two fast cores, up to ten on slow ones. This is the last of the notebooks; [Regularizers](../docs/regularizers.md) has all wrappers.
 
 # %%
 import os

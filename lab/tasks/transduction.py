@@ -1,6 +1,5 @@
 """Sequence to sequence: copy, reverse and sort."""
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -81,7 +80,9 @@ class Transducer(SequenceTask):
 
     def answers(self, model: Model, x: np.ndarray, steps: int) -> np.ndarray:
         """The likeliest answers of a beam search, (rows, steps). Behind its end an answer is padded."""
-        encoder, decoder = model.get_layer("encoder"), decoder_of(model, self.symbols + 1)
+        if not hasattr(model, "written_by"):
+            model.written_by = decoder_of(model, self.symbols + 1)
+        encoder, decoder = model.get_layer("encoder"), model.written_by
         found = []
         for first in range(0, len(x), self.evaluation_batch_size):
             part = x[first : first + self.evaluation_batch_size]
@@ -106,9 +107,8 @@ class Transducer(SequenceTask):
         return float(np.mean(np.all((self.answers(model, x, y.shape[1]) == y) | (y == NOTHING), axis=1)))
 
 
-@functools.lru_cache(maxsize=1)
 def decoder_of(model: Model, end_token: int) -> Any:
-    """The `tfcells.Decoder` of a network, which is compiled once for all epochs."""
+    """The `tfcells.Decoder` of a network: one for all epochs, as it compiles."""
     import keras
 
     import tfcells

@@ -272,7 +272,7 @@ def test_every_language_model_has_a_size_for_a_quick_look(home, target):
 @pytest.mark.parametrize(
     "line, message",
     [
-        ("sine --quick", "sine has no size 'quick'; leave out --quick"),
+        ("sine --quick", "sine has no size 'quick'; there are sine, sum; language models have it"),
         ("rhn --quick --size small", "--size: not allowed with argument --quick"),
     ],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfcells
 
@@ -165,6 +166,11 @@ def test_the_signature_has_what_goes_to_the_bases():
     assert [*shown][:2] == ["units", "depth"] and {"use_bias", "activation", "recurrent_constraint"} <= shown.keys()
     assert shown["recurrent_activation"].default == "sigmoid"
     assert {"return_sequences", "stateful"} <= inspect.signature(tfcells.RNN).parameters.keys()
+    inlined = inspect.signature(tfcells.MogrifierLSTMCell).parameters
+    assert "cell" not in inlined and {"units", "rounds", "forget_bias", "use_bias"} <= inlined.keys()
+    layer = tfcells.RNN(tfcells.LSTMCell(4))
+    assert "cell" not in inspect.signature(layer).parameters  # tf.function reads it
+    assert tf.function(layer)(np.ones((2, 3, 5), "float32")).shape == (2, 4)
 
 
 @pytest.mark.parametrize("argument", ["return_sequences", "return_state", "go_backwards", "stateful", "unroll"])

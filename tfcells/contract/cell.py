@@ -187,7 +187,7 @@ class Cell(Configured, Quantizable, keras.layers.Layer):
         raise NotImplementedError
 
     def finish(self, outputs: Tensor, w: Weights) -> Tensor:
-        """What concerns all outputs, (steps, batch, features), and no state."""
+        """What concerns all outputs, (steps, batch, features), and no state. It keeps their width."""
         return outputs
 
     def advance(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
@@ -203,11 +203,9 @@ class Cell(Configured, Quantizable, keras.layers.Layer):
             what = f"{len(returned)} things" if isinstance(returned, tuple | list) else what
             raise ValueError(f"{name}.step must return (output, new states), got {what}")
         output, new = returned
-        shape = tuple(getattr(output, "shape", ()))
-        if shape[-1:] != (self.output_size,):
-            raise ValueError(
-                f"{name}.step: the output must have {self.output_size} features, its output_size, got shape {shape}"
-            )
+        shape, width = tuple(getattr(output, "shape", ())), getattr(self, "output_size", None)
+        if shape[-1:] not in ((width,), (None,)) and width is not None:
+            raise ValueError(f"{name}.step: the output must have {width} features, its output_size, got shape {shape}")
         if not isinstance(new, tuple | list) or len(new) != count:
             got = str(len(new)) if isinstance(new, tuple | list) else "a bare tensor"
             raise ValueError(f"{name}.step must return {count} new states, a tuple; got {got}")

@@ -35,6 +35,15 @@ ELSEWHERE = {
 VARIABLE = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 
 
+class Shown:
+    """The signature of a class, as `inspect.signature` asks for it; an instance has that of its own `__call__`."""
+
+    def __get__(self, instance: Any, owner: Any) -> inspect.Signature:
+        if instance is not None:
+            raise AttributeError("__signature__")
+        return owner.signature()
+
+
 class Configured:
     """Stands before a Keras layer among the bases: every constructor argument is an attribute of that name.
 
@@ -47,6 +56,7 @@ class Configured:
     of_keras: the arguments of any Keras layer that the class takes, too.
     """
 
+    __signature__ = Shown()
     live: frozenset[str] = frozenset()
     of_keras = frozenset({*inspect.signature(keras.layers.Layer.__init__).parameters, "input_shape", "input_dim"})
 
@@ -67,7 +77,6 @@ class Configured:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.__signature__ = signature_of(cls)  # type: ignore[attr-defined]
         keras.saving.register_keras_serializable("tfcells")(cls)
 
     def draw_from(self, seed: int | None) -> None:
@@ -82,6 +91,15 @@ class Configured:
     def arguments(cls) -> dict[str, type]:
         """The constructor's arguments, its bases' included, and for each the class that takes it."""
         return arguments_of(cls)  # type: ignore[arg-type]
+
+    @classmethod
+    def signature(cls) -> inspect.Signature:
+        """What `help` and editors show: the constructor's own arguments, then those that it hands on to its bases."""
+        own = [each for each in inspect.signature(cls.__init__).parameters.values() if each.kind not in VARIABLE][1:]
+        handed = {name: owner for name, owner in cls.arguments().items() if name not in {each.name for each in own}}
+        theirs = [inspect.signature(owner.__init__).parameters[name] for name, owner in handed.items()]  # type: ignore[misc]
+        by_name = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in theirs]
+        return inspect.Signature([*own, *by_name, inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)])
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in vars(self) and name in self.arguments():
@@ -132,15 +150,6 @@ def unbuilt(config: Any) -> Any:
 def arguments_of(cls: type) -> dict[str, type]:
     bases = cls.__mro__[: cls.__mro__.index(keras.layers.Layer)]
     return {name: base for base in reversed(bases) if "__init__" in vars(base) for name in parameters(base)[0]}
-
-
-def signature_of(cls: type) -> inspect.Signature:
-    """What `help` and editors show: the constructor's own arguments, then those that it hands on to its bases."""
-    own = [each for each in inspect.signature(cls.__init__).parameters.values() if each.kind not in VARIABLE][1:]  # type: ignore[misc]
-    handed = {name: owner for name, owner in arguments_of(cls).items() if name not in {each.name for each in own}}
-    theirs = [inspect.signature(owner.__init__).parameters[name] for name, owner in handed.items()]  # type: ignore[misc]
-    by_name = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in theirs]
-    return inspect.Signature([*own, *by_name, inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)])
 
 
 def parameters(cls: type) -> tuple[list[str], bool]:

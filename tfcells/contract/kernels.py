@@ -1,7 +1,7 @@
 """The bases of cells that multiply: kernels, biases, vectors and gains, with their roles."""
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import keras
 from keras import ops
@@ -109,13 +109,15 @@ class InputCell(Cell):
 
     def advance(self, x: Any, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         """As any cell's. Raises TypeError for a step that multiplies what these `inputs` have multiplied."""
+        kernel, name = w.get("kernel"), type(self).__name__
 
-        def refuse(_: Tensor) -> NoReturn:
-            name = type(self).__name__
-            raise TypeError(f"{name}.step: x is W x + b already; {name}.inputs may return something else")
+        def product(given: Tensor) -> Any:
+            if given is x:
+                raise TypeError(f"{name}.step: x is W x + b already; {name}.inputs may return something else")
+            return kernel(given)
 
-        if type(self).inputs is InputCell.inputs and isinstance(w.get("kernel"), Kernel):
-            w = w.including(kernel=w.kernel.using(refuse))
+        if type(self).inputs is InputCell.inputs and isinstance(kernel, Kernel):
+            w = w.including(kernel=kernel.using(product))
         return super().advance(x, state, w)
 
 

@@ -1,5 +1,6 @@
 """Cells around cells."""
 
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -202,6 +203,14 @@ class Inlined(Wrapper):
     """
 
     inner: type[Cell]
+
+    @classmethod
+    def signature(cls) -> inspect.Signature:
+        *own, others = super().signature().parameters.values()
+        known = {each.name for each in (*own, others)}
+        theirs = [each for each in cls.inner.signature().parameters.values() if each.name not in known]
+        by_name = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in theirs]
+        return inspect.Signature([*(each for each in own if each.name != "cell"), *by_name, others])
 
     @property
     def dtype_is_explicit(self) -> bool:

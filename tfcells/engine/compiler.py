@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfcells.engine.differentiated import debugged
+
 XLA = tf.test.is_built_with_xla()  # it was left out of TensorFlow for Windows
 FAULTY = tf.__version__.startswith("2.21.")
 REDUCTIONS = "--xla_cpu_experimental_ynn_fusion_type=-library_fusion_type_reduce"
@@ -38,8 +40,8 @@ def avoid_fault() -> None:
     pieces of a batch, or two equal layers side by side. XLA reads its flags once, when it compiles its first
     program: here, unless it has compiled one before.
     """
-    with lock:
-        if FAULTY and XLA:
+    if FAULTY and XLA and not (debugged() or tf.config.functions_run_eagerly()):  # then nothing is compiled
+        with lock:
             read_flags()
 
 
@@ -47,6 +49,8 @@ def avoid_fault() -> None:
 def read_flags() -> None:
     """Have XLA read its flags, ours before the user's. The processes that this one starts get the user's alone."""
     given = os.environ.get("XLA_FLAGS")
+    if (given or "-").strip()[:1] not in ("", "-"):  # the name of a file with flags
+        return
     os.environ["XLA_FLAGS"] = f"{REDUCTIONS} {given or ''}"
     try:
         with tf.init_scope(), tf.device("CPU"):

@@ -42,6 +42,7 @@ def test_reductions_are_compiled(first):
 
 @pytest.mark.parametrize("way", ["loop", "strides", "steps at once", "product"])
 def test_no_program_is_compiled_before_xla_has_its_flags(monkeypatch, way):
+    compiler.avoid_fault()  # as what follows is compiled
     engine.recurrence.compiled.cache_clear()
     engine.products.compiled_by_transposed.cache_clear()
     monkeypatch.setattr(compiler, "FAULTY", True)
@@ -55,3 +56,23 @@ def test_no_program_is_compiled_before_xla_has_its_flags(monkeypatch, way):
         cell = tfcells.MinGRUCell(2) if way == "steps at once" else tfcells.MGUCell(2, activation=lambda x: x)
         tfcells.RNN(cell, remat=way == "strides")(x)
     assert asked
+
+
+def test_what_can_not_have_the_flag_is_left_alone(monkeypatch):
+    """While functions run eagerly XLA reads no flags; and the variable may be the name of a file with flags."""
+    asked = []
+    monkeypatch.setattr(compiler, "FAULTY", True)
+    with monkeypatch.context() as patched:
+        patched.setattr(compiler, "read_flags", lambda: asked.append(1))
+        tf.config.run_functions_eagerly(True)
+        compiler.avoid_fault()
+        tf.config.run_functions_eagerly(False)
+        assert not asked
+        compiler.avoid_fault()
+        assert asked
+    monkeypatch.setenv("XLA_FLAGS", "flags.txt")
+    monkeypatch.setattr(tf, "function", None)  # not called
+    compiler.read_flags.__wrapped__()
+    monkeypatch.setenv("XLA_FLAGS", " ")
+    with pytest.raises(TypeError):
+        compiler.read_flags.__wrapped__()
