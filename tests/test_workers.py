@@ -204,7 +204,8 @@ def test_workers_with_different_commands(place):
     lines = f"{TWO} --out differ", f"{TWO} --out differ --learning_rate 0.25"
     one, other = (start_worker(place, line, config) for line, config in zip(lines, configs(2), strict=True))
     code, out, err = finish(one)
-    assert code == 4 and "worker 1 (127.0.0.1:" in err and "has failed, and says why itself" in err
+    said = out + err  # it says so as its run does, if that has begun
+    assert code == 4 and "worker 1 (127.0.0.1:" in said and "has failed, and says why itself" in said
     code, out, err = finish(other)
     assert code == 2 and "worker 1 has another recipe than worker 0: {" in err and "Traceback" not in err
     assert not (place / "differ" / "result.json").exists()

@@ -47,7 +47,7 @@ def test_new_run_gets_a_new_folder(tmp_path, monkeypatch):
     names = [create(None, n).name for n in (1, 2)]
     assert names == ["lstm-small-1", "lstm-small-2"]
     assert Run.latest("lstm-small").about() == {"n": 2}
-    with pytest.raises(InputError, match="no run runs/lstm-large-n"):
+    with pytest.raises(InputError, match="no run runs/lstm-large-1"):
         Run.latest("lstm-large")
     with pytest.raises(InputError, match="exists already"):
         create(tmp_path / "runs" / "lstm-small-1", 3)

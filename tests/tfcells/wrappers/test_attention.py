@@ -185,7 +185,7 @@ def test_it_goes_around_regularizers(name):
 
 def test_the_cell_inside_reads_one_mask_a_sequence():
     cell = tfcells.Attention(tfcells.VariationalDropout(Reads(), input_rate=0.5, seed=3), 2, WIDTH)
-    x, memory = np.ones((2, 5, 6), "float32"), np.ones((2, ROWS, WIDTH), "float32")
+    x, memory = np.ones((2, 5, 8 - WIDTH), "float32"), np.ones((2, ROWS, WIDTH), "float32")
     seen = np.asarray(tfcells.RNN(cell, return_sequences=True)(x, memory=memory, training=True))
     assert set(np.unique(np.round(seen, 4))) == {0.0, 2.0}
     assert np.all(seen == seen[:, :1]) and np.any(seen[0] != seen[1])
