@@ -350,8 +350,8 @@ SHORT = ("cell", "valid perplexity", "words/s", "epoch")
 
 def page(told: dict) -> list[str]:
     """What the page on choosing a cell says of it."""
-    done, ahead = [cell for cell in ranked(told) if "diverged" not in told["rows"][cell]], front(told)
-    rows, lost = table(told), [cell for cell, row in told["rows"].items() if "diverged" in row]
+    lost = [cell for cell, row in told["rows"].items() if "diverged" in row]
+    done, ahead, rows = [cell for cell in ranked(told) if cell not in lost], front(told), table(told)
     diverged = f"; {', '.join(lost)} diverged" if lost else ""
     lines = [f"{len(told['rows'])} of {len(CELLS)} cells are measured{diverged}."]
     if not done:

@@ -305,7 +305,7 @@ def describe(app: Any, what: str, name: str, made: Any, options: Any, lines: lis
     configured = inspect.isclass(made) and issubclass(made, Configured)
     own = {"name", *inspect.signature(made).parameters}
     if configured:
-        own |= {*inspect.signature(made.call).parameters}
+        own |= inspect.signature(made.call).parameters.keys()
     typeset = docstrings.restructured(lines, own, NAMES)
     if configured:
         typeset += ["", *inherited(made), ""]

@@ -81,6 +81,8 @@ class Names(Rule):
 
 
 KINDS = {kind: Names(kind) for kind in ("cell", "wrapper")}
+"""The fields that name a class of the table, and its names; the class's arguments are in KIND_arguments."""
+
 CellName = Annotated[str, KINDS["cell"]]
 WrapperName = Annotated[str, KINDS["wrapper"]]
 

@@ -33,8 +33,6 @@ from lab.task import Batches, D, Model, Task, Tensor
 RENAMED = {"signal_units": "cell.embedding_units", "lr": "learning_rate"}
 """Other names of fields, which flags and runs may use: those of version 0.1, and what everybody types."""
 
-"""The fields that name a class of the table; the class's arguments are in KIND_arguments."""
-
 FIXED = "cell", "init_biases"
 """The fields that a target had fixed in version 0.1: its runs do not name them."""
 

@@ -251,9 +251,10 @@ def to_tfcells_layer(config: Config) -> Config | None:
 
 def refuse_others(config: Config, known: set[str]) -> None:
     """Raises ValueError for an argument that would get lost."""
-    for name in [name for name, value in config.items() if name not in known and value is not None]:
-        instead = "; give it to the layer that runs the cell" if name in OF_LAYERS else ""
-        raise ValueError(f"its argument {name} has no like here{instead}")
+    for name, value in config.items():
+        if name not in known and value is not None:
+            instead = "; give it to the layer that runs the cell" if name in OF_LAYERS else ""
+            raise ValueError(f"its argument {name} has no like here{instead}")
 
 
 def to_tfcells_cell(config: Config, dtype: Any) -> Config:
