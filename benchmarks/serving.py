@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
         "First call: of the batch size, in a file that is loaded already; compiling is in it.",
         "The outputs were compared first.",
         "In int8: new weights, all outputs of a batch of 32; the norm of the difference by that of the outputs.",
-        *([] if len(ways) > 2 else ["ONNX Runtime is not installed: pip install 'tfcells[bench]'."]),
+        *([] if len(ways) > 2 else ["ONNX Runtime is not installed: pip install -e '.[bench]'."]),
     ]
     tables = {"Serving": rows, "Kernels in int8": [("cell", "bytes, float32", "int8", "difference, relative")]}
     for name in QUANTIZED:

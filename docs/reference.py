@@ -15,6 +15,7 @@ from typing import Any
 import docstrings
 
 import tfcells
+from benchmarks import abilities, contest, league
 from benchmarks.__main__ import NAMES as BENCHMARKS
 from lab.cells import meaning
 from tfcells.contract.configured import Configured
@@ -388,3 +389,5 @@ def check(app: Any, error: Any) -> None:
 if __name__ == "__main__":
     for page in PAGES:
         page.write_text(plain(page), encoding="utf-8")
+    for name, each in {"league": league, "abilities": abilities}.items():
+        contest.tell(name, each.page(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))))

@@ -15,7 +15,7 @@ sys.path.append(str(ROOT / "docs"))
 import docstrings  # noqa: E402
 import reference  # noqa: E402
 
-OTHERS = {"decoding", "export", "serving", "states", "weights", "workers"}  # run in tests of their own
+OTHERS = {"decoding", "export", "serving", "states", "train", "weights", "workers"}  # run in tests of their own
 EXAMPLES = [
     path.relative_to(ROOT).as_posix()
     for path in sorted((ROOT / "docs").rglob("*.md"))

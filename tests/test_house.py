@@ -333,7 +333,7 @@ def test_the_readme_is_short():
     lines = page("README.md").splitlines()
     assert len(lines) <= 150
     assert not [line for line in lines if len(line) > 120 and line[0] != "|"]
-    assert len(tfcells.CELLS) == 63 and "\nSixty-three recurrent cells" in page("README.md")
+    assert len(tfcells.CELLS) > 60 and "\nOver sixty recurrent cells" in page("README.md")
 
 
 TINY = (
@@ -430,11 +430,13 @@ def test_speed_on_the_pages_is_that_of_the_reports():
     lead = [1 / ratio for ratio in median_ratios("layers", "PyTorch", "tfcells", only="LSTM")]
     faster = f"{sum(ratio > 1 for ratio in lead)} of {len(lead)} sizes, up to {max(lead):.1f} times as fast"
     assert f"PyTorch's LSTM alone is faster than ours in {faster}" in readme.replace("\n", " ")
-    for peer, name in (("Keras fit", "Keras"), ("PyTorch", "PyTorch")):
+    for peer, name in (("Keras fit", "Keras's `fit`"), ("PyTorch", "PyTorch")):
         models = median_ratios("language_model", "train.py", peer, "words_per_second")
-        assert f"{min(models):.1f} to {max(models):.1f} times as fast as in {name}" in readme
+        assert f"{min(models):.1f} to {max(models):.1f} times as fast as in {name}" in readme.replace("\n", " ")
     gpu = median_ratios("cells_gpu", "keras.RNN", "tfcells", only="graphs off")
-    assert f"{min(gpu):.1f} to {max(gpu):.0f} times as fast as" in benchmarks
+    assert f"{min(gpu):.1f} to {max(gpu):.0f} times as fast as without XLA" in benchmarks
+    xla = median_ratios("cells_gpu", "keras.RNN, XLA", "tfcells", only="graphs off")
+    assert f"{min(xla):.2f} to {max(xla):.1f} times as fast as in `keras.layers.RNN` under XLA" in benchmarks
     for row, name, contender in (
         ("`tfcells.RNN`", "LSTMCell, graphs off", "tfcells"),
         ("`tfcells.RNN`, as a CUDA graph", "LSTMCell, graphs on, small ones too", "tfcells"),

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.test_house import run_blocks
 from tests.tiny import call
 
 pytestmark = pytest.mark.slow
@@ -129,6 +130,15 @@ def test_run_leaves_everything(place, unbroken):
         assert line in out and line in (folder / "log.txt").read_text()
     assert "perplexity=" in err and "words/s" in err
     assert not list(folder.glob(".*")), "something temporary was left"
+
+
+def test_the_page_runs(place, unbroken, tmp_path, monkeypatch, capsys):
+    """Its program writes 20 words with the model of a run."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "rhn-small-1").symlink_to(place / "unbroken")
+    monkeypatch.chdir(tmp_path)
+    run_blocks("docs/train.md", {})
+    assert len(capsys.readouterr().out.split()) == 20
 
 
 def test_model_needs_keras_and_tfcells_alone(place, unbroken):

@@ -8,7 +8,7 @@ try:
     import keras as _keras
 except ImportError as error:  # Keras is there, its backend is not
     raise ImportError(
-        f"{error}. tfcells needs Keras and one of its backends: pip install 'tfcells[tensorflow]', "
+        f"{error}. tfcells needs Keras and one of its backends: pip install keras tensorflow, "
         "or jax or torch with the environment variable KERAS_BACKEND set to that name"
     ) from error
 

@@ -22,7 +22,7 @@ if keras.backend.backend() == "tensorflow":
 
 
 class RNN(Configured, keras.layers.RNN):
-    """Runs a `Cell` along time, with all that can be done once done once, and the loop compiled.
+    """Runs a `Cell` along time in a compiled loop; before it, for all steps at once, what needs no state.
 
     Takes every argument of `keras.layers.RNN` and behaves as it does, also for stacks: a list of cells
     or `keras.layers.StackedRNNCells` (of `Cell`s: any other cell runs in Keras's own loop).
