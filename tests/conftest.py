@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+LONGEST = "test_workers test_notebooks test_search benchmarks/test_kills test_examples test_train".split()
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
@@ -12,3 +14,9 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 def pytest_configure(config):
     if not config.pluginmanager.has_plugin("dsession"):  # xdist's, which hands the tests to other processes
         config.pluginmanager.import_plugin("tests.shared")
+
+
+def pytest_collection_modifyitems(items):
+    """The files with the longest tests first: at the end one process would wait for another's."""
+    order = {f"tests/{name}.py": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(order)))
