@@ -20,10 +20,12 @@ perplexities compare only within a version.
 
 import ast
 import collections
+import functools
 import hashlib
 import pathlib
 import re
 import sysconfig
+import types
 
 import data
 
@@ -55,6 +57,15 @@ _NOT = re.compile(r"n't\b")
 _CLITIC = r"'(?:s|re|ve|ll|d|m)\b"
 _STATEMENTS = ast.stmt, ast.ExceptHandler, ast.match_case
 _WORD = re.compile(rf"n't|{_CLITIC}|\w+(?:[./-]\w+)*|[$%&]", re.ASCII)
+
+
+@functools.cache
+def corpus():
+    """The corpus of all texts, as `prepare` gives it but with tuples: made once in a process, for nobody to change.
+
+    Raises CorpusError as `texts` and `prepare` do.
+    """
+    return types.MappingProxyType({split: (*lines,) for split, lines in prepare(texts()).items()})
 
 
 def texts():

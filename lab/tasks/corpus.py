@@ -166,7 +166,7 @@ def read(corpus: str, data_dir: str | None, level: str) -> tuple[str, Tokens, st
     if data_dir is not None and corpus not in SOURCES:
         raise CorpusError(f"--data_dir {data_dir}: must be given with --corpus {' or '.join(SOURCES)}, not {corpus}")
     if corpus in ("auto", "pydoc"):
-        return "pydoc", split(pydoc.prepare(pydoc.texts()), level), notice
+        return "pydoc", split(pydoc.corpus(), level), notice
     if corpus in SOURCES:
         return corpus, read_source(SOURCES[corpus], data_dir, level), ""
     return *read_folder(corpus, level), ""

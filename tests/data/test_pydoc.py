@@ -20,8 +20,13 @@ TOPICS = json.loads((ROOT / "data/pydoc/dummy_data/topics.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def texts():
-    return source.prepare(source.texts())
+def topics():
+    return source.texts()
+
+
+@pytest.fixture(scope="module")
+def texts(topics):
+    return source.prepare(topics)
 
 
 @pytest.mark.parametrize("level", data.LEVELS)
@@ -93,17 +98,23 @@ def test_this_python_gives_a_corpus(texts):
     assert not set(everything) & set(',;:()"`*!?\n')
 
 
-def test_no_sentence_stands_in_two_splits(monkeypatch):
+def test_the_corpus_is_made_once_and_for_nobody_to_change(texts):
+    corpus = source.corpus()
+    assert corpus is source.corpus() and {split: [*lines] for split, lines in corpus.items()} == texts
+    assert {type(lines) for lines in corpus.values()} == {tuple} and not hasattr(corpus, "__setitem__")
+
+
+def test_no_sentence_stands_in_two_splits(topics, monkeypatch):
     monkeypatch.setattr(source, "MINIMUM_COUNT", 0)  # else <unk> makes sentences equal
-    texts = source.prepare(source.texts())
+    texts = source.prepare(topics)
     lines = [line for lines in texts.values() for line in lines]
     assert len(set(lines) - {"<unk>"}) > 10_000
     parts = [set(lines) for lines in texts.values()]
     assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
 
 
-def test_order_and_hash_seed_of_the_process_do_not_matter(texts):
-    reverse = dict(reversed(source.texts().items()))
+def test_order_and_hash_seed_of_the_process_do_not_matter(topics, texts):
+    reverse = dict(reversed(topics.items()))
     assert source.prepare(reverse) == texts
     code = "from data.pydoc.source import *; print(prepare(texts()))"
     run = [

@@ -284,7 +284,7 @@ def test_a_quick_look_that_there_is_not_is_refused(home, line, message):
 @pytest.mark.slow
 def test_a_quick_look_ends_with_the_command_for_the_real_run(home, monkeypatch):
     text = {split: ["a b <unk> c"] * 200 for split in ("train", "valid", "test")}
-    monkeypatch.setattr("data.pydoc.source.prepare", lambda topics: text)
+    monkeypatch.setattr("data.pydoc.source.corpus", lambda: text)
     line = "rhn --quick --units 4 --embedding_units 3 --steps_per_epoch 1 --engine eager --cell=gru --wrapper mogrifier"
     code, out, err = call(line)
     assert code == 0 and "training rhn quick with GRUCell in Mogrifier on pydoc: " in err

@@ -409,7 +409,7 @@ def test_the_default_corpus_is_settled_when_a_run_begins(place, monkeypatch):
     monkeypatch.setattr("data.source.fetch", lambda *_: b"")
     monkeypatch.setenv("TFDS_DATA_DIR", str(place / "cache"))
     text = {split: ["a b <unk> c"] * 20 for split in ("train", "valid", "test")}
-    monkeypatch.setattr("data.pydoc.source.prepare", lambda topics: text)
+    monkeypatch.setattr("data.pydoc.source.corpus", lambda: text)
     code, out, err = call(RUN.replace("--corpus text", "--out new"))
     assert code == 0 and err.count("The corpus is pydoc") == 1
     before, notice, after = err.partition(next(line for line in err.splitlines() if "--data_dir" in line))
