@@ -11,7 +11,6 @@ import argparse
 import collections
 import contextlib
 import json
-import multiprocessing
 import os
 import pathlib
 import random
@@ -24,6 +23,7 @@ import time
 import numpy as np
 
 from benchmarks import report
+from benchmarks.processes import forkserver
 from lab.run import load, load_newest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -99,11 +99,9 @@ def line_of(order: str, draw: random.Random):
 
 def start(folder: pathlib.Path, name: str, seed: float | None = None):
     """A process that begins a run, or goes on with it; with a seed it kills itself in the midst of a file."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.preloaded"])
     line = f"lstm --resume --save_seconds 0 --out {name}"
     line = line if (folder / name).exists() else f"{RUN} --out {name}"
-    process = context.Process(target=work, args=(folder, line.split(), f"{name}.txt", seed), daemon=True)
+    process = forkserver().Process(target=work, args=(folder, line.split(), f"{name}.txt", seed), daemon=True)
     with contextlib.chdir(ROOT):  # where the process that is forked finds its modules
         process.start()
     return process

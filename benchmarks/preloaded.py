@@ -1,4 +1,4 @@
-"""What the processes of `kills` share: imported once, then forked."""
+"""What the processes of `kills` and `processes` share: imported once, then forked."""
 
 import os
 
@@ -10,6 +10,7 @@ tensorflow()
 
 import matplotlib.figure  # noqa: E402, F401
 
+import benchmarks.sides  # noqa: E402, F401
 import lab.learner  # noqa: E402, F401
 import lab.progress  # noqa: E402
 import train  # noqa: E402, F401

@@ -18,11 +18,16 @@ STATUS = pathlib.Path("/proc/self/status")
 
 def in_a_fresh_process(function, *arguments):
     """What a function of a module returns there; it ends with this process."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.sides"])
     with contextlib.chdir(ROOT):  # where the process that is forked finds its modules
-        with concurrent.futures.ProcessPoolExecutor(1, context, initializer=follow) as pool:
+        with concurrent.futures.ProcessPoolExecutor(1, forkserver(), initializer=follow) as pool:
             return pool.submit(function, *arguments).result()
+
+
+def forkserver():
+    """What makes such processes. The one they are forked from is made once: all that need it import the same."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.preloaded"])
+    return context
 
 
 def follow():
