@@ -23,9 +23,10 @@ PERCENT = {"classify", "tag", "translate"}  # whose scores are shares of what is
 @pytest.mark.slow
 @EVERY
 def test_learns_more_than_its_baseline_knows(path, monkeypatch, capsys):
-    """As where there is no XLA: what they show is not compilation."""
-    monkeypatch.setattr("tfcells.engine.has_compiler", lambda: False)
+    """As where there is no XLA, but for one that is quicker with it: what they show is not compilation."""
     name = path.stem
+    if name != "forecast":
+        monkeypatch.setattr("tfcells.engine.has_compiler", lambda: False)
     scores = importlib.import_module(f"examples.{name}").main(small=True)
     errors = [1 - score if name in PERCENT else score for score in scores.values()]
     assert errors[0] < LESS[name] * errors[-1]
