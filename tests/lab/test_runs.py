@@ -431,29 +431,31 @@ def test_two_processes_cannot_train_one_run(place):
     assert call("lstm --resume --out done")[0] == 0
 
 
-@pytest.mark.parametrize(
-    "where, number",
-    [
-        ("learner.Learner.start", signal.SIGINT),
-        ("learner.Learner.train", signal.SIGTERM),
-        ("learner.Learner.evaluate", signal.SIGHUP),
-        ("training.versions", signal.SIGINT),
-    ],
-)
-def test_signal_stops_a_run_that_can_go_on(place, monkeypatch, where, number):
+SIGNALS = {
+    "learner.Learner.start": signal.SIGINT,
+    "learner.Learner.train": signal.SIGTERM,
+    "learner.Learner.evaluate": signal.SIGHUP,
+    "training.versions": signal.SIGINT,
+}
+
+
+def test_signals_stop_a_run_that_can_go_on(place, monkeypatch):
     """While the network is built, in a step, in validation; while the last files are written, it waits."""
-    method = operator.attrgetter(where)(lab)
+    for where, number in SIGNALS.items():
+        method = operator.attrgetter(where)(lab)
 
-    def send(*arguments):
-        os.kill(os.getpid(), number)
-        return method(*arguments)
+        def send(*arguments, number=number, method=method):
+            os.kill(os.getpid(), number)
+            return method(*arguments)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(f"lab.{where}", send)
-        code, out, err = call(f"{RUN} --out new")
-    assert code == (0 if where == "training.versions" else 128 + number), err
-    assert (f"{RUN} --resume --out new" in out.partition("to go on: ")[2]) == bool(code)
-    assert call("lstm --resume --out new")[0] == 0
+        more = "--resume --out new" if (place / "new").exists() else "--out new"
+        with monkeypatch.context() as patch:
+            patch.setattr(f"lab.{where}", send)
+            code, out, err = call(f"{RUN} {more}")
+        assert code == (0 if where == "training.versions" else 128 + number), err
+        assert (f"{RUN} --resume --out new" in out.partition("to go on: ")[2]) == bool(code)
+        assert (place / "new" / "result.json").exists() == (not code)
+    assert "new was finished already" in call("lstm --resume --out new")[2]
     for key in ("train_perplexity", "valid_perplexity", "test_perplexity"):
         assert result_of(place / "new")[key] == result_of(place / "done")[key]
 
@@ -482,18 +484,19 @@ FILES = [
 ]
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_full_disk(place, name, monkeypatch):
-    """Whichever file no longer fits: it is named, and the run can be gone on with."""
+def test_full_disk(place, monkeypatch):
+    """Whichever file no longer fits: it is named, and the run can be gone on with, here until the next one doesn't."""
+    for name in FILES:
 
-    def sync(path):
-        if path.name.startswith(f".{name.partition('.')[0]}.partial") and path.parent.name == "new":
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        def sync(path, name=name):
+            if path.name.startswith(f".{name.partition('.')[0]}.partial") and path.parent.name == "new":
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with monkeypatch.context() as patch:
-        patch.setattr(lab.run, "sync", sync)
-        refused(f"{RUN} --out new", f"No space left on device: 'new/{name}'", "--resume --out new")
-    assert not (place / "new" / "result.json").exists()
+        line = "lstm --resume --out new" if (place / "new").exists() else f"{RUN} --out new"
+        with monkeypatch.context() as patch:
+            patch.setattr(lab.run, "sync", sync)
+            refused(line, f"No space left on device: 'new/{name}'", "--resume --out new")
+        assert not (place / "new" / "result.json").exists()
     code, out, err = call("lstm --resume --out new")
     assert code == 0, err
     expected, found = result_of(place / "done"), result_of(place / "new")
