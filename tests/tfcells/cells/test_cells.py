@@ -35,9 +35,13 @@ from tests.cases.runs import (
 
 EVERY = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 # The last variant of each cell: enough for what variants don't change, as compiling takes time.
-ONE_EACH = pytest.mark.parametrize("case", {case.cell: case for case in CASES}.values(), ids=lambda case: case.name)
+LAST = list({case.cell: case for case in CASES}.values())
+ONE_EACH = pytest.mark.parametrize("case", LAST, ids=lambda case: case.name)
 # What differs in its states: two, a matrix, a count of the steps, one that is linear.
 SOME = [case for case in CASES if case.name in ("lstm", "fast-norm", "clockwork", "mingru")]
+# Variants that have other states, kernels or weights than the last: the engine goes another way with them.
+UNLIKE = "gru-after lnlstm-gate-carry rglru janet-trained fastgrnn-rank timelstm-timed residual-lstm rhn-coupled-1".split()
+COMPILED = [case for case in CASES if case in LAST or case.name in UNLIKE]
 ENGINE = {}
 
 
@@ -160,11 +164,11 @@ def layer_with(**options):
     return lambda case, *given: pure(layer_of(case, **options), *given)
 
 
-WAYS = {
-    "loop": layer_with(**LOOP),
-    "unrolled": layer_with(unroll=True),
-    "keras RNN": layer_with(layer=keras.layers.RNN),
-    "single steps": by_single_steps,
+WAYS = {  # and the rows that go it; unrolled they all are in test_without_bias
+    "loop": (layer_with(**LOOP), CASES),
+    "unrolled": (layer_with(unroll=True), SOME),
+    "keras RNN": (layer_with(layer=keras.layers.RNN), LAST),
+    "single steps": (by_single_steps, CASES),
 }
 
 
@@ -173,10 +177,12 @@ def equals_the_oracle(case, way):
     near(way(case, x, state, list(weights.values())), oracle(case))
 
 
-@EVERY
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "case, way",
+    [pytest.param(case, way, id=f"{case.name}-{name}") for name, (way, cases) in WAYS.items() for case in cases],
+)
 def test_equals_the_oracle(case, way):
-    equals_the_oracle(case, WAYS[way])
+    equals_the_oracle(case, way)
 
 
 @pytest.mark.slow
@@ -189,7 +195,7 @@ def test_equals_the_oracle_in_a_graph(case):
 def test_the_oracle_notices_a_swap_of_gates(case):
     """In each weight any two gates, or else its units, change places: the numbers must differ."""
     x, state, weights = data(case)
-    found, cell = run(case, LOOP), case.build(FEATURES)
+    found, cell = oracle(case), case.build(FEATURES)
     gates = cell.gates if hasattr(cell, "gates") else cell.cell.gates
     for letter, weight in weights.items():
         swapped = []
@@ -234,20 +240,30 @@ def test_other_activations(case, monkeypatch):
 # The compiled loop and its gradients.
 
 
-def check_gradients(case, mask):
-    """Of the engine: as the oracle's finite differences say, and as the ordinary loop's."""
+def check_gradients(case, mask, options):
+    """As the oracle's finite differences say; those of the engine, and as the ordinary loop's."""
     x, state, weights = data(case)
-    found = train(case, ENGINE, mask)[1]
+    found = train(case, options, mask)[1]
     are_finite_differences(found, loss_of(case, mask), [x, *state, *weights.values()])
-    for a, b in zip(found, train(case, LOOP, mask)[1], strict=True):
-        assert np.linalg.norm(a - b) <= 1e-12 * np.linalg.norm(b)
+    if options is ENGINE:
+        for a, b in zip(found, train(case, LOOP, mask)[1], strict=True):
+            assert np.linalg.norm(a - b) <= 1e-12 * np.linalg.norm(b)
 
 
 # Masks.
+def masked(case, options, mask, x=None):
+    """All outputs, as arrays; the mask hides NaN. In the engine they are those of the program with the gradients."""
+    if options is ENGINE:
+        return train(case, options, mask, x)[0]
+    own, state, weights = data(case)
+    x = hiding(own if x is None else x, mask, np.nan)
+    return [*map(np.asarray, pure(layer_of(case, **options), x, state, weights.values(), mask=mask, **case.given))]
+
+
 def check_masks(case, options):
     x, initial, weights = data(case)
     initial = case.start(BATCH, weights) if case.start else initial
-    outputs, *state = train(case, options, MASK)[0]
+    outputs, *state = masked(case, options, MASK)
     wanted, *final = case.roll(x, initial, weights, MASK)
     near(state, final)
     near([outputs], [wanted])
@@ -262,7 +278,7 @@ def check_masks(case, options):
     # Masked steps do exactly nothing: moved to the end, they change no bit.
     order, rows = np.argsort(~MASK, axis=1, kind="stable"), np.arange(BATCH)[:, None]
     x, mask = x[rows, order], MASK[rows, order]
-    same = train(case, options, mask, x)[0]
+    same = masked(case, options, mask, x)
     for a, b in zip([same[0][mask], *same[1:]], [outputs[MASK], *state], strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -273,11 +289,17 @@ def test_masks(case):
 
 
 @pytest.mark.slow
-@EVERY
+@pytest.mark.parametrize("case", COMPILED, ids=lambda case: case.name)
 def test_engine(case):
     """In a function of XLA; by itself, in single precision, in tests/tfcells/wrappers/test_regularized_cells.py."""
     check_masks(case, ENGINE)
-    check_gradients(case, MASK)
+    check_gradients(case, MASK, ENGINE)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case not in COMPILED], ids=lambda case: case.name)
+def test_gradients(case):
+    """Of the other variants, in the ordinary loop."""
+    check_gradients(case, MASK, LOOP)
 
 
 def check_one_step(case, options):
@@ -309,8 +331,9 @@ def test_zero_output_for_mask(case, options):
 # The rest of the contract.
 
 
-@ONE_EACH
+@pytest.mark.parametrize("case", SOME, ids=lambda case: case.name)
 def test_two_halves_of_a_stateful_layer_are_one_sequence(case):
+    """For the others see `tests/tfcells/test_states.py`."""
     x, _, weights = data(case)
     cell = case.cell(**case.arguments)
     layer = tfcells.RNN(cell, stateful=True, return_sequences=True, dtype="float64", **LOOP)
@@ -338,15 +361,25 @@ def check_policy(case, policy, options):
         np.testing.assert_allclose(got.astype("float64"), wanted, rtol=0, atol=POLICIES[policy])
 
 
-@EVERY
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    "case, policy",
+    [
+        pytest.param(case, policy, id=f"{case.name}-{policy}")
+        for policy in POLICIES
+        for case in (LAST if policy == "float32" else CASES)  # what is rounded too often shows in fewer bits
+    ],
+)
 def test_dtype_policies(case, policy):
     check_policy(case, policy, LOOP)
 
 
+HALF = "lstm clockwork fast-norm mingru lnlstm-product-output phased lru mlstm slstm scornn hyper rhn-uncoupled-3".split()
+
+
 @pytest.mark.slow
-@ONE_EACH
+@pytest.mark.parametrize("case", [case for case in CASES if case.name in HALF], ids=lambda case: case.name)
 def test_mixed_precision_in_the_engine(case):
+    """Of cells with unlike states. No step has a dtype of its own (`test_a_step_keeps_to_the_dtypes_it_is_given`)."""
     check_policy(case, "mixed_bfloat16", ENGINE)
 
 

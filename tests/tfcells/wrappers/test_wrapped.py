@@ -82,7 +82,7 @@ def test_engine(case):
     that reads its state several times a step."""
     x, state, weights = data(case)
     near(train(case, ENGINE, MASK)[0], case.roll(x, state, weights, MASK))
-    check_gradients(case, MASK)
+    check_gradients(case, MASK, ENGINE)
 
 
 @pytest.mark.slow
