@@ -40,7 +40,9 @@ ONE_EACH = pytest.mark.parametrize("case", LAST, ids=lambda case: case.name)
 # What differs in its states: two, a matrix, a count of the steps, one that is linear.
 SOME = [case for case in CASES if case.name in ("lstm", "fast-norm", "clockwork", "mingru")]
 # Variants that have other states, kernels or weights than the last: the engine goes another way with them.
-UNLIKE = "gru-after lnlstm-gate-carry rglru janet-trained fastgrnn-rank timelstm-timed residual-lstm rhn-coupled-1".split()
+UNLIKE = (
+    "gru-after lnlstm-gate-carry rglru janet-trained fastgrnn-rank timelstm-timed residual-lstm rhn-coupled-1".split()
+)
 COMPILED = [case for case in CASES if case in LAST or case.name in UNLIKE]
 ENGINE = {}
 
@@ -373,7 +375,9 @@ def test_dtype_policies(case, policy):
     check_policy(case, policy, LOOP)
 
 
-HALF = "lstm clockwork fast-norm mingru lnlstm-product-output phased lru mlstm slstm scornn hyper rhn-uncoupled-3".split()
+HALF = (
+    "lstm clockwork fast-norm mingru lnlstm-product-output phased lru mlstm slstm scornn hyper rhn-uncoupled-3".split()
+)
 
 
 @pytest.mark.slow
