@@ -497,13 +497,16 @@ print(found.tokens.tolist(), decoder.sample([[1], [3, 4]], 9, seed=1, top_p=0.9,
 """
 
 
+BACKENDS = [name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name)]
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(len(BACKENDS) < 2, reason=f"no other backend than {BACKENDS} is installed")
 def test_every_backend_writes_the_same():
     said = set()
-    for backend in ("tensorflow", "jax", "torch"):
-        if importlib.util.find_spec(backend):
-            environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
-            done = subprocess.run([sys.executable, "-c", OTHER], env=environment, capture_output=True, text=True)
-            assert done.returncode == 0, done.stderr
-            said.add(done.stdout)
+    for backend in BACKENDS:
+        environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run([sys.executable, "-c", OTHER], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        said.add(done.stdout)
     assert len(said) == 1

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-import tfcells  # registers what the file names
+import tfcells
 
 pytestmark = pytest.mark.slow
 
@@ -21,8 +21,10 @@ TOLERANCE = 2e-6  # of float32, and of a loop compiled with other instructions
 
 @pytest.mark.parametrize("training", [False, pytest.param(True, marks=FROZEN)])
 def test_version_0_1(training):
-    assert tfcells.RNN
     model = keras.models.load_model(SAVED / "version_0_1.keras")
+    for layer in model._flatten_layers():
+        if isinstance(layer, tfcells.RNN) and not layer.remat:  # which needs the compiled loop
+            layer.jit_compile = False
     with np.load(SAVED / "version_0_1.npz") as file:
         arrays = dict(file)
     found = model([arrays[name] for name in ("x", "memory", "tokens")], training=training)

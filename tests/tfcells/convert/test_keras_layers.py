@@ -167,6 +167,12 @@ def runners(model):
     return [layer for layer in model._flatten_layers() if isinstance(layer, layers.RNN)]
 
 
+def uncompiled(model):
+    for layer in runners(model):
+        layer.jit_compile = False
+    return model
+
+
 def same(found, wanted, atol=1e-6):
     for a, b in zip(keras.tree.flatten(found), keras.tree.flatten(wanted), strict=True):
         np.testing.assert_allclose(a, b, atol=atol, rtol=0)
@@ -185,9 +191,7 @@ def test_there_and_back(name, randomise):
     assert all(type(layer) is tfcells.RNN and layer.runs_cells for layer in runners(ours))
     assert not any(isinstance(layer, tfcells.RNN | tfcells.Cell) for layer in theirs._flatten_layers())
     assert not any(isinstance(layer, KERAS_CELLS) for layer in ours._flatten_layers())
-    for layer in runners(ours):
-        layer.jit_compile = False
-    for copied in ours, theirs:
+    for copied in uncompiled(ours), theirs:
         assert [w.shape for w in copied.weights] == [w.shape for w in model.weights]  # shares as much
         assert [w.path.split("/")[-1] for w in copied.weights] == [w.path.split("/")[-1] for w in model.weights]
         assert len(copied.trainable_weights) == len(model.trainable_weights)
@@ -219,7 +223,7 @@ def test_training_goes_on(name, randomise):
     model.compile(keras.optimizers.Adam(0.1), "mse", metrics=["mae"], run_eagerly="subclassed" in name)
     y = model(X) * 0 + 1
     model.fit(X, y, epochs=2, verbose=0)
-    ours = tfcells.from_keras(model)
+    ours = uncompiled(tfcells.from_keras(model))
     theirs = tfcells.to_keras(ours)
     for each in model, ours, theirs:
         assert each.optimizer.iterations == 2
@@ -246,7 +250,7 @@ def test_any_optimizer_goes_on(name, randomise, tmp_path):
     model.compile(optimizer, "mse", run_eagerly=True)
     y = model(X) * 0 + 1
     model.fit(X, y, verbose=0)
-    ours = tfcells.from_keras(model)
+    ours = uncompiled(tfcells.from_keras(model))
     theirs = tfcells.to_keras(ours)
     for each in model, ours, theirs:
         each.fit(X, y, epochs=2, verbose=0)
@@ -585,7 +589,7 @@ FILES = "sequential", "stack", "bidirectional", "dropout", "nested", "one layer 
 @pytest.mark.parametrize("name", FILES)
 def test_files_of_weights(name, randomise, tmp_path):
     """A file of Keras's layers loads into ours, and one of ours, written by the way back, into Keras's."""
-    model, ours = randomise(MODELS[name](), 1), tfcells.from_keras(randomise(MODELS[name](), 2))
+    model, ours = randomise(MODELS[name](), 1), uncompiled(tfcells.from_keras(randomise(MODELS[name](), 2)))
     wanted, path = model(X), tmp_path / "it.weights.h5"
     model.save_weights(path)
     tfcells.load_keras_weights(ours, path)

@@ -759,27 +759,32 @@ def test_vector_gradients_are_summed_in_single_precision(randomise):
 
 
 @pytest.mark.cpu
-@pytest.mark.parametrize("policy, remat", [("mixed_bfloat16", False), ("mixed_float16", True)])
-def test_a_loop_in_half_precision_is_one_of_float32(randomise, policy, remat):
+@pytest.mark.parametrize(
+    "make, policy, remat",
+    [
+        (lambda: tfcells.HyperLSTMCell(4, 3, 2), "mixed_bfloat16", False),
+        (lambda: tfcells.ClockworkRNNCell(4, (1, 2)), "mixed_float16", True),
+    ],
+    ids=["hyper", "clockwork, remat"],
+)
+def test_a_loop_in_half_precision_is_one_of_float32(randomise, make, policy, remat):
     """On a CPU; what comes out is in the policy's dtype, the weights' gradients in float32."""
-    cells = [tfcells.HyperLSTMCell(4, 3, 2), tfcells.ClockworkRNNCell(4, (1, 2))]
-    x, mask = numbers(BATCH, 30, FEATURES), np.arange(30) < np.array([[30], [11]])
-    for cell in cells:
-        half = tfcells.RNN(cell, dtype=policy, remat=remat, return_state=True)
-        half.build(x.shape)
-        randomise(half)
-        wide = tfcells.RNN(type(cell).from_config(cell.get_config() | {"dtype": "float32"}))
-        wide.build(x.shape)
-        wide.set_weights([np.float32(tf.cast(w, half.compute_dtype)) for w in half.get_weights()])
-        found = []
-        for layer in (half, wide):
-            with tf.GradientTape() as tape:
-                output, *_ = tree.flatten(layer(np.float32(x), mask=mask))
-                loss = tf.reduce_sum(tf.cast(output, "float32") ** 2)
-            found.append([output, *tape.gradient(loss, [w.value for w in layer.trainable_weights])])
-        (program,) = half.programs.values()
-        assert {site.y.dtype for site in program.step.sites} == {tf.float32}
-        assert found[0][0].dtype == half.compute_dtype
-        for got, wanted in zip(*found, strict=True):
-            apart = tf.norm(tf.cast(got, "float32") - wanted) / tf.norm(wanted)
-            assert apart < 0.05, apart
+    x, mask, cell = numbers(BATCH, 30, FEATURES), np.arange(30) < np.array([[30], [11]]), make()
+    half = tfcells.RNN(cell, dtype=policy, remat=remat, return_state=True)
+    half.build(x.shape)
+    randomise(half)
+    wide = tfcells.RNN(type(cell).from_config(cell.get_config() | {"dtype": "float32"}))
+    wide.build(x.shape)
+    wide.set_weights([np.float32(tf.cast(w, half.compute_dtype)) for w in half.get_weights()])
+    found = []
+    for layer in (half, wide):
+        with tf.GradientTape() as tape:
+            output, *_ = tree.flatten(layer(np.float32(x), mask=mask))
+            loss = tf.reduce_sum(tf.cast(output, "float32") ** 2)
+        found.append([output, *tape.gradient(loss, [w.value for w in layer.trainable_weights])])
+    (program,) = half.programs.values()
+    assert {site.y.dtype for site in program.step.sites} == {tf.float32}
+    assert found[0][0].dtype == half.compute_dtype
+    for got, wanted in zip(*found, strict=True):
+        apart = tf.norm(tf.cast(got, "float32") - wanted) / tf.norm(wanted)
+        assert apart < 0.05, apart

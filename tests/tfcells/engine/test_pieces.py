@@ -111,11 +111,11 @@ def test_pieces_are_the_whole(name, called):
     assert set(called) == {4}
 
 
-@pytest.mark.parametrize("name", ["lstm", "memory", "masks of kernels"])
-def test_pieces_of_an_unknown_batch(name, called):
-    for rows in (7, 2):  # an odd number: the pieces have three rows and four
-        wanted = found(CELLS[name], "eager", rows, jit_compile=False)
-        near(found(CELLS[name], "unknown", rows), wanted, tolerance=1e-5)
+@pytest.mark.parametrize("name, rows", [("lstm", 7), ("lstm", 2), ("memory", 7), ("masks of kernels", 7)])
+def test_pieces_of_an_unknown_batch(name, rows, called):
+    """Of an odd number: the pieces have three rows and four."""
+    wanted = found(CELLS[name], "eager", rows, jit_compile=False)
+    near(found(CELLS[name], "unknown", rows), wanted, tolerance=1e-5)
     assert set(called) == {None}
 
 
