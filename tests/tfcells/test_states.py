@@ -198,6 +198,7 @@ def given_to(case):
     return given | ({"reset": np.zeros((BATCH, STEPS), bool)} if "reset" in given else {})
 
 
+@pytest.mark.slow
 @EVERY
 def test_a_learned_state_starts_as_the_cells_own(case):
     """With the default initializer, so that nothing is divided by zero."""
@@ -209,6 +210,7 @@ def test_a_learned_state_starts_as_the_cells_own(case):
     equal(cell.get_initial_state(3), cell.cell.get_initial_state(3))
 
 
+@pytest.mark.slow
 @EVERY
 def test_a_stateful_layer_begins_where_its_cell_does(case):
     """Or where it is told to; goes on from what it remembers; after a reset begins anew; keeps its batch size."""
@@ -232,6 +234,7 @@ def test_a_stateful_layer_begins_where_its_cell_does(case):
         layer(x, initial_state=[state[:1] for state in begun], **given)
 
 
+@pytest.mark.slow
 @EVERY
 def test_a_flag_begins_a_row_anew(case):
     """In the middle of a sequence, at another step in each row: as sequences that begin there."""
@@ -275,6 +278,7 @@ def test_nor_inside_the_second_cell(name):
 LENGTHS = np.array([3, 0])
 
 
+@pytest.mark.slow
 @EVERY
 def test_lengths_are_a_mask(case):
     x, given = data(case)[0][:BATCH, :STEPS], given_to(case)

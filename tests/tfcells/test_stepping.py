@@ -46,6 +46,7 @@ def drawn(cases, masked, **options):
     return keras.Model(list(inputs.values()), outputs), values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, masked", [*((name, True) for name in ROWS), *((name, False) for name in ("lstm", "slstm", "Attention-lstm"))]
 )

@@ -298,6 +298,7 @@ def test_engine(case):
     check_gradients(case, MASK, ENGINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [case for case in CASES if case not in COMPILED], ids=lambda case: case.name)
 def test_gradients(case):
     """Of the other variants, in the ordinary loop."""
@@ -363,6 +364,7 @@ def check_policy(case, policy, options):
         np.testing.assert_allclose(got.astype("float64"), wanted, rtol=0, atol=POLICIES[policy])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case, policy",
     [

@@ -156,6 +156,7 @@ def test_every_live_argument_is_in_the_list():
     assert not missing, f"name {sorted(missing)} in LIVE of tests/tfcells/contract/test_arguments.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind, name", [(kind, name) for kind, (_, what, values) in KINDS.items() for name in values if is_live(what, name)]
 )
@@ -170,6 +171,7 @@ def test_an_argument_that_is_set_later(kind, name, randomise):
     same(layer, twin)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_others_are_refused_and_nothing_changes(kind, randomise):
     make, what, values = KINDS[kind]
