@@ -55,7 +55,8 @@ class ActivationRegularizer(ActivityRegularizer):
 class TemporalActivationRegularizer(ActivityRegularizer):
     r"""rate * mean((h_{t+1} - h_t) ** 2): TAR. Source: Merity, McCann & Socher, 1708.01009.
 
-    Of outputs (batch, steps, features); what has no steps, as a final state, or only one, costs nothing.
+    Of outputs (batch, steps, features); what has no steps, as most final states, or only one, costs nothing. Keras
+    gives it every output: with return_state it takes the rows of a matrix state, as `MLSTMCell`'s, for steps.
 
     >>> penalty = tfcells.TemporalActivationRegularizer(1.0)
     >>> float(penalty(keras.ops.reshape(keras.ops.arange(6.0), (1, 3, 2))))

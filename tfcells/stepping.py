@@ -174,10 +174,14 @@ class Moment:
 
 
 class Hold(Configured, keras.layers.Layer):
-    """An output, or where a mask is False the one before; twice, the second time without the mask."""
+    """An output, or where a mask is False the one before; twice, the second time without the mask.
 
-    def __init__(self, **kwargs: Any) -> None:
+    pass_mask: whether the first has it.
+    """
+
+    def __init__(self, pass_mask: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.pass_mask = pass_mask
         self.supports_masking = True
 
     def call(self, inputs: list[Tensor], mask: Any = None) -> list[Tensor]:
@@ -186,7 +190,7 @@ class Hold(Configured, keras.layers.Layer):
         return [held, ops.copy(held)]
 
     def compute_mask(self, inputs: list[Tensor], previous_mask: Any) -> Any:
-        return [previous_mask[0], None]
+        return [previous_mask[0] if self.pass_mask else None, None]
 
 
 class Walk:
@@ -287,7 +291,8 @@ class Walk:
         self.starts.append(one.name)
         if seen is not None and not layer.zero_output_for_mask:
             last = state("output", output)
-            output, held = Hold(name=f"{name}_hold", dtype=layer.dtype_policy)([output, last], mask=[seen, None])
+            hold = Hold(getattr(output, "_keras_mask", None) is not None, name=f"{name}_hold", dtype=layer.dtype_policy)
+            output, held = hold([output, last], mask=[seen, None])
             self.before.append(last)
             self.after.append(held)
             self.starts.append([list(output.shape[1:]), output.dtype])
@@ -299,7 +304,8 @@ class Walk:
         options = {"return_sequences": True, "return_state": True, "unroll": True}
         options |= {name: getattr(layer, name) for name in ("zero_output_for_mask", "name")}
         ours = isinstance(layer, RNN)
-        kind, more = (RNN, {"jit_compile": False, "parallel": False}) if ours else (keras.layers.RNN, {})
+        own = {"jit_compile": False, "parallel": False, "pass_mask": getattr(layer, "pass_mask", True)}
+        kind, more = (RNN, own) if ours else (keras.layers.RNN, {})
         if id(layer) not in self.ones:
             self.ones[id(layer)] = [kind(layer.cell, **options, **more, dtype=layer.dtype_policy), 0]
         found = self.ones[id(layer)]

@@ -11,7 +11,7 @@ from tfcells.contract.cell import Call, Cell
 from tfcells.contract.linear import Tensor, whole
 from tfcells.contract.weights import Kernel, Weights
 from tfcells.contract.wrapper import Wrapper
-from tfcells.layers.rnn import RNN, unstacked
+from tfcells.layers.rnn import RNN, stacked, unstacked
 
 
 def trace(layer: RNN, sequences: Any, **arguments: Any) -> dict[str, np.ndarray]:
@@ -47,7 +47,7 @@ def trace(layer: RNN, sequences: Any, **arguments: Any) -> dict[str, np.ndarray]
         layer.build(tuple(sequences.shape))
     if layer.stateful and arguments.get("initial_state") is None:
         arguments["initial_state"] = keras.tree.map_structure(ops.convert_to_tensor, layer.states)
-    stack = hasattr(layer.cell, "cells")
+    stack = stacked(layer.cell)
     cells = [Traced(cell) for cell in unstacked(layer.cell)]
     options = {name: getattr(layer, name) for name in ("go_backwards", "zero_output_for_mask")}
     twin = RNN(cells if stack else cells[0], True, True, unroll=True, dtype=layer.dtype_policy, **options)

@@ -112,7 +112,14 @@ def merged():
     return keras.Model(x, rnn()(layers.Add()([both, both])))
 
 
-@pytest.mark.parametrize("make", [stack, shared, tokens, tied, features, merged])
+def kept_to_itself():
+    """A mask that a layer does not pass on: the next one runs over what was held."""
+    x = keras.Input((None, FEATURES))
+    h = tfcells.RNN(tfcells.LSTMCell(FEATURES), pass_mask=False, **LOOP)(layers.Masking()(x))
+    return keras.Model(x, rnn()(h))
+
+
+@pytest.mark.parametrize("make", [stack, shared, tokens, tied, features, merged, kept_to_itself])
 def test_whole_models(make, randomise):
     model = randomise(make())
     x = X * MASK[..., None]

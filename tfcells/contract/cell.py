@@ -121,6 +121,10 @@ class Cell(Configured, Quantizable, keras.layers.Layer):
                 f"{type(self).__name__} has no step(x, state, w). A cell with Keras's `call` alone is a "
                 "keras.layers.Layer, and tfcells.RNN runs it in Keras's own loop"
             )
+        if type(self).call is not Cell.call:
+            raise TypeError(
+                f"{type(self).__name__}: override step(x, state, w); tfcells.RNN never runs a cell's `call`"
+            )
         self.dtype_is_explicit = kwargs.get("dtype") is not None
         super().__init__(**kwargs)
         self.views: dict[str, dict[str, View]] = {}
@@ -235,6 +239,12 @@ class Cell(Configured, Quantizable, keras.layers.Layer):
             raise ValueError(f"inputs must have shape (batch, features), got {tuple(inputs.shape)}")
         self.check_features(inputs.shape[-1])
         state = fitting("states", states, self.state_shapes(inputs.shape[0]))
+        for name, each in zip(self.states, state, strict=True):
+            if name in self.clocks and keras.backend.standardize_dtype(each.dtype) in ("float16", "bfloat16"):
+                kind = type(self).__name__
+                raise ValueError(
+                    f"{kind} counts in {name!r}, for which half precision is too coarse: run it in tfcells.RNN"
+                )
         w = self.bind(Call(1, ops.shape(inputs)[0], inputs.shape[-1], training))
         w = w.at(keras.tree.map_structure(lambda x: x[0], w.along_time()))
         x = multiplied(self.inputs(inputs, w.deferred()))  # so that a cell may do here what it may in RNN

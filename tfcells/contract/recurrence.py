@@ -64,7 +64,7 @@ class Before:
 def linear(decay: Any, added: Tensor, state: Any) -> Tensor:
     """The new state, decay * state + added; decay may be a number. Of a sequence added has all steps, first."""
     if isinstance(state, Before):
-        decay = ops.full([1] * len(added.shape), decay, added.dtype) if isinstance(decay, float) else decay
+        decay = ops.full([1] * len(added.shape), decay, added.dtype) if isinstance(decay, int | float) else decay
         return state.states("linear", decay, added, state.start, state.first)
     return decay * state + added
 

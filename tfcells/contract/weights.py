@@ -6,6 +6,8 @@ from typing import Any, NoReturn
 
 from tfcells.contract.linear import Projection, Tensor, multiply
 
+Number = int | float  # Python's, a bool too, which a compiled step has as a constant
+
 
 class Kernel:
     """A matrix as a step uses it: `kernel(x)` is the product x @ matrix.
@@ -48,10 +50,10 @@ class Kernel:
 
 
 def kind(item: Any) -> str:
-    """What an item of `Weights` is; the same in a graph and outside."""
-    if isinstance(item, Weights):
+    """What an item of `Weights` is, a number its value; the same in a graph and outside."""
+    if isinstance(item, Weights | Number):
         return repr(item)
-    return type(item).__name__ if isinstance(item, Kernel | int) else "Tensor"
+    return "Kernel" if isinstance(item, Kernel) else "Tensor"
 
 
 def identity(x: Tensor) -> Tensor:
@@ -117,7 +119,7 @@ class Weights:
         return self.items.get(name)
 
     def including(self, **items: Any) -> "Weights":
-        """The same weights and these. Raises ValueError for a name that means something else."""
+        """The same weights and these (tensors, kernels, numbers). Raises ValueError for a name with another meaning."""
         refuse_taken(items)
         return self.changed(items=self.items | items)
 
@@ -144,7 +146,7 @@ class Weights:
         def mapped(item: Any) -> Any:
             if isinstance(item, Weights):
                 return item.map(function)
-            return item if isinstance(item, int) else function(item)
+            return item if isinstance(item, Number) else function(item)
 
         return self.changed(items={name: mapped(item) for name, item in self.items.items()})
 

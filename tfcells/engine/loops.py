@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 from keras import tree
 
+from tfcells.contract.cell import Cell
 from tfcells.contract.linear import Projection, Tensor, multiplied
 from tfcells.contract.weights import Kernel, Weights
 from tfcells.engine.differentiated import watched
@@ -35,10 +36,11 @@ def run(
     key_of, step_of: of a cell, what `Program.of` is to find the program by, and the step. one_tensor: whether the
     ordinary loop has to do without lists.
     Half precision on a CPU is compiled in float32, and only the products over the whole sequence, before and after
-    the loop, keep that dtype: XLA's small products have no fast form there. A step that XLA can't run takes the
+    the loop, keep that dtype: XLA's small products have no fast form there. (Not with a layer of Keras in the cell, an
+    activation, say, which casts what it is given.) A step that XLA can't run takes the
     ordinary loop, with a warning. Raises ValueError for what would lose its gradient.
     """
-    half = half_precision(weights) if compile else None
+    half = half_precision(weights) if compile and not holds_layers(cell) else None
     dtypes, given = [x.dtype for x in state], (slices, state, weights)
     if half:
         slices, state, weights = widened(slices, state, weights)
@@ -103,6 +105,10 @@ def listless(output: tf.TensorSpec, step: Callable, slices: Any, state: tuple, w
     start.set_shape(shape)
     _, state, outputs = tf.while_loop(lambda t, *_: t < steps, body, (0, tuple(state), start))
     return outputs, state
+
+
+def holds_layers(cell: Any) -> bool:
+    return any(not isinstance(each, Cell) for each in cell._flatten_layers(include_self=False))
 
 
 def half_precision(weights: Weights) -> Any:

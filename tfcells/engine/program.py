@@ -13,7 +13,7 @@ from tfcells.contract.linear import Projection, Tensor
 from tfcells.contract.weights import Weights
 from tfcells.engine.differentiated import Differentiated, debugged
 from tfcells.engine.pair import Arguments
-from tfcells.engine.pieces import in_pieces
+from tfcells.engine.pieces import in_pieces, may_be_cut
 from tfcells.engine.sequences import BatchSizes, filled, floats, length_of, tensors_of
 from tfcells.engine.step import Step
 from tfcells.engine.strides import Strides
@@ -84,7 +84,8 @@ class Program:
         known = leaves[0].shape[:2]
         leaves, steps, padded = self.padded(leaves)
         batch = known[1] if known[1] is not None else tf.shape(tensors_of(leaves[0])[0])[1]
-        size = self.batch_sizes(batch, training or self.step.mixes_rows or isinstance(self.way, Strides))
+        whole = self.step.mixes_rows or isinstance(self.way, Strides) or not may_be_cut(known[1], weights)
+        size = self.batch_sizes(batch, training or whole)
         if size is not batch:
             leaves, state = [filled(x, 1, size) for x in leaves], tuple(filled(x, 0, size) for x in state)
             weights = weights.map_rows(lambda x: filled(x, 0, size))

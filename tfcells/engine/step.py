@@ -47,7 +47,7 @@ class Step:
         self.captured: list[Tensor] = []
         self.foreign: list[str] = []
         self.mixes_rows = False
-        self.output, self.sites, self.used = self.probe(tree.flatten(slices), state, weights)
+        self.output, self.sites, self.used = self.probe(cell, tree.flatten(slices), state, weights)
 
     def __call__(self, slices: list, state: list, products: Any, tensors: list) -> tuple[Tensor, list]:
         """Output and new states. products: a `Search`, a `Recording` or a `Replay`."""
@@ -73,7 +73,9 @@ class Step:
         """The matrices and the tensors among the weights that the step uses; `inputs` may have used others."""
         return split([leaf for leaf, used in zip(weights.leaves(), self.used, strict=True) if used])
 
-    def probe(self, slices: list, state: list, weights: Weights) -> tuple[tf.TensorSpec, list[Site], list[bool]]:
+    def probe(
+        self, cell: Any, slices: list, state: list, weights: Weights
+    ) -> tuple[tf.TensorSpec, list[Site], list[bool]]:
         """Trace the step without running it: its output, its products, which of the leaves it uses.
 
         Notes what else it reads, and what it does that XLA can't do. Raises ValueError as `refuse_impure` does.
@@ -89,7 +91,7 @@ class Step:
 
         groups = [spec(x, 1) for x in slices], [*map(spec, state)], [*map(spec, matrices)], [*map(spec, tensors)]
         graph = traced(tf.function(trace, autograph=False), *groups)
-        refuse_impure(graph)
+        refuse_impure(graph, cell)
         self.captured, self.foreign = floats(graph.captured_inputs), foreign(graph.graph.get_operations())
         inputs = iter(graph.inputs)
         slices, state, matrices, tensors = ([next(inputs) for _ in group] for group in groups)
@@ -108,19 +110,21 @@ class Step:
         return spec(graph.structured_outputs[0]), sites, used
 
 
-def refuse_impure(graph: Any) -> None:
+def refuse_impure(graph: Any, cell: Any) -> None:
     """Raise ValueError if a traced step reads a trainable weight that it was not given, which would get no gradient,
-    without a word; or draws random numbers, which the way back would draw anew.
+    without a word; or a weight of the cell, which another cell's would stand for; or draws random numbers, which the
+    way back would draw anew.
     """
     definition = graph.graph.as_graph_def()
     nodes = [*definition.node, *(node for each in definition.library.function for node in each.node_def)]
-    weights = [variable.name for variable in graph.trainable_variables]
+    own = {id(each._value) for each in getattr(cell, "variables", ())}
+    weights = [each.name for each in graph.variables if each.trainable or id(each) in own]
     drawn = [f"{node.op} {node.name}" for node in nodes if RANDOM.search(node.op)]
     if weights or drawn:
         names = ", ".join([*weights, *drawn][:3])
         raise ValueError(
             f"step uses more than it was given ({names}): declare a weight in build and read it as w.NAME, not as "
-            "self.NAME, which would get no gradient; draw random numbers in bind"
+            "self.NAME, which would get no gradient, and be that of any equal cell; draw random numbers in bind"
         )
 
 

@@ -34,7 +34,7 @@ def checked_reset(cells: list, sequences: Tensor, reset: Any) -> Tensor | None:
     reads = any(getattr(cell, "reset_by_flag", False) for cell in cells)
     if reads != (reset is not None):
         wanted = "have shape (batch, steps) for cells in" if reads else "be None without a cell in"
-        raise ValueError(f"reset must {wanted} ResetOnFlag, got {reset if reads else reset.shape}")
+        raise ValueError(f"reset must {wanted} ResetOnFlag, got {getattr(reset, 'shape', reset)}")
     return checked_mask("reset", sequences, reset)
 
 

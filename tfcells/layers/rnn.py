@@ -89,7 +89,7 @@ class RNN(Configured, keras.layers.RNN):
         self.pass_mask = pass_mask
         self.supports_masking = True
         cells = unstacked(self.cell)
-        if hasattr(self.cell, "cells") and keras.backend.backend() == "tensorflow":
+        if stacked(self.cell) and keras.backend.backend() == "tensorflow":
             self.shown = engine.shown(cells)
         self.runs_cells = all(isinstance(each, Cell) for each in cells)
         if self.runs_cells and self.cell.activity_regularizer:
@@ -138,7 +138,8 @@ class RNN(Configured, keras.layers.RNN):
             raise ValueError(f'parallel must be "auto" or False, not True: {why} goes step by step')
 
     def compute_mask(self, sequences: Any, mask: Any) -> Any:
-        return super().compute_mask(sequences, mask if self.pass_mask else None)
+        mask = checked_mask("mask", tree.flatten(sequences)[0], mask) if self.pass_mask else None
+        return super().compute_mask(sequences, mask)
 
     @property
     def compiles(self) -> bool:
@@ -249,7 +250,7 @@ class RNN(Configured, keras.layers.RNN):
 
     def run(self, cell: Any, sequence: Tensor, state: Any, keep: Tensor | None, call: Call) -> tuple[Tensor, list]:
         """A cell along a time-major sequence: its outputs, (steps, batch, ...), and final state."""
-        if hasattr(cell, "cells"):
+        if stacked(cell):
             finals = []
             for each, before in zip(cell.cells, state, strict=True):
                 sequence, final = self.run(each, sequence, before, keep, call)
@@ -299,7 +300,7 @@ class RNN(Configured, keras.layers.RNN):
         along = scan
         if keras.backend.backend() == "tensorflow":
             along = functools.partial(engine.along, compile=self.compiles, training=training)
-            slices = multiplied(slices, engine.product)
+            slices = multiplied(slices, engine.product) if self.compiles else slices
         before = tuple(Before(start, along, keep) for start in state)
         outputs, after = step_of(cell, None)(multiplied(slices), before, weights)
         if keep is not None:
@@ -325,7 +326,7 @@ class RNN(Configured, keras.layers.RNN):
             return super().compute_output_shape(sequences_shape, initial_state_shape)
         self.check_shape(sequences_shape)
         batch, steps = sequences_shape[:2]
-        last = self.cell.cells[-1] if hasattr(self.cell, "cells") else self.cell
+        last = self.cell.cells[-1] if stacked(self.cell) else self.cell
         output = (batch, steps, last.output_size) if self.return_sequences else (batch, last.output_size)
         return (output, *shapes_of(self.cell, batch)) if self.return_state else output
 
@@ -352,7 +353,7 @@ def begin(layer: keras.layers.RNN) -> None:
 
 def shapes_of(cell: Any, batch: int | None) -> list:
     """The shapes of a cell's states; of a stack, those of its cells, one list each."""
-    if hasattr(cell, "cells"):
+    if stacked(cell):
         return [shapes_of(each, batch) for each in cell.cells]
     return cell.state_shapes(batch)
 
@@ -370,8 +371,16 @@ def name_of(cell: Any) -> str:
     return f"{name}_{before}" if before else name
 
 
+def stacked(cell: Any) -> bool:
+    """Whether its cells run one after the other: a subclass with a `call` of its own is one cell, not ours."""
+    return isinstance(cell, STACK) and type(cell).call is STACK.call
+
+
+STACK = keras.layers.StackedRNNCells
+
+
 def unstacked(cell: Any) -> list:
     """The cells of a stack, of stacks in it, or the cell itself."""
-    if hasattr(cell, "cells"):
+    if stacked(cell):
         return [each for inner in cell.cells for each in unstacked(inner)]
     return [cell]

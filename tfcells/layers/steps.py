@@ -122,8 +122,21 @@ def identity_of(value: Any) -> int:
 NUMBERS = itertools.count()
 
 
+UNREAD = frozenset(vars(keras.layers.Layer(name="any"))) | {
+    "around",
+    "draws",
+    "dtype_is_explicit",
+    "generator",
+    "views",
+}
+"""Attributes that cells have by themselves, on which no step depends."""
+
+
 def cell_key(cell: Cell) -> tuple:
-    """A hashable description: equal for cells whose steps are equal, whatever their weights."""
+    """A hashable description: equal for cells whose steps are equal, whatever their weights.
+
+    Of the arguments, and of other attributes, which a step might read, too.
+    """
     aside = keras.Initializer, keras.Regularizer, keras.constraints.Constraint
 
     def essence(value: Any) -> Any:
@@ -132,14 +145,19 @@ def cell_key(cell: Cell) -> tuple:
         if isinstance(value, list | tuple):
             return tuple(map(essence, value))
         if isinstance(value, dict):
-            return tuple((name, essence(value[name])) for name in sorted(value))
+            return tuple((name, essence(value[name])) for name in sorted(value, key=str))
+        if isinstance(value, set | frozenset):
+            return frozenset(map(essence, value))
+        if isinstance(value, keras.Variable):
+            return "weight"
         if hasattr(value, "__self__") and hasattr(value, "__func__"):  # a bound method is made anew at each look
             return "method", identity_of(value.__self__), value.__func__.__qualname__
         return value if isinstance(value, str | int | float | None) else ("object", identity_of(value))
 
-    arguments = {name: value for name, value in cell.given().items() if name != "seed"}
+    unread = UNREAD | ({"seed"} if hasattr(cell, "generator") else set())  # whose noise is drawn before the loop
+    read = {name: value for name, value in (vars(cell) | cell.given()).items() if name not in unread}
     return (
         type(cell),
         cell.dtype_policy.name,
-        *((name, essence(v)) for name, v in arguments.items() if not isinstance(v, aside)),
+        *((name, essence(v)) for name, v in read.items() if not (isinstance(v, aside) or name.startswith("_self_"))),
     )

@@ -42,6 +42,10 @@ class MemoryReader(Wrapper):
         super().build((*input_shape[:-1], input_shape[-1] + self.fed))
 
     def bind(self, call: Call) -> Weights:
+        if call.memory is None:
+            raise ValueError(
+                f"{type(self).__name__} reads a memory: run it in tfcells.RNN, and give memory= in the call"
+            )
         keys = self.keys(call.memory, call.memory_mask)
         return super().bind(call._replace(features=call.features + self.fed)).by_row(**keys)
 
@@ -108,7 +112,7 @@ class Attention(MemoryReader):
         w = self.keys(memory, memory_mask)
         query = ops.expand_dims(ops.matmul(states, self.tensor("query_kernel")), 2)
         scores = ops.squeeze(ops.matmul(ops.tanh(query + w["keys"][:, None]), self.tensor("score_kernel")), -1)
-        return ops.softmax(scores + w["hidden"][:, None], axis=-1)
+        return ops.softmax(scores + ops.cast(w["hidden"], scores.dtype)[:, None], axis=-1)
 
 
 class LuongAttention(MemoryReader):

@@ -145,6 +145,27 @@ def test_a_cell_with_the_call_of_keras_alone():
         Calls()
 
 
+def test_a_call_beside_a_step():
+    """Which `tfcells.RNN` would never run."""
+
+    class Halved(tfcells.LSTMCell):
+        def call(self, inputs, states, training=False):
+            y, states = super().call(inputs, states, training)
+            return y / 2, states
+
+    with pytest.raises(TypeError, match=r"Halved: override step\(x, state, w\)"):
+        Halved(3)
+
+
+@pytest.mark.parametrize("kind, given", [(tfcells.ClockworkRNNCell, {"periods": (1, 2)}), (tfcells.PhasedLSTMCell, {})])
+def test_keras_counts_no_steps_in_half_precision(kind, given):
+    """bfloat16 ends at 256."""
+    cell = kind(4, **given, dtype="mixed_bfloat16")
+    with pytest.raises(ValueError, match="half precision is too coarse: run it in tfcells.RNN"):
+        keras.layers.RNN(cell, dtype="mixed_bfloat16")(X)
+    assert tfcells.RNN(cell, dtype="mixed_bfloat16", jit_compile=False)(X).shape == (2, 4)
+
+
 def test_a_layer_with_the_call_of_keras_runs_in_the_loop_of_keras():
     class Calls(keras.layers.Layer):
         state_size = output_size = 4

@@ -171,6 +171,46 @@ def test_unknown_lengths_and_fit(case):
     near(*results, tolerance=1e-5)
 
 
+def test_differentiated_twice_in_a_graph():
+    """Without the compiled loop."""
+    layer = tfcells.RNN(tfcells.MinGRUCell(4), jit_compile=False, dtype="float64")
+    layer.build((None, None, FEATURES))
+    x = np.random.default_rng(1).normal(size=(2, 5, FEATURES))
+
+    def slopes(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(layer(x) ** 2)
+        return tf.reduce_sum(tape.gradient(loss, x) ** 2)
+
+    @tf.function
+    def twice(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            penalty = slopes(x)
+        return tape.gradient(penalty, x)
+
+    along = np.random.default_rng(2).normal(size=x.shape)
+    ends = [slopes(tf.constant(x + sign * 1e-5 * along)) for sign in (1, -1)]
+    np.testing.assert_allclose((twice(tf.constant(x)) * along).numpy().sum(), (ends[0] - ends[1]) / 2e-5, rtol=1e-6)
+
+
+class Summing(tfcells.MinGRUCell):
+    """Adds up: its decay is a whole number."""
+
+    linear = True
+
+    def step(self, x, state, w):
+        h = linear(1, x[..., : self.units], state[0])
+        return h, (h,)
+
+
+def test_a_decay_that_is_a_whole_number():
+    x = np.random.default_rng(1).normal(size=(2, 5, FEATURES)).astype("float32")
+    layer = tfcells.RNN(Summing(4))
+    near([layer(x)], [tfcells.RNN(layer.cell, unroll=True)(x)], tolerance=1e-6)
+
+
 NO_SLOT = {"FastSlow", "Hyper", "Multiplicative", "Projection", "WeightDrop"}  # a linear cell has not what they need
 AT_ONCE = {"Highway", "RecurrentDropout", "ResetOnFlag", "Residual", "TrainableInitialState", "VariationalDropout"}
 

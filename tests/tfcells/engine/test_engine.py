@@ -758,6 +758,16 @@ def test_vector_gradients_are_summed_in_single_precision(randomise):
     assert np.allclose(found, 400, rtol=0.01)
 
 
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_an_activation_that_is_a_layer_in_half_precision(policy):
+    """It casts what it is given."""
+    layer = tfcells.RNN(tfcells.LSTMCell(4, activation=keras.layers.LeakyReLU(dtype=policy)), dtype=policy)
+    x = numbers(BATCH, 5, FEATURES).astype("float32")
+    found, wanted = layer(x), tfcells.RNN(layer.cell, dtype=policy, jit_compile=False)(x)
+    assert found.dtype == layer.compute_dtype
+    np.testing.assert_allclose(tf.cast(found, "float32"), tf.cast(wanted, "float32"), atol=0.05)
+
+
 @pytest.mark.cpu
 @pytest.mark.parametrize(
     "make, policy, remat",

@@ -135,6 +135,14 @@ def test_a_batch_that_must_stay_whole(make, called):
     assert called == [ROWS, None]
 
 
+def test_a_row_for_each_sample_that_is_not_declared_at_inference():
+    """A batch that is filled up would have more rows than that."""
+    layer = tfcells.RNN(Undeclared(5))
+    for rows in (20, 21, 52):
+        x = numbers(rows, STEPS, 3)
+        near([layer(x)], [tfcells.RNN(layer.cell, jit_compile=False)(x)], tolerance=1e-5)
+
+
 def test_few_rows_and_strides_stay_whole(called):
     found(CELLS["lstm"], "known", 4)
     found(CELLS["lstm"], "known", remat=True)

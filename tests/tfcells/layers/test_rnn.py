@@ -121,6 +121,23 @@ def test_a_list_is_a_stack(cells):
     assert_same(tfcells.RNN(stack.cells)(X), layers.RNN(stack)(X))
 
 
+def test_a_stack_with_a_call_of_its_own_is_one_cell():
+    class Residuals(layers.StackedRNNCells):
+        def call(self, x, states, training=False):
+            new = []
+            for cell, state in zip(self.cells, states):
+                y, state = cell(x, state, training=training)
+                x = x + y
+                new.append(state)
+            return x, new
+
+    stack = Residuals([tfcells.LSTMCell(X.shape[-1]), tfcells.GRUCell(X.shape[-1])])
+    mine = tfcells.RNN(stack, return_state=True)
+    assert_same(mine(X), layers.RNN(stack, return_state=True)(X))
+    plain = layers.RNN(layers.StackedRNNCells(stack.cells))(X)
+    assert not mine.runs_cells and np.any(np.abs(np.asarray(plain) - mine(X)[0]) > 1e-3)
+
+
 def test_a_stack_in_a_stack(cells):
     stack = [
         layers.StackedRNNCells([tfcells.LSTMCell(2), tfcells.GRUCell(3)]),

@@ -71,6 +71,9 @@ def test_masks_as_lists(number):
     np.testing.assert_array_equal(layer(X, mask=lists), layer(X, mask=np.array(given)))
     layer = tfcells.RNN(tfcells.ResetOnFlag(tfcells.LSTMCell(4)), jit_compile=False)
     np.testing.assert_array_equal(layer(X, reset=lists), layer(X, reset=np.array(given)))
+    first = tfcells.RNN(tfcells.LSTMCell(4), return_sequences=True, jit_compile=False)
+    again = tfcells.RNN(tfcells.LSTMCell(4), jit_compile=False)
+    np.testing.assert_array_equal(again(first(X, mask=lists)), again(first(X, mask=np.array(given))))
 
 
 def test_rank_in_models():

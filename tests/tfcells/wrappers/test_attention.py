@@ -149,6 +149,15 @@ def test_alignment():
     np.testing.assert_allclose(outputs, wanted, atol=1e-12)
 
 
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_alignment_in_half_precision(policy):
+    layer, (x, memory, state) = layer_of(GRU, policy, jit_compile=False), data(GRU)
+    outputs = layer(x, memory=memory, memory_mask=MASK, initial_state=state)[0]
+    a = np.asarray(tf.cast(layer.cell.alignment(outputs, memory, MASK), "float32"))
+    np.testing.assert_allclose(a.sum(-1), 1, atol=0.05)
+    assert not a[~np.broadcast_to(MASK[:, None], a.shape)].any()
+
+
 WRAPPERS = {
     "variational": lambda cell: tfcells.VariationalDropout(cell, 0.2, 0.3, 0.1, seed=1),
     "recurrent_dropout": lambda cell: tfcells.RecurrentDropout(cell, 0.3, seed=1),

@@ -483,6 +483,11 @@ X = np.ones((BATCH, STEPS, FEATURES), "float32")
     [
         (lambda: tfcells.RNN(tfcells.ResetOnFlag(tfcells.GRUCell(2)))(X), r"reset must have shape \(batch, steps\)"),
         (lambda: tfcells.RNN(tfcells.GRUCell(2))(X, reset=MASK), "reset must be None without"),
+        (lambda: tfcells.RNN(tfcells.GRUCell(2))(X, reset=[[0, 1]]), r"reset must be None .*, got \[\[0, 1\]\]"),
+        (
+            lambda: keras.layers.RNN(tfcells.Attention(tfcells.GRUCell(2), 2, 2))(X),
+            "Attention reads a memory: run it in tfcells.RNN, and give memory=",
+        ),
         (
             lambda: tfcells.RNN(tfcells.ResetOnFlag(tfcells.GRUCell(2)))(X, reset=MASK[:, :3]),
             r"reset must have shape \(batch, steps\) = \(4, 6\), got \(4, 3\)",
