@@ -59,7 +59,7 @@ def evaluate(options: argparse.Namespace, targets: Targets) -> dict[str, Any]:
             return read(run, recipe, learner, data, options)
         valid, test = (mean_loss(learner, data, split) for split in ("valid", "test"))
         scores = scored(recipe.describe(data) | results(recipe, valid, test))
-        scores |= recipe.measures(learner.model, data, "test")
+        scores |= strictly(recipe.measures(learner.model, data, "test"))
     return {"run": str(run.folder), "corpus": data.name, "epoch": best.epoch, **scores}
 
 
@@ -68,6 +68,11 @@ def results(recipe: Recipe[Any], valid: float, test: float) -> dict[str, Any]:
     if not math.isfinite(recipe.score(valid) + recipe.score(test)):
         raise NotFinite(f"{recipe.score_name} {recipe.score(valid)}, on test {recipe.score(test)}")
     return scored(recipe.results(0.0, valid, test))
+
+
+def strictly(measures: dict[str, float]) -> dict[str, float | None]:
+    """Measures as strict JSON can hold them: None where one is not finite."""
+    return {name: value if math.isfinite(value) else None for name, value in measures.items()}
 
 
 def scored(facts: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +95,8 @@ def read(
     if options.tune:
         methods = scorer.tuned(methods, Methods.__dataclass_fields__.keys() - options.methods.keys())
     losses = {split: scorer.losses(split, methods, grid_of(methods)).item() for split in ("valid", "test")}
-    found = {"methods": methods.names, "settings": methods.settings(), **results(recipe, **losses)}
+    scores = scored(recipe.describe(data) | results(recipe, **losses))
+    found = {"methods": methods.names, "settings": methods.settings(), **scores}
     if options.corpus is None:
         write_json(run.folder / "evaluation.json", found)
     return {"run": str(run.folder), "corpus": data.name, **found}

@@ -412,6 +412,12 @@ def new_settings(options: argparse.Namespace, recipe: Recipe[Any], size: str, ta
     return settings | given_settings(options, recipe)
 
 
+def shortened(texts: dict[str, str], settings: Settings) -> dict[str, str]:
+    """The texts of fields; those of a quick look at a long text have shorter epochs, unless they say how long."""
+    short = settings["size"] == QUICK and settings["corpus"] in LONG
+    return ({"steps_per_epoch": str(QUICK_STEPS)} if short else {}) | texts
+
+
 def settle(
     options: argparse.Namespace, overrides: dict[str, str], targets: Targets
 ) -> tuple[Recipe[Any], Settings, Run | None]:
@@ -423,9 +429,7 @@ def settle(
         if options.out and os.path.lexists(options.out):
             raise taken(options.out)
         settings = new_settings(options, recipe, size, targets)
-        if size == QUICK and settings["corpus"] in LONG and "steps_per_epoch" not in overrides:
-            recipe = recipe.replace(steps_per_epoch=str(QUICK_STEPS))
-        return recipe, settings, None
+        return plain.replace(**shortened(overrides, settings)), settings, None
 
     run = Run(options.out) if options.out else Run.latest(f"{options.target}-{size}")
     if "epochs" in overrides:  # a run may be trained on

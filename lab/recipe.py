@@ -187,6 +187,11 @@ class Recipe(Task[D]):
         """An epoch's batches, or the first ``steps_per_epoch`` of them."""
         return batches.take(self.steps_per_epoch) if self.steps_per_epoch else batches
 
+    def check_steps(self, steps: int) -> None:
+        """Raises InputError for epochs of more steps than there are."""
+        if self.steps_per_epoch and self.steps_per_epoch > steps:
+            raise InputError(f"steps_per_epoch={self.steps_per_epoch}: an epoch has only {steps} steps")
+
     def initial_state(self, model: Model, batch_size: int) -> list[Tensor]:
         """The state before the first step of all layers, if the model takes it and gives it."""
         import keras

@@ -27,7 +27,7 @@ class Evolution(optuna.samplers.RandomSampler):
         if len(recent) < POPULATION:
             return {}
         drawn = [recent[place] for place in self.random.choice(POPULATION, TOURNAMENT, replace=False)]
-        complete = [each for each in drawn if each.value is not None]
+        complete = [each for each in drawn if each.state == optuna.trial.TrialState.COMPLETE]
         if not complete:
             return {}
         parent = min(complete, key=lambda each: each.value)
@@ -49,7 +49,7 @@ class Evolution(optuna.samplers.RandomSampler):
 class Seeded(optuna.samplers.BaseSampler):
     """A sampler that is made anew for each trial, with a seed of that trial's number.
 
-    So workers draw different trials, and a study goes on as if it had never stopped.
+    So workers draw different trials, and a trial's draws don't depend on who makes them.
     """
 
     def __init__(self, kind: Any, seed: int) -> None:

@@ -125,7 +125,6 @@ def watch(study: Study, crew: Crew, trials: int, end: float | None, signals: Sig
     """Show how the study goes on, until its workers have trained so many trials, or have to stop."""
     found = study.record.get_trials(deepcopy=False)
     told = {each.number for each in found if each.state.is_finished()}
-    longest = study.space.ends()[1].epochs
     done = sum(map(trained, found))
     if done >= trials:
         return
@@ -141,7 +140,7 @@ def watch(study: Study, crew: Crew, trials: int, end: float | None, signals: Sig
                     told.add(each.number)
                     say(line(study, each))
                     crew.deaths = 0 if trained(each) else crew.deaths
-            parts = [(each.last_step or 0) / longest for each in found if each.state.name == "RUNNING"]
+            parts = [(each.last_step or 0) / study.longest for each in found if each.state.name == "RUNNING"]
             if more := sum(map(trained, found)) + sum(parts) - shown.n:
                 shown.update(more)
             crew.check()

@@ -19,14 +19,14 @@ from typing import Any, Self
 
 from lab.engines import check_numpy
 from lab.fields import InputError
-from lab.options import Settings, check_unchanged, named_recipe, new_settings
+from lab.options import Settings, check_unchanged, named_recipe, new_settings, shortened
 from lab.recipe import Recipe, Targets
 from lab.run import Run, taken
 from lab.search_options import given
-from lab.space import Fixed, Space
+from lab.space import Choice, Fixed, Space
 from lab.streams import complain
 
-NAME = "study.json"
+NAME, DATABASE = "study.json", "study.db"
 RETRIES = 3  # of a trial whose worker was killed
 RELIEVED = 5  # the exit code of a worker in whose place another is to begin
 
@@ -55,10 +55,11 @@ class Plan:
         settings = new_settings(options, recipe, size, targets)
         if options.out and os.path.lexists(options.out):
             raise taken(options.out)
+        texts = shortened(texts, settings)
         space = Space(recipe, texts)
         if options.budget and isinstance(space.domains.get("units"), Fixed):
             raise InputError("--budget: must not be given with one value of --units, which it chooses")
-        first, _ = space.ends()
+        first, last = space.ends()
         if settings["engine"] == "numpy":
             check_numpy(first, settings["precision"])
         data = first.load(settings["corpus"], settings["data_dir"])
@@ -66,8 +67,11 @@ class Plan:
             settings["corpus"] = data.name  # from now on
         if data.notice:
             complain(data.notice)
+        found = first.fingerprint(data)
+        if fingerprint_of(last, settings) not in (None, found):
+            raise InputError(f"search: {', '.join(space.drawn)}: one of these changes the data; give it one value")
         own = {name: given(options, name) for name in ("trials", "sampler", "pruner")}
-        return cls(settings, texts, options.budget, data_sha256=first.fingerprint(data), **own)
+        return cls(settings, texts, options.budget, data_sha256=found, **own)
 
     @classmethod
     def read(cls, folder: pathlib.Path) -> Self:
@@ -86,6 +90,14 @@ class Plan:
         names = "target", "size", "seed", "engine", "precision", "budget", "sampler", "pruner"
         found = {name: getattr(options, name) for name in names if getattr(options, name) is not None} | texts
         return [f"{name}={value!r} (was {was.get(name)!r})" for name, value in found.items() if value != was.get(name)]
+
+
+def fingerprint_of(recipe: Recipe[Any], settings: Settings) -> str | None:
+    """That of a recipe's data; None where they are refused, as they will be when they are drawn."""
+    try:
+        return recipe.fingerprint(recipe.load(settings["corpus"], settings["data_dir"]))
+    except InputError:
+        return None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +125,8 @@ class Study:
             folder = Run.latest(f"{options.target}-{size}-search").folder
         if plan is None:
             plan = Plan.read(folder)
+            if not (options.storage or (folder / DATABASE).exists()) and any(folder.glob("trial-*")):
+                raise InputError(f"--storage: must be as it was when the study began, as {folder} has no {DATABASE}")
             check_unchanged(Run(folder), plan.changed(options, texts))
             moved: Any = {name: getattr(options, name) for name in ("corpus", "data_dir") if getattr(options, name)}
             plan = dataclasses.replace(plan, settings=plan.settings | moved)
@@ -127,6 +141,13 @@ class Study:
     def space(self) -> Space:
         return Space(self.plain, self.plan.fields)
 
+    @property
+    def longest(self) -> int:
+        """The most epochs that a trial may have."""
+        drawn = self.space.domains.get("epochs")
+        several = [int(value) for value in drawn.values] if isinstance(drawn, Choice) else []
+        return max([end.epochs for end in self.space.ends()] + several)
+
     @functools.cached_property
     def record(self) -> Any:
         """Optuna's study, made if need be."""
@@ -135,13 +156,12 @@ class Study:
 
         from lab.samplers import make_pruner, make_sampler
 
-        _, last = self.space.ends()
         try:
             study = optuna.create_study(
                 storage=self.open_storage(),
                 study_name=self.folder.name,
                 sampler=make_sampler(self.plan.sampler, self.plan.settings["seed"]),
-                pruner=make_pruner(self.plan.pruner, last.epochs),
+                pruner=make_pruner(self.plan.pruner, self.longest),
                 load_if_exists=True,
             )
         except (ImportError, ValueError, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError) as error:
@@ -162,7 +182,7 @@ class Study:
 
         if self.silent:
             return optuna.storages.JournalStorage(JournalFileBackend(str(self.storage)))
-        url = self.storage or f"sqlite:///{self.folder.absolute() / 'study.db'}"
+        url = self.storage or f"sqlite:///{self.folder.absolute() / DATABASE}"
         return optuna.storages.RDBStorage(
             url,
             engine_kwargs={"connect_args": {"timeout": self.wait}} if url.startswith("sqlite") else None,

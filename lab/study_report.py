@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 from lab import style
-from lab.options import DEFAULTS
+from lab.options import DEFAULTS, QUICK
 from lab.run import write_text
 from lab.streams import complain
 from lab.study import Frozen, Study, trained
@@ -51,7 +51,7 @@ def table(study: Study, trials: list[Frozen]) -> str:
     rows.append(["---"] * len(rows[0]))
     again = {tries[-1]: each.number for each in trials if (tries := attempts(each))}
     shown = [each for each in trials if "refused" not in each.user_attrs]
-    for each in sorted(shown, key=lambda each: (not trained(each), score_of(each), each.number)):
+    for each in sorted(shown, key=place):
         values, minutes = each.user_attrs.get("values", {}), each.duration and each.duration.total_seconds() / 60
         rows.append(
             [
@@ -65,6 +65,11 @@ def table(study: Study, trials: list[Frozen]) -> str:
             ]
         )
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def place(trial: Frozen) -> tuple:
+    """By which trials are sorted: those that came to an end before others, what is not finite after all scores."""
+    return not trained(trial), "stopped" in trial.user_attrs, score_of(trial), trial.number
 
 
 def score_of(trial: Frozen) -> float:
@@ -91,7 +96,10 @@ def command(study: Study, trial: Frozen) -> str:
     given: dict[str, Any] = dict(study.plan.settings)
     target, size = given.pop("target"), given.pop("size")
     size = {} if size == next(iter(study.targets[target])) else {"size": size}
-    given = size | trial.user_attrs["flags"] | {n: v for n, v in given.items() if v != DEFAULTS[n]}
+    whole = (
+        {"steps_per_epoch": "none"} if study.plan.settings["size"] == QUICK else {}
+    )  # which it would not be by itself
+    given = size | whole | trial.user_attrs["flags"] | {n: v for n, v in given.items() if v != DEFAULTS[n]}
     flags = [text for name, value in given.items() for text in (f"--{name}", str(value))]
     return shlex.join([sys.executable, sys.argv[0], target, *flags])
 

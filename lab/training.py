@@ -22,7 +22,7 @@ from lab.checkpoints import NotFinite, best_weights, keep, keep_best, restore
 from lab.compare import learning_curve
 from lab.configuration import configure
 from lab.engines import check_numpy
-from lab.evaluation import check_data, mean_loss, splits
+from lab.evaluation import check_data, mean_loss, splits, strictly
 from lab.fields import InputError
 from lab.memory import OutOfMemory, check_fits, enough_memory
 from lab.options import QUICK, Settings, check_unchanged, continuation, of_network
@@ -282,7 +282,7 @@ class Training:
         facts = {
             f"train_{recipe.score_name}": train_score,
             f"valid_{recipe.score_name}": valid_score,
-            **measures,
+            **{measure: value for measure, value in measures.items() if math.isfinite(value)},
             "learning_rate": recipe.rate(progress.epoch, steps - 1, steps),
             recipe.speed_name: size / statistics.median(progress.step_seconds[-steps:]),
             "seconds": time.monotonic() - progress.began,
@@ -380,7 +380,7 @@ class Training:
                 "engine": settings["engine"],
                 "precision": settings["precision"],
                 **({"workers": self.workers.count} if self.workers.count > 1 else {}),
-                **recipe.measures(learner.model, data, "test"),
+                **strictly(recipe.measures(learner.model, data, "test")),
             },
         }
         style.save(learning_curve(progress.history, recipe.score_name), run.folder / "learning_curve.png")

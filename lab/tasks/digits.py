@@ -51,6 +51,12 @@ class Digits(SequenceTask):
                 f"valid_examples={self.valid_examples}: leaves {max(cut, 0)} of {name}'s "
                 f"{len(train[0])} digits for training, fewer than batch_size, {self.batch_size}"
             )
+        if like is None:
+            self.check_steps(self.train_examples // self.batch_size)
+        elif like.train[0].shape[1:] != train[0].shape[1:]:
+            raise InputError(
+                f"--corpus {corpus}: its images are {train[0].shape[1:]}, the run's {like.train[0].shape[1:]}"
+            )
         split = [[array[:cut] for array in train], [array[cut:] for array in train]]
         test = tuple(array[: self.test_examples] for array in test)
         return Examples(name, tuple(split[0]), tuple(split[1]), test, notice)

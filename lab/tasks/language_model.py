@@ -64,7 +64,7 @@ class LanguageModel(Recipe[Corpus]):
     restart: share of a batch's rows that begin a window with the zero state
     augmented_loss: weight of the augmented loss, times its temperature; 0 for none
     augmented_temperature: temperature of the augmented loss
-    partial_shuffle: each row of a batch begins at another word in every epoch
+    partial_shuffle: each row of a batch begins at another word in every epoch, whatever the seed
     layer_sum: the softmax reads the sum of the outputs of all layers
     loss: summed or averaged over the steps of a window
     evaluation_batch_size: rows that validation reads at once
@@ -241,9 +241,7 @@ class LanguageModel(Recipe[Corpus]):
         if like:
             return load_corpus(corpus, data_dir, self.level, like.vocabulary)
         data = load_corpus(corpus, data_dir, self.level)
-        steps = count_windows(data.train, self.batch_size, self.steps)
-        if self.steps_per_epoch and self.steps_per_epoch > steps:
-            raise InputError(f"steps_per_epoch={self.steps_per_epoch}: this text has only {steps} steps")
+        self.check_steps(count_windows(data.train, self.batch_size, self.steps))
         return data
 
     def files(self, data: Corpus) -> dict[str, object]:

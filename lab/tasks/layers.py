@@ -49,15 +49,23 @@ def carried(
     after: list[Tensor] = []
     outputs: list[Tensor] = []
     floats = keras.config.dtype_policy().variable_dtype
-    for number, cell in enumerate(cells, 1):
-        start = [
+
+    def begin(number: int, cell: Any) -> list[Tensor]:
+        before.extend(
             keras.Input(size if isinstance(size, tuple) else (size,), name=f"{name}_{number}", dtype=floats)
             for name, size in zip(cell.states, cell.state_size, strict=True)
-        ]
-        before += start
+        )
+        return before[-len(cell.states) :]
+
+    starts: list[list[Tensor]] = []
+    if restart:
+        cells = list(cells)
+        starts = [begin(number, cell) for number, cell in enumerate(cells, 1)]
+        begun = tfcells.Restart(restart, name="restart_1")(before)  # the same rows in all layers
+        starts = keras.tree.pack_sequence_as(starts, begun)
+    for number, cell in enumerate(cells, 1):
+        start = starts[number - 1] if restart else begin(number, cell)
         layer = tfcells.RNN(cell, return_sequences=True, return_state=True, name=f"layer_{number}")
-        if restart:
-            start = tfcells.Restart(restart, name=f"restart_{number}")(start)
         x, *end = layer(drop(x), initial_state=start)
         outputs.append(x)
         after += end

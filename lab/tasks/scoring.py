@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from lab.fields import InputError
 from lab.methods import READ_OUT, Grid, Methods, grid_of
 from lab.progress import bar
 from lab.task import Model, Tensor
-from lab.tasks.corpus import windows
+from lab.tasks.corpus import NOWHERE, windows
 
 Arrays = list[np.ndarray]
 Remember = Callable[[str, Callable[[], Arrays]], Arrays]
@@ -234,8 +235,13 @@ class Scorer:
         return self.remember(name, make)[0]
 
     def means(self, steps: int) -> Arrays:
-        """The statistics of the training text that dynamic evaluation needs."""
+        """The statistics of the training text of what is read, which dynamic evaluation needs."""
         text = self.data.train
+        if (text == NOWHERE).any():
+            raise InputError(
+                f"--dynamic: the training text of {self.data.name} has tokens that the run does not know, and the run "
+                "has no <unk>"
+            )
         rows = max(min(ROWS, len(text) // (steps + 1)), 1)
 
         def make() -> Arrays:

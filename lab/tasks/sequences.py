@@ -102,6 +102,8 @@ class SequenceTask(Recipe[Examples]):
             raise InputError(f"--corpus {corpus}: must be auto, as {self.name} draws its own data")
         if data_dir is not None:
             raise InputError(f"--data_dir {data_dir}: must not be given, as {self.name} draws its own data")
+        if like is None:
+            self.check_steps(self.train_examples // self.batch_size)
         counts = (getattr(self, f"{split}_examples") for split in SPLITS)
         train, valid, test = (
             self.examples(self.rng(stream), count, split) for stream, (split, count) in enumerate(zip(SPLITS, counts))

@@ -24,6 +24,26 @@ def test_the_largest_network_within_the_budget(cell):
         fitted(one, corpus, least - 1)
 
 
+@pytest.mark.parametrize(
+    "fields, part",
+    [
+        ({"wrapper": "KVPAttention", "wrapper_arguments": {"mode": "kvp"}}, 3),
+        ({"cell": "MLSTMCell", "cell_arguments": {"heads": 4}}, 4),
+        ({"cell": "OrderedNeuronsLSTMCell", "cell_arguments": {"chunk_size": 10}}, 10),
+    ],
+    ids=["parts", "heads", "chunks"],
+)
+def test_units_that_have_to_be_a_multiple(fields, part):
+    one, corpus = dataclasses.replace(TINY, **fields), random_corpus()
+    least = dataclasses.replace(one, units=part).parameters(corpus)
+    for budget in (least, least + 30_000):
+        units = fitted(one, corpus, budget).units
+        assert units % part == 0 and dataclasses.replace(one, units=units).parameters(corpus) <= budget
+        assert dataclasses.replace(one, units=units + part).parameters(corpus) > budget
+    with pytest.raises(InputError, match=f"must be at least {least:,}, the parameters with {part} units"):
+        fitted(one, corpus, least - 1)
+
+
 def test_the_small_lstm_has_4_651_600_parameters():
     small = recipe("lstm")
     assert fitted(small, small.recall(None), 4_651_600).units == 200

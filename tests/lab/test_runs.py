@@ -92,7 +92,8 @@ def test_evaluate_with_methods(place, monkeypatch):
     assert code == 0, err
     found = json.loads(out)
     assert found["methods"] == ["dynamic", "cache", "temperature", "mc_dropout"]
-    assert found["test_perplexity"] != static["test_perplexity"]
+    assert found["test_perplexity"] != static["test_perplexity"] and found["level"] == static["level"] == "word"
+    assert found["test_unknown"] == static["test_unknown"]
     kept = json.loads((place / "done/evaluation.json").read_text())
     assert kept == {key: value for key, value in found.items() if key not in ("run", "corpus")}
     assert kept["settings"]["cache_window"] == 9 and kept["settings"]["temperature"] == 1.1

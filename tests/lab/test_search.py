@@ -151,6 +151,9 @@ def test_what_diverges_ends_early_and_what_is_refused_ends_the_search(place):
     (trial,) = trials_of(study, 1)
     assert trial.state.name == "PRUNED" and "perplexity inf" in trial.user_attrs["stopped"]
     assert "not finite" in study_report.report(study) and "No trial is complete yet" in study_report.report(study)
+    trial.intermediate_values[1] = 1.0  # though it was the best before
+    other = optuna.trial.create_trial(value=9.0, intermediate_values={1: 9.0})
+    assert sorted([trial, other], key=study_report.place) == [other, trial]
     study = opened(f"{TINY} --units 2..20 --budget 60 --out refused")
     with pytest.raises(search.InputError, match="the last 5 draws were refused: --budget=60"):
         trials_of(study, 1)
@@ -165,12 +168,47 @@ def test_other_data_and_other_runs_are_refused(place):
     write_corpus(place / "new")
     for name in ("train.txt", "valid.txt", "test.txt"):
         (place / "new" / name).replace(place / "text" / name)
-    (place / "study" / "study.db").unlink()
+    (place / "study" / "study.db").write_bytes(b"")  # it forgets its trials
     one = opened(f"{TINY} --units 2 --learning_rate 0.01..0.02 --out one")
     trials_of(one, 1)
     (place / "one" / "trial-0").rename(place / "study" / "trial-0")
     first, *_ = trials_of(opened("--resume --out study"), 1)
     assert "the run of another trial" in first.user_attrs["refused"]
+
+
+def test_a_storage_that_is_left_out(place):
+    """The study begun there would be another, an empty one."""
+    opened(f"{TINY} --units 3..6 --storage trials.journal --out study")
+    (place / "study" / "trial-0").mkdir()
+    with pytest.raises(search.InputError, match=r"--storage: must be as it was .*study has no study\.db"):
+        opened("--resume --out study")
+    assert opened("--resume --storage trials.journal --out study").record.trials == []
+
+
+def test_fields_that_change_the_data_are_refused(place):
+    for line in ("sine --steps 60..200", "add --train_examples 6400,12800", f"{TINY} --level char,word"):
+        with pytest.raises(search.InputError, match="one of these changes the data; give it one value"):
+            opened(f"{line} --units 3 --out study")
+    assert not (place / "study").exists()
+
+
+def test_the_most_epochs_of_several(place):
+    assert opened(f"{TINY} --units 3 --out one".replace("--epochs 3", "--epochs 2,9,3")).longest == 9
+    assert opened(f"{TINY} --units 3 --out two".replace("--epochs 3", "--epochs 2..7")).longest == 7
+
+
+@pytest.mark.slow
+def test_a_quick_look_at_a_long_text_is_short(place, monkeypatch):
+    """In all trials, and in the command that trains the best recipe."""
+    monkeypatch.setattr("lab.options.LONG", ("text", str(place / "text")))
+    monkeypatch.setattr("lab.options.QUICK_STEPS", 2)
+    line = TINY.replace("--steps_per_epoch 2", "").replace("--epochs 3", "--epochs 1")
+    for more, steps in (("", 2), ("--steps_per_epoch none", None)):
+        study = opened(f"{line} --quick {more} --units 3..4 --out study{steps}")
+        (trial,) = trials_of(study, 1)
+        command = shlex.split(study_report.command(study, trial))
+        recipe, *_ = settle(*parse(command[2:], TARGETS), TARGETS)
+        assert recipe.steps_per_epoch == steps and recipe.values() == Run(study.run_of(trial)).about()["recipe"]
 
 
 @pytest.mark.slow
@@ -217,6 +255,7 @@ def test_evolution_changes_one_field_of_a_good_recent_trial():
     def value(trial):
         names = [trial.suggest_categorical(f"f{n}", ("a", "b", "c", "d")) for n in range(6)]
         if trial.suggest_int("n", 0, 0) or trial.number % 7 == 3:
+            trial.report(-99, 1)  # as one that was ahead, and then not finite: it has a value, too
             raise optuna.TrialPruned
         return -names.count("a")
 
@@ -224,11 +263,13 @@ def test_evolution_changes_one_field_of_a_good_recent_trial():
     study.optimize(value, n_trials=120)
     trials = study.trials
     for each in trials[20:]:
-        recent = [other for other in trials[each.number - 20 : each.number] if other.value is not None]
+        recent = [other for other in trials[each.number - 20 : each.number] if other.state.name == "COMPLETE"]
         near = [sum(each.params[name] != other.params[name] for name in each.params) for other in recent]
         assert min(near) <= 1
         assert all(each.params != other.params for other in recent if near and other.value < -6)
-    means = [np.mean([each.value for each in part if each.value is not None]) for part in (trials[:20], trials[-20:])]
+    means = [
+        np.mean([each.value for each in part if each.state.name == "COMPLETE"]) for part in (trials[:20], trials[-20:])
+    ]
     assert means[1] < means[0] - 2
     assert issubclass(Evolution, optuna.samplers.RandomSampler)
 

@@ -91,6 +91,17 @@ def test_some_rows_begin_with_the_zero_state(corpus):
     assert 5 < sum(began) and all(b or np.array_equal(row, old) for b, (row, _, old) in zip(began, rows))
 
 
+def test_the_same_rows_begin_anew_in_all_layers(corpus):
+    model = dataclasses.replace(TINY, restart=0.5, layers=3).build(corpus)
+    x, far = np.array(next(iter(TINY.batches(corpus)))[0]), [np.full((2, 6), 0.9, "float32")] * 6
+    fresh, carried = (np.array(model([x, *states])[0]) for states in (np.zeros_like(far), far))
+    seen = set()
+    for _ in range(8):
+        for row, new, old in zip(np.array(model([x, *far], training=True)[0]), fresh, carried, strict=True):
+            seen.add((np.array_equal(row, new), np.array_equal(row, old)))
+    assert seen == {(True, False), (False, True)}
+
+
 def test_the_softmax_can_start_at_the_frequencies_of_words(corpus):
     recipe = dataclasses.replace(TINY, tied=True, unigram_start=True)
     model = recipe.build(corpus)

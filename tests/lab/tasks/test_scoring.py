@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from lab.configuration import configure
+from lab.fields import InputError
 from lab.methods import Grid, Methods, grid_of
 from lab.numpy_learner import NumPyLearner
 from lab.tasks import scoring
@@ -126,6 +127,17 @@ def test_the_statistics_are_those_of_the_training_text():
     means = scorer.means(5)
     for mean, total in zip(means, sums, strict=True):
         np.testing.assert_allclose(mean, np.sqrt(total / count), rtol=1e-10, atol=1e-16)
+
+
+def test_statistics_of_a_text_that_has_what_the_run_does_not_know():
+    _, scorer, corpus = made()
+    text = corpus.train.copy()
+    text[7] = -1
+    scorer.data = dataclasses.replace(corpus, train=text)
+    with pytest.raises(
+        InputError, match="--dynamic: the training text of random has tokens that the run does not know"
+    ):
+        scorer.means(5)
 
 
 def test_averaged_dropout_is_the_mean_of_the_chances():

@@ -82,6 +82,24 @@ def test_a_run_leaves_everything(target, place):
         assert code == 2 and "language model" in err
 
 
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_a_measure_that_is_not_finite(value, place, monkeypatch):
+    """It ends no run; where it is kept it is null."""
+    monkeypatch.setattr("lab.tasks.sine.Sine.measures", lambda *_: {"alone": value, "one_step": 0.5})
+    result = run(f"sine {SMALL['sine']} --epochs 1 --engine eager --out one")
+    assert result["metrics"]["alone"] is None and result["metrics"]["one_step"] == 0.5
+    assert f"alone {value}, one_step 0.5" in (place / "one" / "log.txt").read_text()
+    (epoch,) = load(place / "one" / "checkpoint.npz")[1]["progress"]["history"]
+    assert epoch["one_step"] == 0.5 and "alone" not in epoch
+    assert run("evaluate one")["alone"] is None
+
+
+def test_other_digits_than_those_of_the_run():
+    task = recipe("mnist")
+    with pytest.raises(InputError, match=r"--corpus digits: its images are \(8, 8\), the run's \(28, 28\)"):
+        task.load("digits", None, task.recall(None))
+
+
 def test_strings_of_any_end_are_drawn(monkeypatch):
     """An untrained network may end at once, or never."""
     task = recipe("ocr", **dict(zip(*[iter(SMALL["ocr"].replace("--", "").split())] * 2)))
@@ -114,6 +132,8 @@ def test_another_cell(place):
         ("reber --batch_size 300", "batch_size"),
         ("reber --valid_examples 2", "valid_examples"),
         ("add --steps 1", "steps"),
+        ("add --steps_per_epoch 1000", "steps_per_epoch=1000: an epoch has only 200 steps"),
+        ("mnist --corpus digits --steps_per_epoch 1000", "steps_per_epoch=1000: an epoch has only"),
         ("sine --steps 25", "steps"),
         ("ocr --symbols 5", "symbols"),
         ("ocr --longest 9", "longest"),
