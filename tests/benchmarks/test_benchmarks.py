@@ -25,6 +25,8 @@ from benchmarks import (
     programs,
     report,
     rounds,
+    scaling,
+    serving,
     sides,
     trainings,
     workers,
@@ -47,7 +49,7 @@ LINES = [
     ["scaling", "--only", "first_call", "--batch", "2", "--points", "2", "3"],
     ["scaling", "--only", "masked", "--batch", "2", "--steps", "3"],
     ["scan", "--batch", "2", "--steps", "3"],
-    ["batch_sizes", "--largest", "5"],
+    ["batch_sizes", "--largest", "3"],
     ["scaling", "--only", "modes", "--points", "3"],
     ["layers", "--rows", "2", "3", "--steps", "3"],
     ["serving", "--steps", "3"],
@@ -56,7 +58,12 @@ LINES = [
 
 @pytest.mark.parametrize("line", LINES, ids=" ".join)
 def test_a_benchmark_writes_its_report(line, tmp_path, monkeypatch, capsys):
+    """Of two modes as processes, of the others in this one."""
     monkeypatch.setattr(report, "RESULTS", tmp_path)
+    monkeypatch.setattr(serving, "QUANTIZED", ("LSTMCell", "RHNCell"))
+    monkeypatch.setattr(scaling, "in_a_fresh_process", lambda function, *arguments: function(*arguments))
+    if "modes" in line:
+        monkeypatch.setattr(programs, "in_a_fresh_process", two_in_fresh_processes)
     name = line[0] + (f"_{line[2]}" if line[0] == "scaling" else "") + "-partial"
     code = benchmarks.main(line + QUICK.split())
     text = (tmp_path / f"{name}.md").read_text(encoding="utf-8")
@@ -73,6 +80,12 @@ def test_a_benchmark_writes_its_report(line, tmp_path, monkeypatch, capsys):
         assert "| never below |" in text
     if not {"lengths", "first_call", "modes", "batch_sizes"} & set(line):
         assert '"differences"' in json.dumps(result)
+
+
+def two_in_fresh_processes(function, name, steps):
+    if name in (programs.KERAS, "compiled"):
+        return processes.in_a_fresh_process(function, name, steps)
+    return function(name, steps)
 
 
 def test_the_outputs_of_every_cell_get_a_gradient_of_their_width():
@@ -121,7 +134,12 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path):
     """That is killed; the other one, which would read on, ends."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    program = f"import pathlib; from benchmarks import processes as p; p.in_a_fresh_process(pathlib.{path!r}.read_text)"
+    program = f"""if True:
+        import multiprocessing, pathlib
+        from benchmarks import processes
+        processes.forkserver = lambda: multiprocessing.get_context("forkserver")  # with nothing imported
+        processes.in_a_fresh_process(pathlib.{path!r}.read_text)
+    """
     parent = subprocess.Popen([sys.executable, "-c", program], cwd=processes.ROOT, stderr=subprocess.DEVNULL)
     with path.open("wb", buffering=0) as pipe:  # once someone reads
         pipe.write(b"still there")
@@ -315,10 +333,12 @@ def test_beside_what_is_published(tmp_path, monkeypatch, capsys):
     text = (tmp_path / "results" / "published.md").read_text()
     assert text.count("ours, ") == 2 and "ours, numpy: train, valid" in text
     assert (tmp_path / "results" / "published.png").stat().st_size > 1000
-    assert tiny.call(f"{tiny.RUN.replace('lstm', 'lnlstm')} --out lnlstm")[0] == 0
-    for folder in ("nowhere", "lnlstm"):
+    path = shutil.copytree(tmp_path / "one", tmp_path / "large") / "recipe.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"size": "large"}))  # of which nothing is published
+    for folder in ("nowhere", "large"):
         assert benchmarks.main(["published", folder]) == 2
-        assert folder in capsys.readouterr().err
+        assert folder in (said := capsys.readouterr().err)
+    assert "must be a run of lstm small or " in said and said.endswith("not lstm large\n")
     line = tiny.RUN.replace("lstm", "hypernets --size paper") + " --hyper_units 3"
     assert tiny.call(f"{line} --out characters")[0] == 0
     (epoch, *_) = load(tmp_path / "characters" / "checkpoint.npz")[1]["progress"]["history"]

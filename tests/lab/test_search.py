@@ -38,6 +38,7 @@ def place(tmp_path, monkeypatch):
     write_corpus(tmp_path / "text")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("lab.trials.REFUSED", 5)
+    monkeypatch.setattr("tfcells.engine.has_compiler", lambda: False)  # nothing here is about compiling
     find_optuna()
     return tmp_path
 
@@ -84,10 +85,9 @@ def test_a_stopped_trial_goes_on_from_its_checkpoint(place, monkeypatch):
         epoch(self, *arguments)
         signals.received = signal.SIGTERM
 
-    monkeypatch.setattr(Training, "epoch", stop)
-    assert trials_of(opened(f"{line} --out parts"), 1, signals)[0].state.name == "FAIL"
-    monkeypatch.undo()
-    monkeypatch.chdir(place)
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "epoch", stop)
+        assert trials_of(opened(f"{line} --out parts"), 1, signals)[0].state.name == "FAIL"
     again = opened("--resume --out parts")
     held = filelock.FileLock(place / "parts" / "trial-0" / "lock", thread_local=False)
     held.acquire()  # by a worker that was thought to be dead

@@ -163,7 +163,7 @@ def test_a_notebooks_streams_will_do(place, monkeypatch):
 @pytest.mark.parametrize(
     "redirection, code",
     [
-        ("evaluate done >&- 2>&-", 0),
+        ("--list >&- 2>&-", 0),
         ("--list > /dev/full", 2),
         (f"{RUN} --out OUT > /dev/full", 0),
         (f"{RUN} --out OUT >&- 2>&-", 0),
