@@ -205,7 +205,8 @@ print(f"network {network / 1e9:.1f}, one product {product / 1e9:.0f} billion ope
 # %% [markdown]
 # Most of the time goes into starting operations. [Notebook 3](03_graph.ipynb) gets it back.
 #
-# `python train.py lstm --engine eager` trains so at full size, on the Penn Treebank. Notebook 1 ends with the result.
+# `python train.py lstm --engine eager` trains so at full size, on the Penn Treebank, at a third of the default engine's speed
+# ([engines](../docs/recipes.md#engines)).
 
 # %% [markdown]
 # ## Exercises

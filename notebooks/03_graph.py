@@ -278,7 +278,7 @@ plt.show()
 # takes about a second at any length, and less at 20 steps, where it has the program from above. In later calls XLA is ahead on short
 # sequences, the layer on long ones.
 #
-# `python train.py lstm` trains this way at full size, on the Penn Treebank. Notebook 1 ends with the result.
+# `python train.py lstm` trains this way at full size, on the Penn Treebank, in an hour on two cores. Notebook 1 ends with the result.
 
 # %% [markdown]
 # ## Exercises

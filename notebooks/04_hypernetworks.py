@@ -48,8 +48,9 @@ STEPS = 50 if FULL else 2  # in each round
 # ## The equations
 #
 # The small LSTM reads the input $x_t$ and the main one's output $h_{t-1}$. Its own output is $\hat h_t$. For each gate $y$ of
-# the main LSTM, a linear map makes a short signal $z^y_k$ of it, and another one a vector $d^y_k$ as wide as the main LSTM. There are
-# three of these, $k = x, h, b$, for the kernel $W^y$, the recurrent kernel $U^y$ and the bias $b^y$:
+# the main LSTM, and each of its kernel $W^y$, recurrent kernel $U^y$ and bias $b^y$ ($k = x, h, b$), two linear maps follow one another.
+# The first makes a short signal $z^y_k$ of $\hat h_t$, the second a vector $d^y_k$ as wide as the main LSTM. (Vectors are columns here:
+# $Wx$ is notebook 1's $xW$.)
 #
 # $$z^y_k = Z^y_k \hat h_t + e^y_k, \qquad d^y_k = A^y_k z^y_k$$
 #

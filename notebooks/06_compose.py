@@ -171,7 +171,8 @@ print(reader([train[0][:4], np.ones((4, 9, 6), "float32")]).shape)
 #
 # $$f = \sigma(W_f x + U_f h + b_f), \qquad h' = (1 - f) \odot h + f \odot \tanh(W_g x + b_g + f \odot U_g h)$$
 #
-# `GatedCell` declares the weights and multiplies all inputs at once; `step` is the equation. The compiled loop, masks,
+# `GatedCell` declares the weights and multiplies all inputs at once; `step` is the equation. `w` holds the weights, and
+# `w.recurrent_kernel(h)` multiplies. `w.update(...)` marks what is new, for `RecurrentDropout`. The compiled loop, masks,
 # gradients, wrappers and saving come with it. `tfcells.MGUCell` is the paper's own, with $U_g(f \odot h)$.
 
 # %%

@@ -207,8 +207,8 @@ class ParaCell(ChannelwiseCell, GatedCell):
     """What the two cells of ParaRNN share: heads of the input, and how they start.
 
     heads: the number of blocks of units, each of which reads a block of the input; the kernel has features / heads
-    rows. recurrent_initializer: None draws from N(0, 2 / sqrt(5 units)), the authors' start. The bias of the first
-    gate starts as -(0, ..., 1), evenly spaced along the units.
+    rows. recurrent_initializer: None draws normal numbers with the standard deviation 2 / sqrt(5 units), the authors'
+    start. The bias of the first gate starts as -(0, ..., 1), evenly spaced along the units.
     """
 
     gates = 3
@@ -242,7 +242,7 @@ class ParaGRUCell(ParaCell):
     Weights stack the gates as z, r, g; a high z forgets. heads: the number of blocks of units,
     each of which reads a block of the input. The candidate, for recurrent dropout, is g. State: h.
     Source: ParaRNN, 2510.21450, and its authors' code, ml-pararnn, whose heads are 2 by default. The steps run one
-    after the other here; the Newton iterations of the paper give the same numbers.
+    after the other here; the paper's Newton iterations converge to the same numbers.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.ParaGRUCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)

@@ -74,7 +74,8 @@ class LipschitzRNNCell(KernelCell):
     epsilon: the step of the discretization, by Euler's method.
     M of U is saved as recurrent_kernel, that of A as linear_kernel. The candidate, for recurrent dropout, is the
     tanh. State: h. Source: Erichson et al., 2006.12070; as in their code, which also has other solvers, A and
-    U share beta and gamma. Theirs start as N(0, s / units), with an s for each task: give a recurrent_initializer.
+    U share beta and gamma. Theirs start with a standard deviation of s / units, with an s for each task: give a
+    recurrent_initializer.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.LipschitzRNNCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)
@@ -281,7 +282,7 @@ def spectral_radius(matrix: Tensor, squarings: int = 24) -> Tensor:
 class EchoStateCell(Cell):
     r"""A reservoir that is drawn once and not trained: h' = (1 - leak) h + leak tanh(W x + U h + b).
 
-    activation: of the new, in place of tanh. leak: the share of the new, in (0, 1]. spectral_radius: U is scaled, when
+    activation: in place of tanh. leak: the share of the candidate, in (0, 1]. spectral_radius: U is scaled, when
     it is drawn, so that this is its largest absolute eigenvalue. The weights are saved, and no optimizer changes them:
     what reads the outputs learns. The candidate, for recurrent dropout, is the tanh. State: h.
     Source: Jaeger, The "echo state" approach, 2001; the leak as in TensorFlow Addons.

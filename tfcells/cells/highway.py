@@ -15,10 +15,10 @@ class RHNCell(GatedCell):
     r"""`depth` highway layers in every time step; the input enters the first.
 
     For l = 1 .. depth, with s_0 the previous step's state and x only at l = 1:
-    g, t = W x + R_l s + b_l;  s <- tanh(g) s(t) + s (1 - s(t)).
-    coupled=False has a carry gate of its own: g, t, c = ...;  s <- tanh(g) s(t) + s s(c).
+    g, t = W x + R_l s + b_l;  s <- tanh(g) sigmoid(t) + s (1 - sigmoid(t)).
+    coupled=False has a carry gate of its own: g, t, c = ...;  s <- tanh(g) sigmoid(t) + s sigmoid(c).
 
-    depth: highway layers in every step. coupled: carry what the transform gate leaves, 1 - s(t).
+    depth: highway layers in every step. coupled: carry what the transform gate leaves, 1 - sigmoid(t).
     transform_bias: the initial bias of every transform gate t. The others have that of bias_initializer.
     The candidate, for recurrent dropout, is tanh(g). State: s, which is also the output.
     Weights: kernel (features, 2 units), `depth` recurrent kernels (units, 2 units) and biases (2 units,);
@@ -78,7 +78,7 @@ class RHNCell(GatedCell):
 class HighwayStateGateRHNCell(RHNCell):
     r"""A recurrent highway network whose output passes a gate that remembers the output before.
 
-    s' = RHN(x, s), as `RHNCell`;  g = s(V h + R s' + b);  h' = g h + (1 - g) s'.
+    s' = RHN(x, s), as `RHNCell`;  g = sigmoid(V h + R s' + b);  h' = g h + (1 - g) s'.
 
     gate_bias: the initial bias of the state gate, b. V and R are stacked in gate_kernel, (2 units, units). States: h,
     which is the output, and s, from which the highway goes on. Source: Shoham & Permuter, 1805.09238; as there

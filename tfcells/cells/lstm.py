@@ -79,7 +79,8 @@ class LayerNormLSTMCell(GainedCell, LSTMCell):
     cell_norm=None:     c is not normalized.
 
     With "product" the bias serves as the shift. States, gate order, forget_bias and input_gate are LSTMCell's;
-    with "gate", forget_bias raises the shift, since a bias inside the norm would be normalized.
+    with "gate", forget_bias raises the shift, since a bias inside the norm would be normalized. Source: Ba, Kiros &
+    Hinton, 1607.06450; Ha, Dai & Le, 1609.09106.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.LayerNormLSTMCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)

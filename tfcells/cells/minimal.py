@@ -109,7 +109,7 @@ class JANETCell(GatedCell):
     longest dependency that is expected, in steps; the bias of f then starts as log(u), u uniform in (1, longest)
     (chrono initialization), else at 1. Kernels stack the gates as f, g. The candidate, for recurrent dropout, is
     tanh(g).
-    States: h, c, the same but for what they start with, and for a projection. Source: van der Westhuizen & Lasenby,
+    States: h and c, equal after each step unless `Projection` narrows h. Source: van der Westhuizen & Lasenby,
     1804.04849, and their code, janet, whose beta is 1.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.JANETCell(8))(keras.ops.ones((2, 5, 3))))
@@ -148,8 +148,8 @@ class JANETCell(GatedCell):
 class MinimalRNNCell(GatedCell):
     r"""A gated average of inputs:  z = tanh(W x + b_z);  u = s(U h + V z + b_u);  h' = u h + (1 - u) z.
 
-    V is latent_kernel, b_z input_bias; departs from the paper in nothing but that bias. z and V z are made before the
-    loop. The candidate, for recurrent dropout, is z in (1 - u) z alone. State: h. Source: Chen, 1711.06788.
+    V is latent_kernel, b_z input_bias. z and V z are made before the loop. The candidate, for recurrent dropout, is z
+    in (1 - u) z alone. State: h. Source: Chen, 1711.06788.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.MinimalRNNCell(8))(keras.ops.ones((2, 5, 3))))
     (2, 8)

@@ -159,9 +159,9 @@ GENOTYPES = {
 
 
 class GenotypeCell(GatedCell):
-    r"""A tree of highway layers:  c, g = W x + U_0 h;  s_0 = h + s(c) (tanh(g) - h);
+    r"""A tree of highway layers:  c, g = W x + U_0 h;  s_0 = h + sigmoid(c) (tanh(g) - h);
 
-    for nodes i = 1, 2, ..:  c, g = U_i s_p;  s_i = s_p + s(c) (f_i(g) - s_p), where s_p is an earlier node;
+    for nodes i = 1, 2, ..:  c, g = U_i s_p;  s_i = s_p + sigmoid(c) (f_i(g) - s_p), where s_p is an earlier node;
     h' is the mean of s_1, s_2, ..
 
     genotype: for each node a pair (f_i, p), f_i one of identity, relu, sigmoid, tanh, or a text such as "tanh0-relu1";

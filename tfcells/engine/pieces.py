@@ -1,6 +1,6 @@
 """A batch in pieces: a program with small kernels keeps one core busy, and TensorFlow runs several at the same time.
 
-How many pieces there are depends on sizes alone, never on the machine, so that neither do the numbers.
+How many pieces there are depends on sizes alone, never on the number of cores; with a GPU there is one.
 """
 
 import operator
