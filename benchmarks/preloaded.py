@@ -4,9 +4,10 @@ import os
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
-from lab.configuration import tensorflow  # noqa: E402
+from lab.configuration import quiet  # noqa: E402
 
-tensorflow()
+with quiet():
+    import tensorflow  # noqa: F401
 
 import matplotlib.figure  # noqa: E402, F401
 

@@ -15,7 +15,6 @@ from typing import Any
 import docstrings
 
 import tfcells
-from benchmarks import abilities, contest, league
 from benchmarks.__main__ import NAMES as BENCHMARKS
 from lab.cells import meaning
 from tfcells.contract.configured import Configured
@@ -387,6 +386,8 @@ def check(app: Any, error: Any) -> None:
 
 
 if __name__ == "__main__":
+    from benchmarks import abilities, contest, league
+
     for page in PAGES:
         page.write_text(plain(page), encoding="utf-8")
     for name, each in {"league": league, "abilities": abilities}.items():

@@ -7,7 +7,7 @@ from typing import Any
 from lab.fields import LARGEST, InputError
 from lab.recipe import Recipe
 
-TRIED = 256  # numbers of units, of which one is to be the fewest that a cell can have
+TRIED = 64  # numbers of units, of which one is to be the fewest that a cell can have
 
 
 def fitted(recipe: Recipe[Any], data: Any, budget: int) -> Recipe[Any]:
@@ -25,7 +25,7 @@ def fitted(recipe: Recipe[Any], data: Any, budget: int) -> Recipe[Any]:
             return False
 
     least = next(filter(fits, range(1, TRIED + 1)), 1)
-    part = 1 if fits(least + 1) else least  # units are a multiple of it
+    part = next((n for n in range(1, TRIED + 1) if fits(least + n)), 1)  # from one number that fits to the next
 
     def count(parts: int) -> int:
         return parameters(least + (parts - 1) * part)

@@ -95,7 +95,7 @@ def read(
     if options.tune:
         methods = scorer.tuned(methods, Methods.__dataclass_fields__.keys() - options.methods.keys())
     losses = {split: scorer.losses(split, methods, grid_of(methods)).item() for split in ("valid", "test")}
-    scores = scored(recipe.describe(data) | results(recipe, **losses))
+    scores = scored(recipe.describe(data)) | results(recipe, **losses)
     found = {"methods": methods.names, "settings": methods.settings(), **scores}
     if options.corpus is None:
         write_json(run.folder / "evaluation.json", found)

@@ -96,10 +96,9 @@ def command(study: Study, trial: Frozen) -> str:
     given: dict[str, Any] = dict(study.plan.settings)
     target, size = given.pop("target"), given.pop("size")
     size = {} if size == next(iter(study.targets[target])) else {"size": size}
-    whole = (
-        {"steps_per_epoch": "none"} if study.plan.settings["size"] == QUICK else {}
-    )  # which it would not be by itself
-    given = size | whole | trial.user_attrs["flags"] | {n: v for n, v in given.items() if v != DEFAULTS[n]}
+    given = size | trial.user_attrs["flags"] | {n: v for n, v in given.items() if v != DEFAULTS[n]}
+    if study.plan.settings["size"] == QUICK:
+        given.setdefault("steps_per_epoch", "none")  # else a quick look at a long text would be short
     flags = [text for name, value in given.items() for text in (f"--{name}", str(value))]
     return shlex.join([sys.executable, sys.argv[0], target, *flags])
 

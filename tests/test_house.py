@@ -333,6 +333,7 @@ def test_a_step_keeps_to_the_dtypes_it_is_given():
     """Else half precision would have to be tried for every cell in the engine, too."""
     own = {"compute_dtype", "variable_dtype", "dtype_policy"}
     for path in sorted((ROOT / "tfcells" / "cells").glob("*.py")):
+        assert "self.dtype" not in path.read_text(encoding="utf-8")
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(function, ast.FunctionDef) and function.name != "bind":
                 read = {node.attr for node in ast.walk(function) if isinstance(node, ast.Attribute)} & own

@@ -39,7 +39,8 @@ def carried(
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Layers that take and return their states: the outputs, the states before and after.
 
-    restart: the share of rows whose states are set to zero. summed: as above.
+    restart: the share of rows whose states are set to zero, in all layers; then all cells are made first. summed: as
+    above.
     """
     import keras
 

@@ -164,6 +164,11 @@ class Weights:
         """The same weights, for `Cell.inputs` of a sequence: products are still to be made."""
         return self.map_kernels(Kernel.deferred)
 
+    def check_functions(self) -> None:
+        """Raises ValueError for an update slot that is filled before the step, in `bind`."""
+        if self.update is not identity or any(item.update is not identity for _, item in self.nested()):
+            raise ValueError("bind: w.updating(...) belongs in step, which equal cells share")
+
     def leaves(self) -> list[Any]:
         """All kernels and tensors, in order."""
         found: list[Any] = []

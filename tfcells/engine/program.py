@@ -49,9 +49,10 @@ class Program:
         """The program for the step `step_of(cell)`; equal layers share it.
 
         key_of(cell): hashable; equal keys promise equal steps. half: the dtype in which to multiply for the
-        gradients of kernels, if not their own. Raises ValueError if the step reads a trainable weight that
-        it was not given, or draws random numbers.
+        gradients of kernels, if not their own. Raises ValueError if the step reads a weight that it was not
+        given, or draws random numbers; or if `bind` gives functions, which another cell's would stand for.
         """
+        weights.check_functions()
         leaves = [getattr(leaf, "matrix", leaf) for leaf in weights.leaves()]
         key = (
             way,

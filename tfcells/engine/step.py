@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 from keras import tree
 
+from tfcells.contract.cell import Cell
 from tfcells.contract.linear import Tensor
 from tfcells.contract.weights import Kernel, Weights
 from tfcells.engine.differentiated import debugged, traced
@@ -48,6 +49,7 @@ class Step:
         self.foreign: list[str] = []
         self.mixes_rows = False
         self.output, self.sites, self.used = self.probe(cell, tree.flatten(slices), state, weights)
+        self.key = key_of(cell)  # the step may have kept what it computed
 
     def __call__(self, slices: list, state: list, products: Any, tensors: list) -> tuple[Tensor, list]:
         """Output and new states. products: a `Search`, a `Recording` or a `Replay`."""
@@ -117,7 +119,8 @@ def refuse_impure(graph: Any, cell: Any) -> None:
     """
     definition = graph.graph.as_graph_def()
     nodes = [*definition.node, *(node for each in definition.library.function for node in each.node_def)]
-    own = {id(each._value) for each in getattr(cell, "variables", ())}
+    cells = [each for each in cell._flatten_layers() if isinstance(each, Cell)]
+    own = {id(each._value) for one in cells for each in one._trainable_variables + one._non_trainable_variables}
     weights = [each.name for each in graph.variables if each.trainable or id(each) in own]
     drawn = [f"{node.op} {node.name}" for node in nodes if RANDOM.search(node.op)]
     if weights or drawn:

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+import types
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -122,20 +123,33 @@ def identity_of(value: Any) -> int:
 NUMBERS = itertools.count()
 
 
-UNREAD = frozenset(vars(keras.layers.Layer(name="any"))) | {
-    "around",
-    "draws",
-    "dtype_is_explicit",
-    "generator",
-    "views",
-}
-"""Attributes that cells have by themselves, on which no step depends."""
+@functools.cache
+def named_in_step(kind: type[Cell]) -> frozenset[str]:
+    """The names in the step of a class, in those of its bases, and in the methods and properties that these name."""
+    found: set[str] = set()
+    ahead = ["step"]
+    while ahead:
+        name = ahead.pop()
+        for base in kind.__mro__[: kind.__mro__.index(keras.layers.Layer)]:
+            member = vars(base).get(name)
+            function = getattr(member, "fget", None) or getattr(member, "func", None) or member
+            for each in names_of(getattr(function, "__code__", None)) - found:
+                found.add(each)
+                ahead.append(each)
+    return frozenset(found)
+
+
+def names_of(code: Any) -> set[str]:
+    """The names in compiled code, in functions within it, too."""
+    if not isinstance(code, types.CodeType):
+        return set()
+    return {*code.co_names, *itertools.chain(*map(names_of, code.co_consts))}
 
 
 def cell_key(cell: Cell) -> tuple:
-    """A hashable description: equal for cells whose steps are equal, whatever their weights.
+    """A hashable description, equal for cells whose steps are equal, whatever their weights.
 
-    Of the arguments, and of other attributes, which a step might read, too.
+    It has the constructor's arguments, and other attributes that the step names.
     """
     aside = keras.Initializer, keras.Regularizer, keras.constraints.Constraint
 
@@ -146,18 +160,19 @@ def cell_key(cell: Cell) -> tuple:
             return tuple(map(essence, value))
         if isinstance(value, dict):
             return tuple((name, essence(value[name])) for name in sorted(value, key=str))
-        if isinstance(value, set | frozenset):
-            return frozenset(map(essence, value))
         if isinstance(value, keras.Variable):
             return "weight"
         if hasattr(value, "__self__") and hasattr(value, "__func__"):  # a bound method is made anew at each look
             return "method", identity_of(value.__self__), value.__func__.__qualname__
         return value if isinstance(value, str | int | float | None) else ("object", identity_of(value))
 
-    unread = UNREAD | ({"seed"} if hasattr(cell, "generator") else set())  # whose noise is drawn before the loop
-    read = {name: value for name, value in (vars(cell) | cell.given()).items() if name not in unread}
+    named: Any = named_in_step(type(cell))  # type: ignore[arg-type]
+    given = cell.given()
+    read = {name: value for name, value in vars(cell).items() if name in named} | given
+    if "seed" not in named:
+        read.pop("seed", None)
     return (
         type(cell),
         cell.dtype_policy.name,
-        *((name, essence(v)) for name, v in read.items() if not (isinstance(v, aside) or name.startswith("_self_"))),
+        *((name, essence(v)) for name, v in read.items() if not isinstance(v, aside)),
     )

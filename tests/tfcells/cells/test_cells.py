@@ -39,11 +39,10 @@ LAST = list({case.cell: case for case in CASES}.values())
 ONE_EACH = pytest.mark.parametrize("case", LAST, ids=lambda case: case.name)
 # What differs in its states: two, a matrix, a count of the steps, one that is linear.
 SOME = [case for case in CASES if case.name in ("lstm", "fast-norm", "clockwork", "mingru")]
-# Variants that have other states, kernels or weights than the last: the engine goes another way with them.
-UNLIKE = (
-    "gru-after lnlstm-gate-carry rglru janet-trained fastgrnn-rank timelstm-timed residual-lstm rhn-coupled-1".split()
+# Variants whose weights or states are other than the last's: the engine goes another way with them.
+COMPILED = list(
+    {(case.cell, case.cell(**case.arguments).states, *case.weights.values()): case for case in CASES}.values()
 )
-COMPILED = [case for case in CASES if case in LAST or case.name in UNLIKE]
 ENGINE = {}
 
 

@@ -125,6 +125,24 @@ def test_a_transformation_that_loses_the_gradient_raises(layers):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+def test_a_module_is_saved_after_a_call_without_gradients(tmp_path):
+    """Keras gives every layer attributes while it is saved; the gradient is traced after that."""
+
+    class Server(tf.Module):
+        def __init__(self):
+            self.layer = tfcells.RNN(tfcells.ElmanCell(4, activation="softsign"), jit_compile=True)
+
+        @tf.function(input_signature=[tf.TensorSpec((2, 5, 3))])
+        def serve(self, x):
+            return self.layer(x)
+
+    server = Server()
+    wanted = server.serve(tf.constant(X))
+    tf.saved_model.save(server, tmp_path)
+    again = tf.saved_model.load(tmp_path)
+    np.testing.assert_allclose(again.serve(tf.constant(X)), wanted, atol=1e-6)
+
+
 def test_a_module_that_trains_is_saved_and_trains_on(layers, tmp_path):
     class Trainer(tf.Module):
         def __init__(self):

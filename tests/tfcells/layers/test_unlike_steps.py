@@ -1,5 +1,6 @@
 """Cells of one class and the same arguments, whose steps differ in something else: never the program of another."""
 
+import functools
 import types
 
 import keras
@@ -104,6 +105,50 @@ def test_a_weight_that_is_not_trained_is_read_from_w():
     with pytest.raises(ValueError, match="step uses more than it was given .*temperature.*: declare a weight in build"):
         tfcells.RNN(Tempered(4))(X)
     assert tfcells.RNN(Tempered(4), unroll=True)(X).shape == (2, 4)
+
+
+class Counting(tfcells.ElmanCell):
+    """What changes at each call is nothing that its step reads; what the step keeps, it keeps."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(units, **kwargs)
+        self.calls, self._scale = 0, None
+
+    def bind(self, call):
+        self.calls += 1
+        return super().bind(call)
+
+    @functools.cached_property
+    def half(self):
+        return 0.5
+
+    def step(self, x, state, w):
+        y, state = super().step(x, state, w)
+        self._scale = self._scale or 2.0
+        return self._scale * self.half * y, state
+
+
+def test_attributes_that_change_by_themselves():
+    layer, plain = tfcells.RNN(Counting(4)), tfcells.RNN(tfcells.ElmanCell(4), unroll=True)
+    for _ in range(5):
+        found = layer(X)
+    plain.build(X.shape)
+    plain.set_weights(layer.get_weights())
+    np.testing.assert_allclose(found, plain(X), atol=1e-6)
+    assert layer.cell.calls > 4 and len(getattr(layer, "programs", ())) <= 2
+
+
+class Filled(tfcells.Wrapper):
+    """Fills the update slot before the step."""
+
+    def bind(self, call):
+        return super().bind(call).updating(lambda g: 2 * g)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="programs are TensorFlow's")
+def test_an_update_slot_is_filled_in_the_step():
+    with pytest.raises(ValueError, match=r"bind: w.updating\(...\) belongs in step"):
+        tfcells.RNN(Filled(tfcells.LSTMCell(4)))(X)
 
 
 def test_equal_cells_still_share_a_program():

@@ -37,7 +37,7 @@ from tests.tfcells.cells.test_cells import ENGINE, check_gradients, check_masks,
 pytestmark = pytest.mark.usefixtures("known_masks")
 EVERY = pytest.mark.parametrize("case", AROUND_CELLS.values(), ids=AROUND_CELLS)
 LSTM = {name: case for name, case in AROUND_CELLS.items() if name.endswith("-lstm")}
-ON_KERNELS = {"Attention", "Hyper", "Mogrifier", "Multiplicative"}  # those of noise: test_regularized_cells.py
+ON_KERNELS = {"Attention", "FastSlow", "Hyper", "Mogrifier", "Multiplicative"}  # noise: test_regularized_cells.py
 COMPILED = LSTM | {
     name: case
     for name, case in AROUND_CELLS.items()
