@@ -40,9 +40,7 @@ def checked_reset(cells: list, sequences: Tensor, reset: Any) -> Tensor | None:
 
 def checked_mask(name: str, sequences: Tensor, mask: Any) -> Tensor | None:
     """A mask as (batch, steps) booleans, or None. name: of the argument."""
-    first = None if mask is None else tree.flatten(mask)[0]
-    if len(getattr(first, "shape", ())) or first is None:
-        mask = first  # Keras gives a list of masks
+    mask = one_mask(mask)
     if mask is None:
         return None
     mask = truths(name, mask)
@@ -51,6 +49,12 @@ def checked_mask(name: str, sequences: Tensor, mask: Any) -> Tensor | None:
     if not fits(tuple(mask.shape), tuple(sequences.shape[:2])):
         raise ValueError(f"{name} must have shape (batch, steps) = {tuple(sequences.shape[:2])}, got {mask.shape}")
     return mask
+
+
+def one_mask(mask: Any) -> Any:
+    """Of a list of masks, as Keras gives it, the first; lists of numbers as a tensor."""
+    first = None if mask is None else tree.flatten(mask)[0]
+    return first if first is None or len(getattr(first, "shape", ())) else ops.convert_to_tensor(mask)
 
 
 def mask_of(sequences: Tensor, lengths: Any, mask: Tensor | None) -> Tensor:

@@ -14,7 +14,7 @@ from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor, multiplied
 from tfcells.contract.recurrence import Before, frozen, scan
 from tfcells.contract.weights import Weights
-from tfcells.layers.arguments import checked_mask, checked_memory, checked_reset, mask_of
+from tfcells.layers.arguments import checked_mask, checked_memory, checked_reset, mask_of, one_mask
 from tfcells.layers.steps import in_strides, in_turn, step_key, step_of, unrolled
 
 if keras.backend.backend() == "tensorflow":
@@ -138,8 +138,7 @@ class RNN(Configured, keras.layers.RNN):
             raise ValueError(f'parallel must be "auto" or False, not True: {why} goes step by step')
 
     def compute_mask(self, sequences: Any, mask: Any) -> Any:
-        mask = checked_mask("mask", tree.flatten(sequences)[0], mask) if self.pass_mask else None
-        return super().compute_mask(sequences, mask)
+        return super().compute_mask(sequences, one_mask(mask) if self.pass_mask else None)
 
     @property
     def compiles(self) -> bool:
