@@ -141,7 +141,7 @@ class Study:
     def space(self) -> Space:
         return Space(self.plain, self.plan.fields)
 
-    @property
+    @functools.cached_property
     def longest(self) -> int:
         """The most epochs that a trial may have."""
         drawn = self.space.domains.get("epochs")

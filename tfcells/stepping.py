@@ -303,9 +303,9 @@ class Walk:
         """A layer of the same cell for single steps, and how often it has been asked for."""
         options = {"return_sequences": True, "return_state": True, "unroll": True}
         options |= {name: getattr(layer, name) for name in ("zero_output_for_mask", "name")}
-        ours = isinstance(layer, RNN)
-        own = {"jit_compile": False, "parallel": False, "pass_mask": getattr(layer, "pass_mask", True)}
-        kind, more = (RNN, own) if ours else (keras.layers.RNN, {})
+        kind, more = keras.layers.RNN, {}
+        if isinstance(layer, RNN):
+            kind, more = RNN, {"jit_compile": False, "parallel": False, "pass_mask": layer.pass_mask}
         if id(layer) not in self.ones:
             self.ones[id(layer)] = [kind(layer.cell, **options, **more, dtype=layer.dtype_policy), 0]
         found = self.ones[id(layer)]

@@ -52,7 +52,7 @@ class Digits(SequenceTask):
                 f"{len(train[0])} digits for training, fewer than batch_size, {self.batch_size}"
             )
         if like is None:
-            self.check_steps(self.train_examples // self.batch_size)
+            self.check_steps(self.epoch_steps)
         elif like.train[0].shape[1:] != train[0].shape[1:]:
             raise InputError(
                 f"--corpus {corpus}: its images are {train[0].shape[1:]}, the run's {like.train[0].shape[1:]}"

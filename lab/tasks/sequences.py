@@ -97,13 +97,18 @@ class SequenceTask(Recipe[Examples]):
     def corpora(self) -> tuple[str, ...]:
         return "auto", self.name
 
+    @property
+    def epoch_steps(self) -> int:
+        """How many batches there are for an epoch."""
+        return self.train_examples // self.batch_size
+
     def load(self, corpus: str, data_dir: str | None, like: Examples | None = None) -> Examples:
         if corpus not in self.corpora:
             raise InputError(f"--corpus {corpus}: must be auto, as {self.name} draws its own data")
         if data_dir is not None:
             raise InputError(f"--data_dir {data_dir}: must not be given, as {self.name} draws its own data")
         if like is None:
-            self.check_steps(self.train_examples // self.batch_size)
+            self.check_steps(self.epoch_steps)
         counts = (getattr(self, f"{split}_examples") for split in SPLITS)
         train, valid, test = (
             self.examples(self.rng(stream), count, split) for stream, (split, count) in enumerate(zip(SPLITS, counts))

@@ -52,6 +52,10 @@ class Waveform(SequenceTask):
             if getattr(self, name) != 1:
                 raise InputError(f"{name}={getattr(self, name)}: must be 1, as the signal is one")
 
+    @property
+    def epoch_steps(self) -> int:
+        return self.train_examples * (self.samples // self.steps)
+
     def load(self, corpus: str, data_dir: str | None, like: Examples | None = None) -> Examples:
         super().load(corpus, data_dir, like)
         whole = self.examples(None, 1, "test")

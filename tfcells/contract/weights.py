@@ -166,8 +166,10 @@ class Weights:
 
     def check_functions(self) -> None:
         """Raises ValueError for an update slot that is filled before the step, in `bind`."""
-        if self.update is not identity or any(item.update is not identity for _, item in self.nested()):
+        if self.update is not identity:
             raise ValueError("bind: w.updating(...) belongs in step, which equal cells share")
+        for _, item in self.nested():
+            item.check_functions()
 
     def leaves(self) -> list[Any]:
         """All kernels and tensors, in order."""

@@ -40,7 +40,8 @@ def run(
     activation, say, which casts what it is given.) A step that XLA can't run takes the
     ordinary loop, with a warning. Raises ValueError for what would lose its gradient.
     """
-    half = half_precision(weights) if compile and not holds_layers(cell) else None
+    half = half_precision(weights) if compile else None
+    half = None if half and holds_layers(cell) else half
     dtypes, given = [x.dtype for x in state], (slices, state, weights)
     if half:
         slices, state, weights = widened(slices, state, weights)

@@ -85,8 +85,8 @@ class Program:
         known = leaves[0].shape[:2]
         leaves, steps, padded = self.padded(leaves)
         batch = known[1] if known[1] is not None else tf.shape(tensors_of(leaves[0])[0])[1]
-        whole = self.step.mixes_rows or isinstance(self.way, Strides) or not may_be_cut(known[1], weights)
-        size = self.batch_sizes(batch, training or whole)
+        exact = training or self.step.mixes_rows or isinstance(self.way, Strides) or not may_be_cut(known[1], weights)
+        size = self.batch_sizes(batch, exact)
         if size is not batch:
             leaves, state = [filled(x, 1, size) for x in leaves], tuple(filled(x, 0, size) for x in state)
             weights = weights.map_rows(lambda x: filled(x, 0, size))

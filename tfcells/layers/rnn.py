@@ -372,10 +372,8 @@ def name_of(cell: Any) -> str:
 
 def stacked(cell: Any) -> bool:
     """Whether its cells run one after the other: a subclass with a `call` of its own is one cell, not ours."""
-    return isinstance(cell, STACK) and type(cell).call is STACK.call
-
-
-STACK = keras.layers.StackedRNNCells
+    stack = keras.layers.StackedRNNCells
+    return isinstance(cell, stack) and type(cell).call is stack.call
 
 
 def unstacked(cell: Any) -> list:

@@ -94,6 +94,19 @@ def test_a_measure_that_is_not_finite(value, place, monkeypatch):
     assert run("evaluate one")["alone"] is None
 
 
+@pytest.mark.parametrize("target", SMALL)
+def test_the_steps_of_an_epoch(target):
+    """As many as there are are taken, and not one more."""
+    small = dict(zip(*[iter(SMALL[target].replace("--", "").split())] * 2))
+    corpus = small.pop("corpus", "auto")
+    task = recipe(target, **small)
+    steps = len(task.batches(task.load(corpus, None)))
+    every = task.replace(steps_per_epoch=str(steps))
+    assert len(every.batches(every.load(corpus, None))) == steps
+    with pytest.raises(InputError, match=f"steps_per_epoch={steps + 1}: an epoch has only {steps} steps"):
+        task.replace(steps_per_epoch=str(steps + 1)).load(corpus, None)
+
+
 def test_other_digits_than_those_of_the_run():
     task = recipe("mnist")
     with pytest.raises(InputError, match=r"--corpus digits: its images are \(8, 8\), the run's \(28, 28\)"):

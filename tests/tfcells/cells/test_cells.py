@@ -18,6 +18,7 @@ from tests.cases.maths import CHOSEN
 from tests.cases.row import shape_of, timed
 from tests.cases.runs import (
     BATCH,
+    BY_NAME,
     FEATURES,
     LOOP,
     MASK,
@@ -382,7 +383,7 @@ HALF = (
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", [case for case in CASES if case.name in HALF], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [BY_NAME[name] for name in HALF], ids=HALF)
 def test_mixed_precision_in_the_engine(case):
     """Of cells with unlike states. No step has a dtype of its own (`test_a_step_keeps_to_the_dtypes_it_is_given`)."""
     check_policy(case, "mixed_bfloat16", ENGINE)

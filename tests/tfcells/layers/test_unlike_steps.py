@@ -9,6 +9,9 @@ import pytest
 from keras import ops
 
 import tfcells
+from tests.cases import CASES
+from tests.cases.runs import AROUND_CELLS, FEATURES
+from tfcells.layers.steps import cell_key
 
 X = np.random.default_rng(0).normal(size=(2, 5, 4)).astype("float32")
 
@@ -149,6 +152,15 @@ class Filled(tfcells.Wrapper):
 def test_an_update_slot_is_filled_in_the_step():
     with pytest.raises(ValueError, match=r"bind: w.updating\(...\) belongs in step"):
         tfcells.RNN(Filled(tfcells.LSTMCell(4)))(X)
+
+
+@pytest.mark.parametrize("case", [*CASES, *AROUND_CELLS.values()], ids=lambda case: case.name)
+def test_equal_cells_have_equal_steps(case):
+    """Whatever their names, weights and seeds, built or not."""
+    one, other = (case.cell(**case.arguments) for _ in range(2))
+    assert one.name != other.name and cell_key(one) == cell_key(other)
+    one, other = (case.build(FEATURES) for _ in range(2))
+    assert cell_key(one) == cell_key(other)
 
 
 def test_equal_cells_still_share_a_program():

@@ -30,7 +30,7 @@ VARIANTS = (
     "gru-after lnlstm-gate-output residual-lstm rhn-coupled-1 genotype-darts_v2 mut1 rglru sru-square fast-plain "
     "hyper-norm timelstm-timed phased-timed cfc-timed"
 ).split()
-EACH = [case for case in CASES if case in LAST or case.name in VARIANTS]
+EACH = [*LAST, *(BY_NAME[name] for name in VARIANTS)]
 """Every cell, and the variants whose kernels, states or inputs are unlike."""
 WRAPPERS = {
     "variational": functools.partial(tfcells.VariationalDropout, state_rate=RATE),
