@@ -122,10 +122,8 @@ def test_the_first_call(tmp_path, monkeypatch, capsys):
     assert benchmarks.main(["first_call", "--rounds", "1", "--only", "LSTM"]) == 0
     found = json.loads((tmp_path / "first_call-partial.json").read_text())
     assert all(0 < seconds < 60 for times in found["seconds"].values() for seconds in times)
-    made = 2 + FAULTY, 3  # with FAULTY one more, for XLA to read its flags
-    assert (
-        tuple(found["programs and traces"]["LSTM"]) == made
-    )  # forward and backward; to find the products, and for each
+    # Forward, backward, and with FAULTY one for XLA to read its flags; traced to find the products, and for each.
+    assert found["programs and traces"]["LSTM"] == [2 + FAULTY, 3]
     assert found["programs and traces"]["keras.layers.LSTM"][0] == 0
     assert (tmp_path / "first_call-partial.md").read_text() in capsys.readouterr().out
 
