@@ -357,8 +357,12 @@ def page(told: dict) -> list[str]:
     if waiting:
         return [*lines, f"- Not measured yet: {', '.join(waiting)}."]
     least = 3
+    _, *seeds = seeds_table(told)
+    lucky = [f"`{cell}` {task} with {solved}" for task, cell, *_, solved in seeds if 0 < solved < len(SEEDS)]
     return [
         *lines,
+        f"- That is with one seed. The best {BEST} of each task have {len(SEEDS)}. Some solve it with a part of them alone: "
+        f"{', '.join(lucky) or 'none'}.",
         "",
         f"The cells that solve at least {least} of the {len(TASKS)} tasks:",
         "",
@@ -393,14 +397,15 @@ def picture(told: dict):
     begun = [column for column in columns() if any(column[0] in own for _, own in cells)]
     solved = []
     for task in dict.fromkeys(task for task, _ in begun):
-        rows = [own[task] for _, own in cells if task in own]
-        solved.append(f"{task} by {sum(row.get('solved', False) for row in rows)} of {len(rows)} cells")
+        solved.append(f"{task} {sum(own[task].get('solved', False) for _, own in cells if task in own)}")
     shares = np.array([[good(own, *column) for column in begun] for _, own in cells], float)
     texts = [["" if np.isnan(share) else f"{100 * share:.0f}" for share in row] for row in shares]
-    figure = style.figure(f"Solved: {', '.join(solved)}", 6, 1.3 + 0.18 * len(cells))
+    figure = style.figure(f"Of {len(cells)} cells solve: {', '.join(solved)}", 6, 1.3 + 0.18 * len(cells))
     axes = style.axes(figure)
     style.heat(axes, shares, texts)
     axes.set_title("right answers, % (adding: 100 - 600 x squared error)", fontsize=style.SMALL)
-    axes.set_xticks(range(len(begun)), [f"{task}\n{steps} steps" for task, steps in begun])
-    axes.set_yticks(range(len(cells)), [cell.removesuffix("Cell") for cell, _ in cells], fontsize=8)
+    axes.set_xticks(range(len(begun)), [f"{task}\n{steps}" for task, steps in begun])
+    axes.set_xlabel("task, and its steps (* linear in time)")
+    names = (cell.removesuffix("Cell") + " *" * any(row["linear"] for row in own.values()) for cell, own in cells)
+    axes.set_yticks(range(len(cells)), list(names), fontsize=8)
     return figure

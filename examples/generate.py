@@ -44,7 +44,10 @@ def build(size, units):
 
 
 def write(model, token, length, temperature, random):
-    """What the model draws after a token, in all rows of the batch, from the states that it has."""
+    """What the model draws after a token, in all rows of the batch, from the states that it has.
+
+    Each step is written out here; `tfcells.Decoder(model).sample(...)` does it in one call.
+    """
     tokens = [np.full(BATCH, token)]
     for _ in range(length):
         logits = model.predict_on_batch(tokens[-1][:, None])[:, 0]

@@ -78,11 +78,11 @@ def main(small=False):
     keras.utils.set_random_seed(1)
     numbers = 1 + np.random.default_rng(1).permutation(9999)[:1500]
     sources, targets = [english(n) for n in numbers], [french(n) for n in numbers]
-    sources_known = [PADDING, *sorted({word for words in sources for word in words})]
-    targets_known = [PADDING, BEGIN, END, *sorted({word for words in targets for word in words})]
+    test, train = slice(0, 500), slice(500, None)
+    sources_known = [PADDING, *sorted({word for words in sources[train] for word in words})]
+    targets_known = [PADDING, BEGIN, END, *sorted({word for words in targets[train] for word in words})]
     x = encoded(sources, sources_known)
     y = encoded([[BEGIN, *words, END] for words in targets], targets_known)
-    test, train = slice(0, 500), slice(500, None)
 
     encoder, writer, model = build(len(sources_known), len(targets_known), 64)
     epochs = 6 if small else 30

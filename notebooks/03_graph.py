@@ -219,6 +219,15 @@ plt.gca().xaxis.set_major_formatter("{x:,.0f}")
 plt.show()
 
 # %% [markdown]
+# A longer first step has paid when what the later steps save adds up to it.
+
+# %%
+for name, other in (("graph", "eager"), ("XLA", "graph"), ("tfcells.RNN", "graph")):
+    longer, saved = found[name][1] - found[other][1], found[other][2] - found[name][2]
+    when = f"after {max(longer / saved, 0):,.0f} steps" if saved > 0 else "never, in this run"
+    print(f"{name:12} pays beside {other:5} {when}")
+
+# %% [markdown]
 # Why is plain XLA ahead of the library's layer here, in most runs? Most of the arithmetic is the map from the output to one score a
 # word. XLA compiles it, the softmax and the update of the weights along with the LSTM. The layer compiles the LSTM alone, the
 # share printed below, and leaves the rest to TensorFlow.

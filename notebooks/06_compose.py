@@ -71,7 +71,7 @@ def draw(count, seed):
     return x, y
 
 
-train, test = draw(2000 if FULL else 200, 0), draw(500, 1)
+train, valid, test = draw(2000 if FULL else 200, 0), draw(500, 1), draw(500, 2)
 
 # %% [markdown]
 # ## Functional, and masks
@@ -91,21 +91,24 @@ np.testing.assert_array_equal(model.predict(test[0], verbose=0), model.predict(p
 # %% [markdown]
 # ## `fit`, with callbacks
 #
-# Training stops when the validation accuracy has not improved for five epochs. A blind guess has 50 %.
+# Training stops when the validation accuracy has not improved for five epochs, and goes back to the best. So validation data have
+# had a part in it; the share in the title is that of the test data. A blind guess has 50 %.
 
 # %%
 model.compile(keras.optimizers.Adam(1e-2), "binary_crossentropy", metrics=["accuracy"])
 stop = keras.callbacks.EarlyStopping("val_accuracy", patience=5, restore_best_weights=True)
 history = model.fit(
-    *train, validation_data=test, epochs=EPOCHS, batch_size=50, callbacks=[stop], verbose=0
+    *train, validation_data=valid, epochs=EPOCHS, batch_size=50, callbacks=[stop], verbose=0
 )
 
-# %% alt="Accuracy by epoch, for training and validation. Both rise from little above one half to more than 95 %."
+right = model.evaluate(*test, verbose=0, return_dict=True)["accuracy"]
+
+# %% alt="Accuracy by epoch, for training and validation. Both rise within four epochs, from 60 and 77 % to 95 %, and go on to waver."
 plt.figure(figsize=(5, 2.5))
 for name, label, color in (("accuracy", "training", "C1"), ("val_accuracy", "validation", "C0")):
     values = 100 * np.array(history.history[name])
     plt.plot(range(1, len(values) + 1), values, color, label=label)
-plt.title(f"The answer is right for {max(values):.0f} % of unseen sequences")
+plt.title(f"The answer is right for {100 * right:.0f} % of unseen sequences")
 plt.xlabel("epoch")
 plt.ylabel("accuracy, %")
 plt.legend(frameon=False, loc="lower right")

@@ -72,9 +72,9 @@ class Probe(tfcells.Cell):
 
 # %% [markdown]
 # `tfcells.trace` returns what a cell computes at each step, by name. Here are the three things of the probe, bare and in
-# four wrappers, each at rate 0.4. White is zero.
+# four wrappers, each at rate 0.4: its product with the kernel, its update and its state. White is zero, darker is more.
 
-# %% alt="A grid of pictures, units by steps: what the kernel reads, the update and the state, without noise and for each of four wrappers." file="../docs/masks.png"
+# %% alt="A grid of pictures, units by steps: the product with the kernel, the update and the state, without noise and for each of four wrappers." file="../docs/masks.png"
 WRAPPERS = {
     "no noise": lambda cell: cell,
     "VariationalDropout": lambda cell: tfcells.VariationalDropout(cell, state_rate=0.4, seed=3),
@@ -82,7 +82,7 @@ WRAPPERS = {
     "Zoneout": lambda cell: tfcells.Zoneout(cell, 0.4, seed=3),
     "WeightDrop": lambda cell: tfcells.WeightDrop(cell, 0.4, seed=3),
 }
-NAMES = {"kernel": "what the kernel reads", "update": "the update", "state.s": "the state"}
+NAMES = {"kernel": "product with the kernel", "update": "the update", "state.s": "the state"}
 
 
 def draw(place, values):
@@ -93,7 +93,7 @@ def draw(place, values):
 
 
 figure, axes = plt.subplots(len(WRAPPERS), 3, figsize=(7.5, 6))
-figure.suptitle("White is dropped: by unit, by step, or from the state")
+figure.suptitle("What is dropped is white: by unit, by step, or by weight")
 for row, (title, wrap) in zip(axes, WRAPPERS.items()):
     layer = tfcells.RNN(wrap(Probe()))
     found = tfcells.trace(layer, np.zeros((1, STEPS, 1), "float32"), training=True)
