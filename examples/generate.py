@@ -5,7 +5,7 @@ remembers, so that the same beginning is continued three times. The text is that
 so on, as it comes with Python.
 
 Prints bits per character of the last tenth of the text, beside those of a table of all pairs of characters, and three
-sentences that begin alike. Takes a minute on two cores, with --small a few seconds.
+sentences that begin alike. Takes one to two minutes on two cores, with --small a few seconds.
 """
 
 import argparse
