@@ -13,6 +13,7 @@ from tests.tiny import TINY, random_corpus, recipe
 
 
 @pytest.mark.parametrize("cell", tfcells.CELLS)
+@pytest.mark.slow
 def test_the_largest_network_within_the_budget(cell):
     one, corpus = dataclasses.replace(TINY, cell=cell), random_corpus()
     least = dataclasses.replace(one, units=1).parameters(corpus)

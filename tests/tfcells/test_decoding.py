@@ -100,6 +100,7 @@ def uncompiled(monkeypatch):
 
 
 @EVERY
+@pytest.mark.slow
 def test_a_beam_as_wide_as_the_space_finds_every_sequence(name):
     """In order, with their scores and lengths; beams without a sequence come last."""
     model, context = model_of(name)
@@ -166,6 +167,7 @@ def narrow(model, context, row, length, beams, penalty, end=END):
 
 @pytest.mark.parametrize("beams,penalty", [(2, 0.0), (3, 0.0), (3, 2.0)])
 @pytest.mark.parametrize("name", ["lstm", "attention"])
+@pytest.mark.slow
 def test_a_narrow_beam(name, beams, penalty, uncompiled):
     model, context = model_of(name, words=5, scale=0.8)
     decoder = tfcells.Decoder(model, end_token=END)
@@ -233,6 +235,7 @@ def test_the_distribution_of_a_draw(options):
 
 
 @pytest.mark.parametrize("options", KINDS, ids=str)
+@pytest.mark.slow
 def test_drawn_tokens_are_those_of_numpy(options, uncompiled):
     """By temperature alone those that `choice` of the same generator gives; else the likeliest are drawn from first."""
     model, context = model_of("attention", words=6, scale=0.7)
@@ -273,6 +276,7 @@ def test_a_temperature_near_zero_is_greedy():
 
 
 @pytest.mark.parametrize("name", ["lstm", "matrix", "counting", "stack", "attention", "records"])
+@pytest.mark.slow
 def test_rows_know_nothing_of_one_another(name):
     """A row that has ended is as it was when it ended, whatever the others do; so are its states."""
     model, context = model_of(name, words=5, scale=0.8)
@@ -300,6 +304,7 @@ def test_rows_know_nothing_of_one_another(name):
 
 
 @EVERY
+@pytest.mark.slow
 def test_states_go_on(name, uncompiled):
     """Of each beam: what follows is what the whole model gives after the prompt and the beam."""
     model, context = model_of(name, words=5, scale=0.8)
@@ -328,6 +333,7 @@ def test_a_memory_may_come_from_a_masked_encoder(uncompiled, recwarn):
     assert not [warning for warning in recwarn if "mask" in str(warning.message)]
 
 
+@pytest.mark.slow
 def test_no_length_is_traced_anew():
     decoder = tfcells.Decoder(model_of("lstm", dtype="float32")[0], end_token=END)
     for length in (1, 2, 20, 33):
@@ -339,6 +345,7 @@ def test_no_length_is_traced_anew():
     assert len(decoder.searches) == 2 * 2  # either method, of prompts of one token and of others
 
 
+@pytest.mark.slow
 def test_weights_may_change(tmp_path):
     """And the model can be saved."""
     model, _ = model_of("lstm", words=9)
@@ -401,6 +408,7 @@ def test_a_fixed_batch_size():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("call", ["greedy", "sample", "beam_search"])
+@pytest.mark.slow
 def test_outputs_that_are_not_finite(call, value):
     """In one row, after its first step."""
     model, _ = model_of("lstm")

@@ -147,6 +147,7 @@ def test_rotations_of_a_scornn_have_uniform_angles():
 
 @pytest.mark.parametrize("units", [1, 2, 50])
 @pytest.mark.parametrize("radius", [0.5, 1.25])
+@pytest.mark.slow
 def test_an_echo_state_has_its_spectral_radius_and_does_not_train(units, radius):
     cell = tfcells.EchoStateCell(units, spectral_radius=radius)
     before = built(cell)

@@ -266,6 +266,7 @@ def test_cells_of_a_users_own():
 
 
 @pytest.mark.parametrize("how", ["forced", "compiled again"])
+@pytest.mark.slow
 def test_what_is_traced_keeps_a_value_until_it_is_made_anew(how):
     model = keras.Sequential([keras.Input(X.shape[1:]), rnn(Leaky(4))])
     model.compile(keras.optimizers.SGD(0.0), "mse")

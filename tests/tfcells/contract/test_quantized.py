@@ -69,6 +69,7 @@ def model_of():
 
 
 @pytest.mark.filterwarnings("error:.*Cell does not")
+@pytest.mark.slow
 def test_whole_models(randomise, tmp_path):
     model = randomise(model_of())
     before = np.asarray(model(X))

@@ -101,6 +101,7 @@ def test_linear_cells():
 
 @EACH
 @pytest.mark.parametrize("zeros", [False, True], ids=["held", "zeros"])
+@pytest.mark.slow
 def test_masked(case, zeros):
     """Values and every gradient; a state goes through masked steps as it is."""
     x, state, weights = data(case)
@@ -128,6 +129,7 @@ def test_one_step(case):
 
 
 @EACH
+@pytest.mark.slow
 def test_reset(case):
     """States that are the cell's first ones again, where a flag says so; a masked step has none."""
     x, state, _ = data(case)

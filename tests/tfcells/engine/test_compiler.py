@@ -28,6 +28,7 @@ LOOP = "tf.function(tfcells.RNN(tfcells.MGUCell(2)))(x[..., :4])"
 
 
 @pytest.mark.parametrize("first", ["", LOOP], ids=["alone", "tfcells"])
+@pytest.mark.slow
 def test_reductions_are_compiled(first):
     """YNNPACK would get them, and threads that run such a program for the first time at once could end the process.
 

@@ -21,6 +21,7 @@ def twins(randomise, mine=tfcells.Dense):
 
 @pytest.mark.filterwarnings("error:Layer Dense")
 @pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+@pytest.mark.slow
 def test_quantization_is_that_of_keras(randomise, tmp_path, mode):
     mine, theirs = twins(randomise)
     before = mine.predict(X, verbose=0)

@@ -60,6 +60,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.slow
 def test_with_options_of_the_layer(options):
     for case in SOME:
         wanted = all_of(case, LOOP | options, 0.0)

@@ -155,6 +155,7 @@ def test_an_update_slot_is_filled_in_the_step():
 
 
 @pytest.mark.parametrize("case", [*CASES, *AROUND_CELLS.values()], ids=lambda case: case.name)
+@pytest.mark.slow
 def test_equal_cells_have_equal_steps(case):
     """Whatever their names, weights and seeds, built or not."""
     one, other = (case.cell(**case.arguments) for _ in range(2))
