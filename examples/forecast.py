@@ -3,7 +3,7 @@
 Shows a linear cell on long sequences: each of two layers of minGRU takes all 1,000 steps of a sequence at once. The
 series is made here from its equation, x' = 0.2 x(t - 17) / (1 + x(t - 17)^10) - 0.1 x, and observed with some noise.
 
-Prints the error on the series' last fifth, in standard deviations of the rest: of the network, of the last value, and of
+Prints the error on the last fifth of the series, in standard deviations of the rest: of the network, the last value and
 a linear regression on the last 40 values. Takes half a minute on two cores, with --small a few seconds.
 """
 
