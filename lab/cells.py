@@ -87,12 +87,19 @@ CellName = Annotated[str, KINDS["cell"]]
 WrapperName = Annotated[str, KINDS["wrapper"]]
 
 
+COMMANDS = "evaluate", "generate", "compare", "search"
+"""What stands in a target's place, too."""
+
+
 def check_target(target: str, targets: Iterable[str]) -> None:
     """Raises InputError for a target that there is not; it may be a cell or a wrapper."""
     if target in targets:
         return
     kinds = [kind for kind, names in KINDS.items() if names.admits(target, str) and target.lower() not in targets]
-    hint = f"; it is a {kinds[0]}: lstm --{kinds[0]} {target}" if kinds else nearest(target, targets)
+    if (pathlib.Path(target) / "recipe.json").is_file():
+        hint = f"; for the run: evaluate {target}, generate {target}"
+    else:
+        hint = f"; it is a {kinds[0]}: lstm --{kinds[0]} {target}" if kinds else nearest(target, [*targets, *COMMANDS])
     raise InputError(f"unknown target {target!r}{hint}")
 
 

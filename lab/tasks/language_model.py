@@ -278,7 +278,7 @@ class LanguageModel(Recipe[Corpus]):
     def prompt(self, data: Corpus, text: str) -> Sequence[int]:
         found = data.encode(text)
         if unknown := [token for token in data.tokens(text) if token not in data.vocabulary]:
-            complain(f"--prompt: not in the vocabulary, so read as <unk>: {', '.join(unknown)}")
+            complain(f"--prompt: not in the vocabulary, so read as <unk>: {', '.join(map(repr, unknown))}")
         return found
 
     def batches(self, data: Corpus, epoch: int = 0) -> Batches:

@@ -221,6 +221,7 @@ def test_unfinished_run_can_be_used(place, missing):
         ("evaluate", "RUN"),
         ("evaluate nowhere", "nowhere: no such folder"),
         ("evaluate text", "text: not a run"),
+        ("./done", "unknown target './done'; for the run: evaluate ./done, generate ./done"),
         ("evaluate done --corpus nowhere", "nowhere"),
         ("evaluate done --words 3", "unknown field 'words'; there are cache, "),
         ("generate done --temperature 0", "--temperature=0: must be"),
@@ -401,7 +402,7 @@ def test_a_corpus_that_has_moved_is_named_anew(place, tmp_path, monkeypatch):
 def test_unknown_words_of_a_prompt_are_named(place):
     code, out, err = call("generate done --words 2 --prompt 'a'".split()[:-1] + ["a Zebra b Yak"])
     assert code == 0 and out.startswith("a <unk> b <unk>")
-    assert "--prompt: not in the vocabulary, so read as <unk>: Zebra, Yak" in err
+    assert "--prompt: not in the vocabulary, so read as <unk>: 'Zebra', 'Yak'" in err
     assert "--prompt" not in call("generate done --words 2 --prompt a")[2]
 
 
