@@ -402,6 +402,17 @@ def test_results_are_those_of_the_runs():
     assert list(short) == ["command"]  # the head
 
 
+def test_evaluations_are_those_of_the_report():
+    rows, found = rows_under("With the same weights", "docs/recipes.md"), reported("evaluation")
+    run = found["run"]
+    told = {run["command"]: run | {"minutes": ""}} | found["evaluations"]
+    for command, each in told.items():
+        valid, test, minutes = rows.pop(f"`{command}`")
+        scores = [f"{each[f'{split}_perplexity']:.1f}" for split in ("valid", "test")]
+        assert [valid, test.strip("*"), minutes] == [*scores, str(each["minutes"])]
+    assert list(rows) == ["command"]  # the head
+
+
 @pytest.mark.parametrize(
     "name, heading",
     [
