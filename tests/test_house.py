@@ -405,11 +405,11 @@ def test_results_are_those_of_the_runs():
 def test_evaluations_are_those_of_the_report():
     rows, found = rows_under("With the same weights", "docs/recipes.md"), reported("evaluation")
     run = found["run"]
-    told = {run["command"]: run | {"minutes": ""}} | found["evaluations"]
+    told = {run["command"]: run | {"minutes": None}} | found["evaluations"]
     for command, each in told.items():
         valid, test, minutes = rows.pop(f"`{command}`")
         scores = [f"{each[f'{split}_perplexity']:.1f}" for split in ("valid", "test")]
-        assert [valid, test.strip("*"), minutes] == [*scores, str(each["minutes"])]
+        assert [valid, test.strip("*"), minutes] == [*scores, str(each["minutes"] or "")]
     assert list(rows) == ["command"]  # the head
 
 

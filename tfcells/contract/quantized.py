@@ -42,7 +42,7 @@ class Quantizable:
         return ops.cast(ops.cast(variable, scale.dtype) / scale, self.compute_dtype)
 
     def quantize(self: Any, mode: str | None = None, type_check: bool = True, config: Any = None) -> None:
-        """Build again with kernels in int8, not to be trained, and so the wrappers around.
+        """Build again with kernels in int8, not to be trained, and so the wrappers around. Other weights stay the same.
 
         `model.quantize("int8")` calls it for the innermost cells alone. Raises NotImplementedError, of which
         `model.quantize` makes a warning, for what cells have not: another mode, or a config's own weight_quantizer.
@@ -63,12 +63,22 @@ class Quantizable:
         self.dtype_policy = f"int8_from_{self.dtype_policy.name}"
         self._tracker.unlock()  # Keras 3.16 locks what has been built; `build` locks it again
         self.build(shape)
-        for name, value in weights.items():
-            variable = getattr(self, name)
-            if keras.backend.standardize_dtype(variable.dtype) == "int8":
-                value, scale = keras.quantizers.abs_max_quantize(value, axis=-2, to_numpy=True)
-                getattr(self, f"{name}_scale").assign(scale)
-            variable.assign(value)
+        names = {id(each): name for name, each in vars(self).items() if isinstance(each, keras.Variable)}
+        tracked = [each for each in (*self._trainable_variables, *self._non_trainable_variables) if id(each) in names]
+        made, locked = {names[id(each)]: each for each in tracked}, self._tracker.locked
+        for each in tracked:
+            self._untrack_variable(each)
+        self._tracker.unlock()
+        for name, variable in made.items():  # in the order of files
+            if f"{name}_scale" in made:
+                value, scale = keras.quantizers.abs_max_quantize(weights[name], axis=-2, to_numpy=True)
+                variable.assign(value)
+                made[f"{name}_scale"].assign(scale)
+            else:
+                variable = weights.get(name, variable)  # an optimizer may know the old one
+            setattr(self, name, variable)
+        if locked:
+            self._tracker.lock()
         for wrapper in self.around:
             if wrapper.built and not wrapper.quantization_mode:
                 wrapper.quantize(mode, config=config)

@@ -93,6 +93,20 @@ def test_whole_models(randomise, tmp_path):
     np.testing.assert_array_equal(fresh(X), found)
 
 
+def test_training_goes_on_with_the_optimizer_as_it_is(randomise):
+    cell = tfcells.TrainableInitialState(tfcells.LayerNormLSTMCell(4))
+    layers = [tfcells.RNN(cell, jit_compile=False), tfcells.Dense(1)]
+    model = randomise(keras.Sequential([keras.Input((None, 3)), *layers]))
+    model.compile(keras.optimizers.Adam(0.1), "mse")
+    model.fit(X, X[:, 0, :1], verbose=0)
+    known = [w for w in model.trainable_weights if not w.path.endswith("kernel")]
+    model.quantize("int8")
+    assert [id(w) for w in model.trainable_weights] == [id(w) for w in known]
+    before = [np.asarray(w) for w in known]
+    model.fit(X, X[:, 0, :1], verbose=0)
+    assert all((np.asarray(w) != value).any() for w, value in zip(known, before, strict=True))
+
+
 @pytest.mark.slow
 def test_what_is_left_is_trained_in_the_compiled_loop(randomise):
     models = []

@@ -35,6 +35,18 @@ def test_quantization_is_that_of_keras(randomise, tmp_path, mode):
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras").predict(X, verbose=0), found)
 
 
+@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+def test_quantized_in_time_distributed(randomise, mode):
+    """Keras's own Dense multiplies by the whole numbers there, as if they were the kernel."""
+    layer = tfcells.Dense(3, activation="tanh")
+    model = randomise(keras.Sequential([keras.Input((5, 4)), keras.layers.TimeDistributed(layer)]))
+    before = np.asarray(model(X))
+    model.quantize(mode)
+    found = np.asarray(model(X))
+    assert 0 < np.abs(found - before).max() < 0.3
+    np.testing.assert_allclose(found, np.stack([layer(x) for x in X.swapaxes(0, 1)], 1), atol=1e-6)
+
+
 def test_subclasses_are_not_quantized(randomise):
     """What they compute may be anything."""
 
