@@ -361,8 +361,8 @@ def page(told: dict) -> list[str]:
     lucky = [f"`{cell}` {task} with {solved}" for task, cell, *_, solved in seeds if 0 < solved < len(SEEDS)]
     return [
         *lines,
-        f"- That is with one seed. The best {BEST} of each task have {len(SEEDS)}. Some solve it with a part of them "
-        f"alone: {', '.join(lucky) or 'none'}.",
+        f"- That is with one seed. The best {BEST} of each task have {len(SEEDS)}. Some of these solve it with "
+        f"fewer: {', '.join(lucky) or 'none'}.",
         "",
         f"The cells that solve at least {least} of the {len(TASKS)} tasks:",
         "",
@@ -397,10 +397,11 @@ def picture(told: dict):
     begun = [column for column in columns() if any(column[0] in own for _, own in cells)]
     solved = []
     for task in dict.fromkeys(task for task, _ in begun):
-        solved.append(f"{task} {sum(own[task].get('solved', False) for _, own in cells if task in own)}")
+        rows = [own[task] for _, own in cells if task in own]
+        solved.append(f"{task} {sum(row.get('solved', False) for row in rows)}/{len(rows)}")
     shares = np.array([[good(own, *column) for column in begun] for _, own in cells], float)
     texts = [["" if np.isnan(share) else f"{100 * share:.0f}" for share in row] for row in shares]
-    figure = style.figure(f"Of {len(cells)} cells solve: {', '.join(solved)}", 6, 1.3 + 0.18 * len(cells))
+    figure = style.figure(f"Solved: {', '.join(solved)}", 6, 1.3 + 0.18 * len(cells))
     axes = style.axes(figure)
     style.heat(axes, shares, texts)
     axes.set_title("right answers, % (adding: 100 - 600 x squared error)", fontsize=style.SMALL)

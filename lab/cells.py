@@ -87,19 +87,17 @@ CellName = Annotated[str, KINDS["cell"]]
 WrapperName = Annotated[str, KINDS["wrapper"]]
 
 
-COMMANDS = "evaluate", "generate", "compare", "search"
-"""What stands in a target's place, too."""
-
-
-def check_target(target: str, targets: Iterable[str]) -> None:
-    """Raises InputError for a target that there is not; it may be a cell or a wrapper."""
+def check_target(target: str, targets: Iterable[str], commands: Iterable[str] = ()) -> None:
+    """Raises InputError for a target that there is not; it may be a run, a cell, a wrapper or a misspelled command."""
     if target in targets:
         return
     kinds = [kind for kind, names in KINDS.items() if names.admits(target, str) and target.lower() not in targets]
     if (pathlib.Path(target) / "recipe.json").is_file():
         hint = f"; for the run: evaluate {target}, generate {target}"
+    elif kinds:
+        hint = f"; it is a {kinds[0]}: lstm --{kinds[0]} {target}"
     else:
-        hint = f"; it is a {kinds[0]}: lstm --{kinds[0]} {target}" if kinds else nearest(target, [*targets, *COMMANDS])
+        hint = nearest(target, [*targets, *commands])
     raise InputError(f"unknown target {target!r}{hint}")
 
 

@@ -102,7 +102,7 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
         if text.endswith("=--"):  # argparse would make an empty list of it
             raise InputError(f"{text}: must be followed by a value")
     arguments = underscored(arguments)
-    if arguments[:1] in (["evaluate"], ["generate"], ["compare"]):
+    if arguments and arguments[0] in USES:
         return parse_use(*arguments), {}
     searching = arguments[:1] == ["search"]
     arguments = arguments[searching:]
@@ -291,18 +291,20 @@ def read_budget(text: str) -> int:
     return budget
 
 
+USES = {
+    "evaluate": "The perplexity, on validation and test, of a run's best weights, as JSON.",
+    "generate": "Text that a run's best weights generate.",
+    "compare": "Learning curves of some runs in one picture, results in one table, as Markdown. "
+    "The runs need not be finished.",
+}
+
+
 def parse_use(command: str, *arguments: str) -> argparse.Namespace:
     """The options of the commands that use runs."""
-    helps = {
-        "evaluate": "The perplexity, on validation and test, of a run's best weights, as JSON.",
-        "generate": "Text that a run's best weights generate.",
-        "compare": "Learning curves of some runs in one picture, results in one table, as Markdown. "
-        "The runs need not be finished.",
-    }
     parser = Parser(
         prog=f"train.py {command}",
         usage=f"train.py {command} RUN {'[RUN ...] ' * (command == 'compare')}[options]",
-        description=helps[command],
+        description=USES[command],
         allow_abbrev=False,
         formatter_class=FORMATTER,
     )
@@ -453,7 +455,7 @@ def named_recipe(options: argparse.Namespace, targets: Targets) -> tuple[Recipe[
     """The recipe of the target and the size that the options name, and that size."""
     if options.target is None:
         raise InputError(f"name a target: {', '.join(targets)}")
-    check_target(options.target, targets)
+    check_target(options.target, targets, (*USES, "search") if options.command == "train" else ())
     size = size_of(options, targets)
     return targets[options.target][size].recipe, size
 

@@ -94,9 +94,7 @@ class Run:
         path = self.folder / name
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
-        except NotADirectoryError:
-            raise InputError(f"{self.folder}: a file; the folder of a run is meant: {self.folder.parent}") from None
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             if not self.folder.exists():
                 known = [str(ROOT / path.name) for path in ROOT.glob("*") if (path / name).exists()]
                 near = nearest(str(self.folder), known) if known else ""

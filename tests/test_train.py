@@ -288,7 +288,7 @@ def test_loss_that_is_not_finite_stops_the_run(here):
         ("evaluate text text", "unexpected argument 'text'"),
         ("generate text", "text: not a run such as runs/rhn-small-1, it has no recipe.json"),
         ("generate runs/x", "runs/x: no such folder"),
-        ("generate text/train.txt", "text/train.txt: a file; the folder of a run is meant: text"),
+        ("generate text/train.txt", "text/train.txt: not a run such as runs/rhn-small-1, it has no recipe.json"),
         ("rhn --size papier", "rhn has no size 'papier'; did you mean paper?"),
         ("lstm --unit 5", "unknown field 'unit'; did you mean units"),
         ("lstm --depth 5", "no field 'depth' with cell=LSTMCell"),

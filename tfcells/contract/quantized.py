@@ -76,6 +76,7 @@ class Quantizable:
                 made[f"{name}_scale"].assign(scale)
             else:
                 variable = weights.get(name, variable)  # an optimizer may know the old one
+            self._track_variable(variable)
             setattr(self, name, variable)
         if locked:
             self._tracker.lock()

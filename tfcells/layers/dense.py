@@ -37,9 +37,7 @@ class Dense(Configured, keras.layers.Dense):
         super().quantize(mode, type_check=type_check and type(self) is not Dense, config=config)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        if (
-            self.quantization_mode
-        ):  # TimeDistributed calls `call`, which in Keras takes the whole numbers for the kernel
+        if self.quantization_mode:  # called by TimeDistributed, without `__call__`
             return self.quantized_call(inputs, training=training)
         if keras.backend.backend() != "tensorflow" or not engine.is_dense(inputs, self.compute_dtype):
             return super().call(inputs, training)
