@@ -6,6 +6,7 @@ import math
 import os
 import pathlib
 import re
+import runpy
 import shlex
 import sys
 import typing
@@ -51,7 +52,7 @@ DESCRIPTION = """Train a recurrent network, or use one.
     python train.py compare RUN RUN                     learning curves in one picture
     python train.py search lstm --units 100..400        the best of many runs
 
-Every field of a target's recipe is a flag, too. TARGET --help explains them.
+Every field of a target's recipe is a flag, too: see the end. With a TARGET, it has the defaults of that.
 """
 
 
@@ -85,6 +86,7 @@ FORMATTER = functools.partial(
 )
 QUICK = "quick"  # the size for a first look
 QUICK_STEPS = 150  # of an epoch of it, where the text is longer than the one that comes with Python
+VERSION = pathlib.Path(__file__).parents[1] / "tfcells" / "version.py"
 LONG = "auto", "ptb", "wikitext2", "text8", "enwik8"
 UNITS_OF_BUDGET = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}
 
@@ -94,6 +96,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InputError(message.removeprefix("argument "))
+
+
+class Version(argparse.Action):
+    """Prints the version, which is read from its file: Keras takes seconds to import."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        print("tfcells", runpy.run_path(str(VERSION))["__version__"])
+        sys.exit()
 
 
 def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, dict[str, str]]:
@@ -147,6 +157,7 @@ def parse(arguments: list[str], targets: Targets) -> tuple[argparse.Namespace, d
         add("--wait", default="120", help="seconds that the workers wait for one another (default: 120)")
         help = "show the targets, cells and wrappers, or a target's sizes, and stop"
         add("--list", action="store_const", dest="command", const="list", help=help)
+        add("--version", action=Version, nargs=0, help="show the version of tfcells, and stop")
     group = parser.add_argument_group("fields of every recipe")
     hints: dict[str, Hint] = {}
     for size in (size for sizes in targets.values() for size in sizes.values()):
@@ -262,7 +273,7 @@ def refuse(rest: list[str], known: set[str], resume: bool = False) -> NoReturn:
     flags = (text.partition("=")[0] for text in rest if text.startswith("--"))
     name = next((flag.lstrip("-").replace("-", "_") for flag in flags if flag.strip("-")), None)
     if name is not None:
-        raise InputError(f"unknown field {name!r}{nearest(name, known)}")
+        raise InputError(f"unknown option {name!r}{nearest(name, known)}")
     more = ""
     if rest[0].lstrip("-") in known:
         more = f"; did you mean --{rest[0].lstrip('-')}?"

@@ -119,8 +119,9 @@ class Decoder:
 
         top_k: draws from so many of the likeliest tokens alone. top_p: draws from the fewest of the likeliest whose
         probabilities, after temperature and top_k, add up to this or more (Holtzman et al., 1904.09751). seed: a whole
-        number, which decides all draws, or a NumPy generator that goes on drawing. The same numbers are drawn on
-        every backend. Scores are those of the model, without temperature, top_k and top_p.
+        number, which decides all draws, a NumPy generator that goes on drawing, or None, for which
+        `keras.utils.set_random_seed` decides. The same numbers are drawn on every backend. Scores are those of the
+        model, without temperature, top_k and top_p.
         """
         number("temperature", temperature, low=0)
         if top_k is not None:
@@ -130,6 +131,7 @@ class Decoder:
             require("top_p", top_p, "None or a number above 0 and at most 1", real(top_p) and 0 < top_p <= 1)
         known = seed is None or isinstance(seed, np.random.Generator) or (whole(seed) and seed >= 0)
         require("seed", seed, "None, a whole number of at least 0 or a numpy.random.Generator", known)
+        seed = ops.convert_to_numpy(keras.random.SeedGenerator().state) if seed is None else seed
         prompt, random = as_prompt(prompt), np.random.default_rng(seed)
         drawn = np.zeros((filled(positive("length", length)), len(prompt)))
         drawn[:length] = np.minimum(random.random((length, len(prompt))), BELOW_ONE)

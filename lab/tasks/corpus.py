@@ -22,6 +22,7 @@ from data.source import Source
 from data.text8.source import SOURCE as TEXT8
 from data.wikitext2.source import SOURCE as WIKITEXT2
 from lab.configuration import tensorflow
+from lab.fields import nearest
 from lab.task import Batches
 from lab.tasks.batches import in_order
 
@@ -232,7 +233,7 @@ def read_tfds(name: str, cache: pathlib.Path, level: str) -> Tokens:
 def read_folder(folder: str, level: str) -> tuple[str, Tokens]:
     path = pathlib.Path(os.path.expanduser(folder))
     if not folder or not path.is_dir():
-        raise CorpusError(f"--corpus {str(folder)!r}: neither {', '.join(NAMES)} nor a folder")
+        raise CorpusError(f"--corpus {str(folder)!r}: neither a corpus nor a folder{nearest(str(folder), NAMES)}")
     paths = data.find_files(path)
     if not paths:
         raise CorpusError(

@@ -182,6 +182,12 @@ def test_help_is_a_line_a_flag_that_says_what_it_means(line):
         assert len(re.sub(r"\(default.*", "", text).split()) > 1, name
 
 
+def test_the_version(capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse(["--version"], TARGETS)
+    assert (ended.value.code, capsys.readouterr().out) == (None, f"tfcells {tfcells.__version__}\n")
+
+
 def test_help_of_all_targets_is_of_what_they_share():
     text = told("--help")
     assert {"units", "epochs", "learning_rate", "size", "quick"} <= text.keys()

@@ -223,7 +223,7 @@ def test_unfinished_run_can_be_used(place, missing):
         ("evaluate text", "text: not a run"),
         ("./done", "unknown target './done'; for the run: evaluate ./done, generate ./done"),
         ("evaluate done --corpus nowhere", "nowhere"),
-        ("evaluate done --words 3", "unknown field 'words'; there are cache, "),
+        ("evaluate done --words 3", "unknown option 'words'; there are cache, "),
         ("generate done --temperature 0", "--temperature=0: must be"),
         ("generate done --temperature nan", "--temperature=nan: must be"),
         ("generate done --words 0", "--words=0: must be"),

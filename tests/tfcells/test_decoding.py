@@ -264,6 +264,14 @@ def test_a_seed_decides_every_draw():
     rest = decoder.sample(part.tokens[:, -1:], 13, seed=draws, initial_state=part.states)
     np.testing.assert_array_equal(np.concatenate([part.tokens, rest.tokens], 1), first.tokens)
 
+    def seeded():
+        keras.utils.set_random_seed(3)
+        return [decoder.sample(PROMPT, 20).tokens for _ in range(2)]
+
+    (a, b), (c, d) = seeded(), seeded()
+    np.testing.assert_array_equal([a, b], [c, d])
+    assert (a != b).any()
+
 
 def test_a_temperature_near_zero_is_greedy():
     decoder = tfcells.Decoder(model_of("lstm", words=9, scale=0.5, dtype="float32")[0])

@@ -82,9 +82,16 @@ def load_keras_weights(model: keras.Model, path: Any) -> None:
     """Load a `.weights.h5` of a model with `keras.layers.LSTM`, `GRU` or `SimpleRNN` into the same with `tfcells.RNN`.
 
     `model.load_weights` does not find these weights, since such a file names layers by their classes.
+
+    Raises ValueError for a file of other layers or shapes.
     """
     twin = to_keras(model)
-    twin.load_weights(path)
+    try:
+        twin.load_weights(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} does not fit Keras's layers of this model; a file of the model itself is for model.load_weights"
+        ) from error
     assign(twin, model)
 
 
@@ -110,28 +117,29 @@ def converted(model: keras.Model, wanted: Callable[[Any], bool], change: Callabl
         return change(config) or {name: rewritten(value) for name, value in config.items()}
 
     made: dict[int, tuple[keras.Layer, keras.Layer]] = {}
-    makers: list[str] = []
+    makers: dict[str, None] = {}
 
-    def finish(layer: keras.Layer) -> None:
+    def finish(layer: keras.Layer, maker: str | None = None) -> None:
         """Convert what the layer made in its constructor, and so has not in its configuration."""
         for inner in layer._flatten_layers(include_self=False, recursive=False):
             if not any(map(wanted, inner._flatten_layers())):
                 continue
             if not (wanted(inner) or is_graph(inner)):
-                finish(inner)
+                finish(inner, maker or layer.name)
                 continue
             if id(inner) not in made:
                 made[id(inner)] = inner, copied(inner, rewritten, finish)
             replace(layer, *made[id(inner)])
-            makers.append(
-                f"layer {layer.name!r} makes {inner.name!r} itself, and will make Keras's again where Keras makes the "
-                "copy anew, from a .keras file or in clone_model: keep its weights with save_weights. Keras forgets a "
-                "mask of the layer before beside an initial_state, tfcells does not"
-            )
+            makers[maker or layer.name] = None
 
     new = copied(model, rewritten, finish)
-    for message in makers:
-        warnings.warn(message, stacklevel=3)
+    if makers:
+        warnings.warn(
+            f"recurrent layers are made in the constructor of {', '.join(map(repr, makers))}. load_model and "
+            "clone_model run that again, and get other layers than this copy has: keep its weights with save_weights. "
+            "Beside an initial_state, Keras forgets a mask of the layer before, tfcells does not",
+            stacklevel=3,
+        )
     if len(new.weights) != len(model.weights):
         raise ValueError("model: a layer that several others hold can't share its cell with another layer, too")
     if getattr(model, "compiled", False) and model.optimizer.built:

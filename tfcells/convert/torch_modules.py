@@ -56,7 +56,9 @@ def from_torch(state_dict: Mapping[str, Any], nonlinearity: str = "tanh") -> ker
     if gates not in KINDS or columns % units or (projection and gates != 4):
         raise ValueError(f"state_dict: weight_ih_l0 must have 4, 3 or 1 rows for each of {units} units, got {columns}")
     if nonlinearity not in ("tanh", "relu")[: 2 if gates == 1 else 1]:
-        raise ValueError(f'nonlinearity must be "tanh", or "relu" for an RNN, got {nonlinearity!r}')
+        kind = {4: "an LSTM", 3: "a GRU", 1: "an RNN"}[gates]
+        allowed = '"tanh" or "relu"' if gates == 1 else '"tanh"'
+        raise ValueError(f"nonlinearity must be {allowed} for the state_dict of {kind}, got {nonlinearity!r}")
 
     dtype = str(arrays["weight_ih_l0"].dtype)
 
@@ -73,7 +75,12 @@ def from_torch(state_dict: Mapping[str, Any], nonlinearity: str = "tanh") -> ker
         )
     for number, cells in enumerate(cells_of(model)):
         for cell, suffix in zip(cells, suffixes, strict=True):
-            load(cell, {kind: arrays[f"{kind}_l{number}{suffix}"] for kind in kinds})
+            given = {kind: arrays[f"{kind}_l{number}{suffix}"] for kind in kinds}
+            for kind, now in unloaded(cell).items():
+                if given[kind].shape != now.shape:
+                    name, shape = f"{kind}_l{number}{suffix}", given[kind].shape
+                    raise ValueError(f"state_dict: {name} must have the shape {now.shape}, got {shape}")
+            load(cell, given)
     return model
 
 

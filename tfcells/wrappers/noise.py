@@ -29,6 +29,8 @@ class Noise(Wrapper):
 class VariationalDropout(Noise):
     r"""Dropout with one mask for a whole sequence, drawn for each sample.
 
+    Each rate is 0 if it is not given.
+
     input_rate: the probability of dropping an input feature; a time among them is never dropped.
     state_rate: the probability of dropping a unit of what the kernels read of each state; the carry is untouched.
     output_rate: the probability of dropping a unit of the output, and not of the state. Kept values are

@@ -274,9 +274,7 @@ def test_bytes_of_any_text(tmp_path):
 
 
 def test_bad_arguments(tmp_path):
-    with pytest.raises(
-        CorpusError, match="--corpus 'pbt': neither auto, ptb, wikitext2, text8, enwik8, pydoc nor a folder"
-    ):
+    with pytest.raises(CorpusError, match="--corpus 'pbt': neither a corpus nor a folder; did you mean ptb?"):
         load_corpus("pbt")
     with pytest.raises(CorpusError, match="level 'letter'"):
         load_corpus("pydoc", level="letter")

@@ -156,6 +156,7 @@ def test_stacks_and_single_layers():
         (lambda s: s.pop("bias_hh_l0"), "see bias_hh_l0"),
         (lambda s: s.pop("weight_ih_l1"), "see weight_ih_l1"),
         (lambda s: s.update(weight_ih_l0=np.ones((7, FEATURES))), "4, 3 or 1 rows for each of 3 units, got 7"),
+        (lambda s: s.update(weight_hh_l1=np.ones((12, 4))), r"weight_hh_l1 .* shape \(12, 3\), got \(12, 4\)"),
     ],
 )
 def test_wrong_states(change, message):
@@ -172,7 +173,7 @@ def test_no_state():
 
 @pytest.mark.parametrize(("kind", "nonlinearity"), [("LSTM", "relu"), ("GRU", "relu"), ("RNN", "selu")])
 def test_wrong_nonlinearities(kind, nonlinearity):
-    with pytest.raises(ValueError, match="nonlinearity must be .*, got"):
+    with pytest.raises(ValueError, match=f'nonlinearity must be "tanh".* for the state_dict of an? {kind}, got'):
         tfcells.from_torch(state_of(kind), nonlinearity=nonlinearity)
 
 
