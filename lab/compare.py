@@ -27,7 +27,7 @@ def compare(folders: list[pathlib.Path], out: pathlib.Path, targets: Targets) ->
     measured = grouped(stories, "measure")
     if len(measured) > 1:
         have = "; ".join(f"{part[0]['measure']} in {', '.join(each['folder'] for each in part)}" for part in measured)
-        raise InputError(f"RUN: must have one score, not {have}")
+        raise InputError(f"RUN: must be runs with the same score; these have {have}")
     tell_apart(stories)
     deliver(table(stories) + "\n")
     style.save(draw(stories, stories[0]["score"]), out)

@@ -123,7 +123,7 @@ def draw_weights():
 
 
 def by_steps(embedded, state, W, U, b):
-    """One step after the other: as many times the operations in the graph."""
+    """One step after the other: for each step, its operations are in the graph once more."""
     (h, c), outputs = state, []
     for t in range(embedded.shape[1]):
         i, f, g, o = tf.split(embedded[:, t] @ W + h @ U + b, 4, axis=-1)
@@ -274,10 +274,12 @@ alone = {
 _, axes = plt.subplots(1, 2, figsize=(9, 3))
 titles = "First call: XLA compiles longer with each step", "Later calls: the layer is fastest on long sequences"
 for place, part, title, unit in zip(axes, (0, 1), titles, (1, 1e3)):
-    for (name, times), color, shift in zip(alone.items(), ("C1", "C2", "C0"), (-9, -3, 3)):
-        values = [unit * each[part] for each in times]
+    lines = {name: [unit * each[part] for each in times] for name, times in alone.items()}
+    order = sorted(lines, key=lambda name: lines[name][-1])
+    for (name, values), color in zip(lines.items(), ("C1", "C2", "C0")):
         place.plot(LENGTHS, values, f"o-{color}")
-        place.annotate(name, (LENGTHS[-1], values[-1]), (6, shift), textcoords="offset points")
+        shift = 6, 6 * order.index(name) - 9  # names above one another, as the lines are
+        place.annotate(name, (LENGTHS[-1], values[-1]), shift, textcoords="offset points", color=color)
     place.set(xlabel="sequence length, steps", xticks=LENGTHS, ylim=(0, None), title=title)
     place.set_ylabel("seconds" if part == 0 else "milliseconds")
 plt.show()
@@ -287,7 +289,7 @@ plt.show()
 # takes about a second at any length, and less at 20 steps, where it has the program from above. In later calls XLA is ahead on short
 # sequences, the layer on long ones.
 #
-# `python train.py lstm` trains this way at full size, on the Penn Treebank, in an hour on two cores. Notebook 1 ends with the result.
+# `python train.py lstm` trains with `tfcells.RNN` at full size, on the Penn Treebank, in an hour on two cores. Notebook 1 ends with the result.
 
 # %% [markdown]
 # ## Exercises

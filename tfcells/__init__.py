@@ -74,6 +74,8 @@ KERAS_NAMES = {
     "LSTM": "tfcells.RNN(tfcells.LSTMCell(units))",
     "GRU": "tfcells.RNN(tfcells.GRUCell(units))",
     "SimpleRNN": "tfcells.RNN(tfcells.ElmanCell(units))",
+    "CuDNNLSTM": "tfcells.RNN(tfcells.LSTMCell(units))",
+    "CuDNNGRU": "tfcells.RNN(tfcells.GRUCell(units))",
     "SimpleRNNCell": "tfcells.ElmanCell",
     "StackedRNNCells": "tfcells.RNN([tfcells.LSTMCell(units), tfcells.LSTMCell(units)])",
     "Bidirectional": "keras.layers.Bidirectional(tfcells.RNN(cell))",

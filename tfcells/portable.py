@@ -26,11 +26,12 @@ def portable(model: keras.Model, format: str | None = None) -> keras.Model:
     """A copy of a model whose `tfcells.RNN` layers, at any depth, run the ordinary loop.
 
     model: a built Keras model. The copy has the same weights and states, shares what the model shares, gives the same
-    outputs, and can be exported to runtimes that have no XLA. format: "onnx" or "litert" if the copy is for that.
-    "litert" makes the loop write its outputs to one tensor, as LiteRT has no lists of tensors whose shapes aren't
-    known; gradients take quadratic time there, and the configuration has nothing of it. The copy computes in float32
-    where the model has bfloat16, and for "litert" float16, which the runtimes lack. Raises ValueError if the model has
-    not been built, for a stateful layer in a format that would forget its state, and in LiteRT for a quantized Dense.
+    outputs, and can be exported to runtimes that have no XLA; its optimizer begins anew. format: "onnx" or "litert" if
+    the copy is for that. "litert" makes the loop write its outputs to one tensor, as LiteRT has no lists of tensors
+    whose shapes aren't known; gradients take quadratic time there, and the configuration has nothing of it. The copy
+    computes in float32 where the model has bfloat16, and for "litert" float16, which the runtimes lack. Raises
+    ValueError if the model has not been built, for a stateful layer in a format that would forget its state, and in
+    LiteRT for a quantized Dense.
 
     >>> model = keras.Sequential([keras.Input((5, 3)), tfcells.RNN(tfcells.LSTMCell(4))])
     >>> tfcells.portable(model).layers[0].jit_compile
@@ -41,7 +42,8 @@ def portable(model: keras.Model, format: str | None = None) -> keras.Model:
     lacks = LACKS[format]
     new = copied(model, lambda config: in_float32(config, lacks))
     for layer in new._flatten_layers():
-        if not is_graph(layer) and layer.compute_dtype in lacks:
+        computes = not (is_graph(layer) or isinstance(layer, keras.layers.InputLayer))
+        if computes and layer.compute_dtype in lacks:
             raise ValueError(f"model: {layer.name} computes in {layer.compute_dtype}, which {format!r} lacks")
         if format == "litert" and isinstance(layer, PRODUCTS) and layer.quantization_mode:
             raise ValueError(

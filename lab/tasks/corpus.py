@@ -323,7 +323,7 @@ def count_windows(tokens: np.ndarray, batch_size: int, steps: int) -> int:
     count = (len(tokens) // batch_size - 1) // steps
     if count < 1:
         raise CorpusError(
-            f"{len(tokens):,} tokens are too few for one window of batch_size {batch_size} and "
+            f"the training text's {len(tokens):,} tokens are too few for one window of batch_size {batch_size} and "
             f"steps {steps}: that takes {batch_size * (steps + 1):,}"
         )
     return count

@@ -26,6 +26,7 @@ def results(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("cell", ["LSTMCell", "EchoStateCell", "MLSTMCell"])
+@pytest.mark.slow
 def test_units_for_a_budget_of_all_weights(cell):
     corpus = tiny.random_corpus()
 
@@ -40,6 +41,7 @@ def test_units_for_a_budget_of_all_weights(cell):
         contest.fitted(recipe, corpus, 10)
 
 
+@pytest.mark.slow
 def test_every_cell_has_a_place_at_the_default_budgets():
     """In the tasks with the most features and with one."""
     for cell in ("HyperLSTMCell", "CfCCell", "SRUCell", "NASCell"):

@@ -34,6 +34,7 @@ def test_the_largest_network_within_the_budget(cell):
     ],
     ids=["parts", "heads", "chunks"],
 )
+@pytest.mark.slow
 def test_units_that_have_to_be_a_multiple(fields, part):
     one, corpus = dataclasses.replace(TINY, **fields), random_corpus()
     least = dataclasses.replace(one, units=part).parameters(corpus)

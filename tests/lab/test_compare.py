@@ -75,7 +75,10 @@ def test_words_and_characters_are_no_one_score(place, monkeypatch):
     assert call(f"{RUN} --epochs 1 --level char --out chars")[0] == 0
     code, out, err = run("one", "chars", "--out", "no.png")
     assert code == 2 and not out and not (place / "no.png").exists()
-    assert "must have one score, not perplexity of words in one; perplexity of characters in chars" in err
+    assert (
+        "must be runs with the same score; these have perplexity of words in one; perplexity of characters in chars"
+        in err
+    )
 
 
 def test_shares_of_unknown_tokens_are_columns(place, monkeypatch):

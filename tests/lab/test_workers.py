@@ -120,6 +120,7 @@ def until(condition):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_they_meet_and_one_falls_silent(pair):
     (one, other), ended = pair
     other.thread.start()

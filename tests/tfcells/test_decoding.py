@@ -185,6 +185,7 @@ def test_a_length_penalty_favors_long_sequences():
 
 
 @EVERY
+@pytest.mark.slow
 def test_greedy_is_a_beam_of_one(name, uncompiled):
     model, context = model_of(name, words=5, scale=0.8)
     decoder = tfcells.Decoder(model, end_token=END)

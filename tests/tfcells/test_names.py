@@ -142,8 +142,14 @@ def test_arguments_of_cells_in_layers_and_wrappers(make, argument, use):
 def test_arguments_with_a_slip(make, argument, meant):
     with pytest.raises(ValueError, match=f"has no argument '{argument}': did you mean '{meant}'"):
         make(**{argument: 0.1})
-    with pytest.raises(ValueError, match="Unrecognized keyword arguments"):  # Keras's
+    with pytest.raises(ValueError, match=f"has no argument 'nothing_like_it': it has .*{meant}"):
         make(nothing_like_it=1)
+
+
+@pytest.mark.parametrize("argument", ["recurrent_initializer", "recurrent_regularizer", "recurrent_constraint"])
+def test_arguments_that_other_cells_have(argument):
+    with pytest.raises(ValueError, match=f"MinGRUCell has no argument '{argument}': it has units, .*bias_init"):
+        tfcells.MinGRUCell(4, **{argument: None})
 
 
 def test_an_activity_regularizer_is_the_layer_s():
@@ -189,12 +195,13 @@ def test_arguments_of_layers_in_cells_and_wrappers(argument):
     [
         (tfcells.ElmanCell, (), "units"),
         (tfcells.Attention, (tfcells.LSTMCell(4), 4), "memory_features"),
+        (tfcells.Zoneout, (0.1,), "rate'; it needs cell, rate"),
         (tfcells.Residual, (), "cell"),
         (tfcells.RNN, (), "cell"),
     ],
 )
 def test_a_missing_argument_names_the_class(kind, given, missing):
-    with pytest.raises(TypeError, match=f"^{kind.__name__}: missing a required argument: '{missing}'"):
+    with pytest.raises(TypeError, match=f"^{kind.__name__}: missing a required argument: '{missing}"):
         kind(*given)
 
 

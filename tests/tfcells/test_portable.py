@@ -194,6 +194,21 @@ def test_dtypes_that_runtimes_lack(policy, format):
     np.testing.assert_allclose(copied(X), keras.ops.cast(model(X), "float32"), atol=5e-2)
 
 
+@pytest.mark.parametrize("policy", HALVES)
+def test_dtypes_of_a_policy_for_all_layers(policy):
+    """An input, which computes nothing, has it, too."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = sequential(tfcells.RNN(tfcells.MinGRUCell(4)), layers.Dense(2))
+        found = tfcells.portable(model, "litert")(X)
+        expected = model(X)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert keras.backend.standardize_dtype(found.dtype) == "float32"
+    np.testing.assert_allclose(found, keras.ops.cast(expected, "float32"), atol=5e-2)
+
+
 def test_what_can_not_be_given_to_runtimes(randomise):
     class Made(layers.Layer):
         def __init__(self, **options):

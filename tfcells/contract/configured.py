@@ -65,14 +65,22 @@ class Configured:
         try:
             inspect.signature(cls.__init__).bind(None, *args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{cls.__name__}: {error}") from None
+            parameters = inspect.signature(cls).parameters.values()
+            needed = ", ".join(
+                each.name for each in parameters if each.default is each.empty and each.kind not in VARIABLE
+            )
+            raise TypeError(f"{cls.__name__}: {error}; it needs {needed}") from None
         return super().__new__(cls, *args, **kwargs)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        for name in [each for each in kwargs if each not in (*self.arguments(), *self.of_keras)]:
-            near = [f"did you mean {each!r}?" for each in difflib.get_close_matches(name, self.arguments(), 1)]
-            for instead in [ELSEWHERE[name]] if name in ELSEWHERE else near:
-                raise ValueError(f"{type(self).__name__} has no argument {name!r}: {instead}")
+        known = self.arguments()
+        for name in [each for each in kwargs if each not in (*known, *self.of_keras)]:
+            near = difflib.get_close_matches(name, known, 1, 0.85)
+            there = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
+            lacking = name in OF_CELLS and "units" in known  # a cell that has it not
+            raise ValueError(
+                f"{type(self).__name__} has no argument {name!r}: {there if lacking else ELSEWHERE.get(name, there)}"
+            )
         super().__init__(*args, **kwargs)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -29,6 +29,8 @@ def from_addons(weights: Sequence[Any], **arguments: Any) -> Cell:
     >>> tfcells.from_addons(weights).units
     2
     """
+    if not isinstance(weights, list | tuple):
+        raise ValueError(f"weights must be the list that get_weights() returns, got {weights!r}")
     arrays = [np.asarray(weight) for weight in weights]
     name = COUNTS.get(len(arrays), "NASCell")
     shapes, projections = [array.shape for array in arrays], []
@@ -56,6 +58,6 @@ def from_addons(weights: Sequence[Any], **arguments: Any) -> Cell:
         cell.set_weights(ours)
     except (ValueError, IndexError) as error:
         raise ValueError(
-            f"weights must be those of one cell, in the order of get_weights(); shapes {shapes}: {error}"
+            f"weights must be those of one cell, in the order of get_weights(); as a {name}, shapes {shapes}: {error}"
         ) from error
     return cell

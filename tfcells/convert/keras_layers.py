@@ -107,7 +107,7 @@ def converted(model: keras.Model, wanted: Callable[[Any], bool], change: Callabl
         if wanted(layer):
             check(layer, change)
         if is_graph(layer):
-            check_masks(layer, wanted)
+            check_calls(layer, wanted, change is to_keras_layer)
 
     def rewritten(config: Any) -> Any:
         if isinstance(config, list | tuple):
@@ -217,14 +217,19 @@ def check(layer: keras.layers.RNN, change: Callable[[Config], Config | None]) ->
             warnings.warn(f"layer {layer.name!r}: {noise}", stacklevel=4)
 
 
-def check_masks(model: keras.Model, wanted: Callable[[Any], bool]) -> None:
-    """Warns of layers in a graph with a mask of the layer before and an initial state: Keras forgets that mask."""
+def check_calls(model: keras.Model, wanted: Callable[[Any], bool], to_keras: bool) -> None:
+    """Raises ValueError for layers in a graph that are called with what Keras has not.
+
+    Warns of those with a mask of the layer before and an initial state: Keras forgets that mask.
+    """
     for node in [node for nodes in getattr(graph_of(model), "_nodes_by_depth", {}).values() for node in nodes]:
         layer, args, named = node.operation, node.arguments.args, node.arguments.kwargs
         if isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional) and any(
             map(wanted, layer._flatten_layers())
         ):
             call = inspect.signature(layer.call).bind(*args, **named).arguments
+            if to_keras and call.get("lengths") is not None:
+                raise ValueError(f"layer {layer.name!r} can't be converted: Keras has no lengths; call it with a mask")
             implicit = getattr(call["sequences"], "_keras_mask", None) is not None and call.get("mask") is None
             if implicit and call.get("initial_state") is not None:
                 both = "Keras forgets the mask of the layer before beside an initial_state, tfcells does not"

@@ -47,8 +47,9 @@ def from_torch(state_dict: Mapping[str, Any], nonlinearity: str = "tanh") -> ker
     kinds |= {f"bias_{side}" for side in ("ih", "hh") for name in kinds if name.startswith("bias")}
     wanted = {f"{kind}_l{layer}{suffix}" for kind in kinds for layer in range(layers) for suffix in suffixes}
     if wanted != arrays.keys() or "" not in suffixes:
-        differ = ", ".join(sorted(wanted ^ arrays.keys())) or "weight_ih_l0"
-        raise ValueError(f"state_dict must have all weights of all layers and directions, and no others; see {differ}")
+        parts = {"lacks": (wanted or {"weight_ih_l0"}) - arrays.keys(), "has no use for": arrays.keys() - wanted}
+        told = "; it ".join(f"{what} {', '.join(sorted(names))}" for what, names in parts.items() if names)
+        raise ValueError(f"state_dict must have all weights of all layers and directions, and no others; it {told}")
     columns, units = arrays["weight_ih_l0"].shape[0], arrays["weight_hh_l0"].shape[1]
     projection = units if "weight_hr" in kinds else None
     units = arrays["weight_hr_l0"].shape[1] if projection else units

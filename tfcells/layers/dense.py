@@ -1,5 +1,6 @@
 """The layer of a softmax."""
 
+import inspect
 from typing import Any
 
 import keras
@@ -22,6 +23,7 @@ class Dense(Configured, keras.layers.Dense):
     """
 
     live = frozenset({"activation", "activity_regularizer"})
+    of_keras = Configured.of_keras.union(inspect.signature(keras.layers.Dense.__init__).parameters)
 
     @classmethod
     def arguments(cls) -> dict[str, type]:

@@ -93,6 +93,7 @@ def test_whole_models(randomise, tmp_path):
     np.testing.assert_array_equal(fresh(X), found)
 
 
+@pytest.mark.slow
 def test_training_goes_on_with_the_optimizer_as_it_is(randomise):
     cell = tfcells.TrainableInitialState(tfcells.LayerNormLSTMCell(4))
     layers = [tfcells.RNN(cell, jit_compile=False), tfcells.Dense(1)]

@@ -149,6 +149,7 @@ def test_reset(case):
 
 
 @EACH
+@pytest.mark.slow
 def test_an_unknown_batch_and_length_have_a_graph(case):
     layer, shape = layer_of(case, **PARALLEL), tf.TensorSpec((None, None, FEATURES), "float64")
     assert tf.function(lambda x: layer(x), input_signature=[shape]).get_concrete_function().structured_outputs
@@ -173,6 +174,7 @@ def test_unknown_lengths_and_fit(case):
     near(*results, tolerance=1e-5)
 
 
+@pytest.mark.slow
 def test_differentiated_twice_in_a_graph():
     """Without the compiled loop."""
     layer = tfcells.RNN(tfcells.MinGRUCell(4), jit_compile=False, dtype="float64")

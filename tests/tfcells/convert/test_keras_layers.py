@@ -457,6 +457,13 @@ def test_what_can_not_become_theirs(cell, reason):
         tfcells.to_keras(sequential(tfcells.RNN(cell(), name="it")))
 
 
+def test_lengths_are_not_theirs():
+    x, lengths = keras.Input((STEPS, FEATURES)), keras.Input((), dtype="int32")
+    model = keras.Model([x, lengths], tfcells.RNN(tfcells.LSTMCell(4), name="it")(x, lengths=lengths))
+    with pytest.raises(ValueError, match="layer 'it' can't be converted: Keras has no lengths; call it with a mask"):
+        tfcells.to_keras(model)
+
+
 def test_what_would_get_lost():
     cell = layers.LSTMCell(3, activity_regularizer="l2")
     with pytest.raises(
