@@ -42,12 +42,12 @@ def from_torch(state_dict: Mapping[str, Any], nonlinearity: str = "tanh") -> ker
             f"got {', '.join(arrays) or 'none'}: give module.state_dict() of that module alone"
         )
     layers = 1 + max(int(match[1]) for match in found if match)
-    suffixes = [suffix for suffix in ("", "_reverse") if f"weight_ih_l0{suffix}" in arrays]
+    suffixes = ["", "_reverse"] if "weight_ih_l0_reverse" in arrays else [""]
     kinds = {re.sub(r"_l\d+(_reverse)?", "", name) for name in arrays} | {"weight_ih", "weight_hh"}
     kinds |= {f"bias_{side}" for side in ("ih", "hh") for name in kinds if name.startswith("bias")}
     wanted = {f"{kind}_l{layer}{suffix}" for kind in kinds for layer in range(layers) for suffix in suffixes}
-    if wanted != arrays.keys() or "" not in suffixes:
-        parts = {"lacks": (wanted or {"weight_ih_l0"}) - arrays.keys(), "has no use for": arrays.keys() - wanted}
+    if wanted != arrays.keys():
+        parts = {"lacks": wanted - arrays.keys(), "has no use for": arrays.keys() - wanted}
         told = "; it ".join(f"{what} {', '.join(sorted(names))}" for what, names in parts.items() if names)
         raise ValueError(f"state_dict must have all weights of all layers and directions, and no others; it {told}")
     columns, units = arrays["weight_ih_l0"].shape[0], arrays["weight_hh_l0"].shape[1]

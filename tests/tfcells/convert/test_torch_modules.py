@@ -154,6 +154,10 @@ def test_stacks_and_single_layers():
         (lambda s: s.clear(), "names as weight_ih_l0, got none"),
         (lambda s: s.update({"head.weight": np.ones(3)}), "head.weight"),
         (lambda s: s.pop("bias_hh_l0"), "lacks bias_hh_l0"),
+        (
+            lambda s: [s.update({f"{name}_reverse": s.pop(name)}) for name in [*s]],
+            "lacks .*weight_ih_l0, weight_ih_l1$",
+        ),
         (lambda s: s.pop("weight_ih_l1"), "lacks weight_ih_l1"),
         (lambda s: s.update(bias_hh_l1_reverse=np.ones(12)), "it has no use for bias_hh_l1_reverse"),
         (lambda s: s.update(weight_ih_l0=np.ones((7, FEATURES))), "4, 3 or 1 rows for each of 3 units, got 7"),
