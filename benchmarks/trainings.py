@@ -104,8 +104,10 @@ def write_report(name: str):
         command, best = f"`train.py {run['line']}`", result["metrics"]["best_epoch"]
         rows.append((run["name"], command, f"{result['parameters']:,}", *scores, best))
     best = min(finished, key=lambda run: run["result"]["valid_perplexity"])
-    note = f"Best on validation: {best['name']}."
-    print(report.write(name, TITLES[name], {"runs": finished}, rows, notes=[note], picture=picture))
+    notes = [f"Best on validation: {best['name']}."]
+    if left := [label for label in RUNS[name] if label not in {run["name"] for run in finished}]:
+        notes.append(f"Not trained yet: {', '.join(left)}.")
+    print(report.write(name, TITLES[name], {"runs": finished}, rows, notes=notes, picture=picture))
 
 
 def picture(told: dict):
