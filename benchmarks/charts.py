@@ -16,7 +16,7 @@ COLORS = {
 }
 MOST_MARKERS = 20  # of a curve
 MARKERS = {style.MIDDLE: "o", style.LIGHT: "s", style.GRAY: "|"}
-MODULES = {"layer_norm": "trainings", "regularizers": "trainings", "scaling_modes": "scaling"}
+MODULES = {**dict.fromkeys(("layer_norm", "regularizers", "screening"), "trainings"), "scaling_modes": "scaling"}
 """Of reports whose module has another name."""
 
 

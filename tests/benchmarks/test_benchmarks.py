@@ -268,7 +268,7 @@ def test_trainings_side_by_side(tmp_path, monkeypatch, capsys):
         shutil.rmtree("runs", ignore_errors=True)
     assert trained == [lines["one"], lines["two"], lines["bad"], lines["bad"]]
     text = (tmp_path / "results" / "layer_norm.md").read_text()
-    assert "| one |" in text and "| two |" in text and "bad" not in text
+    assert "| one |" in text and "| two |" in text and "| bad |" not in text and "- Not trained yet: bad." in text
     assert (tmp_path / "results" / "layer_norm.png").stat().st_size > 1000
     path = tmp_path / "results" / "layer_norm.json"
     path.write_text(path.read_text().replace('"units": 4', '"units": 5'))
