@@ -7,7 +7,7 @@ import pytest
 
 LONGEST = "test_workers test_notebooks test_search benchmarks/test_kills test_examples test_train".split()
 
-gc.set_threshold(100_000, 50, 100)  # searched as usual for garbage, a tenth of the time goes there
+gc.set_threshold(100_000, 50, 100)  # searched as usual for garbage, up to a third of the time goes there
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
