@@ -5,7 +5,7 @@ import importlib
 import itertools
 from collections.abc import Callable
 
-from benchmarks import report
+from benchmarks import report, trainings
 from benchmarks.rounds import median, quartiles, ratios
 from lab import style
 
@@ -16,7 +16,7 @@ COLORS = {
 }
 MOST_MARKERS = 20  # of a curve
 MARKERS = {style.MIDDLE: "o", style.LIGHT: "s", style.GRAY: "|"}
-MODULES = {**dict.fromkeys(("layer_norm", "regularizers", "screening"), "trainings"), "scaling_modes": "scaling"}
+MODULES = {**dict.fromkeys(trainings.RUNS, "trainings"), "scaling_modes": "scaling"}
 """Of reports whose module has another name."""
 
 

@@ -52,7 +52,7 @@ DESCRIPTION = """Train a recurrent network, or use one.
     python train.py compare RUN RUN                     learning curves in one picture
     python train.py search lstm --units 100..400        the best of many runs
 
-Every field of a target's recipe is a flag, too: see the end. With a TARGET, it has the defaults of that.
+Every field of a target's recipe is a flag, too, listed below; TARGET --help has its defaults.
 """
 
 

@@ -14,7 +14,7 @@
 # **You learn** how an LSTM computes, how its gradients follow by the chain rule, and how to check them. The example is a
 # language model: it reads words and predicts the next one. Each equation stands beside its code.
 #
-# **Takes** half a minute on two cores. **Next**: [02_eager](02_eager.ipynb), the same in TensorFlow.
+# **Takes** a minute on two cores. **Next**: [02_eager](02_eager.ipynb), the same in TensorFlow.
 
 # %%
 import os

@@ -167,7 +167,8 @@ plt.show()
 
 # %% [markdown]
 # The scales move most where a sentence or a word ends: what comes next depends little on the letters before. But the lead is small
-# after so short a training; the least of the letters still has more than half. `<` and `>` are those of `<unk>`, which stands for rare words.
+# after so short a training; the least of the letters still has more than half. `<` and `>` are
+# those of `<unk>`, which stands for rare words.
 
 # %% [markdown]
 # ## Exercises

@@ -280,6 +280,7 @@ def test_loss_that_is_not_finite_stops_the_run(here):
         ("lstm --corpus text --cell mingru --state_dropout 0.3", "error: state_dropout=0.3: MinGRUCell has no kernel"),
         ("lstm --wrapper.rate 0.2", "no field 'wrapper.rate' with wrapper=none; --wrapper NAME chooses one"),
         ("lstm --corpus ptb --data_dir text/train.txt", "text/train.txt: not a folder"),
+        ("lstm --corpus pbt", "neither a corpus nor a folder; did you mean ptb?"),
         ("lstm --corpus text --data_dir text", "must be given with --corpus ptb or "),
         ("sine --data_dir text", "text: must not be given, as sine draws its own data"),
         ("lstm --corpus text --out /proc/run", "No such file or directory: '/proc/run'"),

@@ -191,17 +191,18 @@ def test_arguments_of_layers_in_cells_and_wrappers(argument):
 
 
 @pytest.mark.parametrize(
-    "kind,given,missing",
+    "kind,given,missing,needed",
     [
-        (tfcells.ElmanCell, (), "units"),
-        (tfcells.Attention, (tfcells.LSTMCell(4), 4), "memory_features"),
-        (tfcells.Zoneout, (0.1,), "rate'; it needs cell, rate"),
-        (tfcells.Residual, (), "cell"),
-        (tfcells.RNN, (), "cell"),
+        (tfcells.ElmanCell, (), "units", "units"),
+        (tfcells.Attention, (tfcells.LSTMCell(4), 4), "memory_features", "cell, attention_units, memory_features"),
+        (tfcells.Zoneout, (0.1,), "rate", "cell, rate"),
+        (tfcells.Residual, (), "cell", "cell"),
+        (tfcells.RNN, (), "cell", "cell"),
     ],
 )
-def test_a_missing_argument_names_the_class(kind, given, missing):
-    with pytest.raises(TypeError, match=f"^{kind.__name__}: missing a required argument: '{missing}"):
+def test_a_missing_argument_names_the_class(kind, given, missing, needed):
+    text = f"^{kind.__name__}: missing a required argument: '{missing}'; it needs {needed}$"
+    with pytest.raises(TypeError, match=text):
         kind(*given)
 
 

@@ -1,6 +1,6 @@
 """The weights of the cells of TensorFlow Addons, which is no longer developed, as cells."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ def from_addons(weights: Sequence[Any], **arguments: Any) -> Cell:
     >>> tfcells.from_addons(weights).units
     2
     """
-    if not isinstance(weights, list | tuple):
+    if not isinstance(weights, Iterable):
         raise ValueError(f"weights must be the list that get_weights() returns, got {weights!r}")
     arrays = [np.asarray(weight) for weight in weights]
     name = COUNTS.get(len(arrays), "NASCell")

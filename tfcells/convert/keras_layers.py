@@ -90,7 +90,8 @@ def load_keras_weights(model: keras.Model, path: Any) -> None:
         twin.load_weights(path)
     except ValueError as error:
         raise ValueError(
-            f"{path} does not fit Keras's layers of this model; a file of the model itself is for model.load_weights"
+            f"{path} does not fit Keras's layers of this model; a file of the model itself is for model.load_weights. "
+            f"{error}"
         ) from error
     assign(twin, model)
 
@@ -217,8 +218,8 @@ def check(layer: keras.layers.RNN, change: Callable[[Config], Config | None]) ->
             warnings.warn(f"layer {layer.name!r}: {noise}", stacklevel=4)
 
 
-def check_calls(model: keras.Model, wanted: Callable[[Any], bool], to_keras: bool) -> None:
-    """Raises ValueError for layers in a graph that are called with what Keras has not.
+def check_calls(model: keras.Model, wanted: Callable[[Any], bool], theirs: bool) -> None:
+    """Raises ValueError for layers in a graph that become `theirs`, Keras's, and are called with what those lack.
 
     Warns of those with a mask of the layer before and an initial state: Keras forgets that mask.
     """
@@ -228,7 +229,7 @@ def check_calls(model: keras.Model, wanted: Callable[[Any], bool], to_keras: boo
             map(wanted, layer._flatten_layers())
         ):
             call = inspect.signature(layer.call).bind(*args, **named).arguments
-            if to_keras and call.get("lengths") is not None:
+            if theirs and call.get("lengths") is not None:
                 raise ValueError(f"layer {layer.name!r} can't be converted: Keras has no lengths; call it with a mask")
             implicit = getattr(call["sequences"], "_keras_mask", None) is not None and call.get("mask") is None
             if implicit and call.get("initial_state") is not None:

@@ -58,3 +58,8 @@ def test_arguments():
 def test_wrong_weights(change):
     with pytest.raises(ValueError, match=r"weights must be those of one cell, .* shapes \[\("):
         tfcells.from_addons(change(golden("lstm_layernorm_tfa")[1]))
+
+
+def test_no_weights():
+    with pytest.raises(ValueError, match=r"weights must be the list that get_weights\(\) returns, got None"):
+        tfcells.from_addons(None)
