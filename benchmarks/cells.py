@@ -82,10 +82,10 @@ def main(arguments: list[str]) -> int:
 
 PICTURED = {
     "tfcells": ["tfcells"],
-    PLAIN: [PLAIN, XLA],
+    "keras.layers.RNN": [PLAIN, XLA],
     "Keras, own layer": [OWN],
     EAGER: [EAGER, COMPILED],
-    "limit": ["limit"],
+    "limit, matrix products": ["limit"],
 }
 
 

@@ -113,7 +113,7 @@ def draw(study: Study) -> None:
     """Optuna's pictures."""
     import matplotlib
     import optuna
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     before, score = pyplot.get_backend(), f"validation {study.plain.score_name}".replace("_", " ")
     words = {"Objective Value": score, "Intermediate Value": score, "Step": "epoch", "Datetime": "time"}
@@ -133,6 +133,12 @@ def draw(study: Study) -> None:
                     axes.set_title("", loc="left")
                     x, y = axes.get_xlabel(), axes.get_ylabel()
                     axes.set(title="", xlabel=words.get(x, x), ylabel=words.get(y, y))
+                    if axes.get_xscale() == "log":  # where Optuna's labels overlap
+                        axes.xaxis.set(major_locator=ticker.LogLocator(subs=(1, 3), numticks=5))
+                        axes.xaxis.set(major_formatter="{x:g}", minor_formatter=ticker.NullFormatter())
+                        axes.tick_params("x", labelrotation=30)
+                    elif x in ("Step", "Trial"):
+                        axes.xaxis.set(major_locator=ticker.MaxNLocator(integer=True))
                 style.save(figure, study.folder / f"{name}.png")
                 pyplot.close()
     finally:

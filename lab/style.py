@@ -101,6 +101,7 @@ def label(
     for name, point, color, place in zip(names, points, colors, moved, strict=True):
         at = (place, 1.02) if above else (1.05, place)
         line = {"arrowstyle": "-", "color": color, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 2}
+        line["relpos"] = (0.5, 0) if above else (0, 0.5)  # from the edge of the name, so that it crosses none
         axes.annotate(name, point, at, "data", "axes fraction", line, color=ink(color), fontsize=SMALL, **how)
 
 

@@ -9,7 +9,7 @@ LONGEST = "test_workers test_notebooks test_search benchmarks/test_kills test_ex
 
 gc.set_threshold(100_000, 50, 100)  # searched as usual for garbage, up to a third of the time goes there
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 
 
 @pytest.hookimpl(trylast=True)  # after xdist's own

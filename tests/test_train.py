@@ -282,6 +282,7 @@ def test_loss_that_is_not_finite_stops_the_run(here):
         ("lstm --corpus ptb --data_dir text/train.txt", "text/train.txt: not a folder"),
         ("lstm --corpus pbt", "neither a corpus nor a folder; did you mean ptb?"),
         ("lstm --corpus text --data_dir text", "must be given with --corpus ptb or "),
+        ("sine --corpus text", "error: --corpus must be auto, as sine draws its own data"),
         ("sine --data_dir text", "text: must not be given, as sine draws its own data"),
         ("lstm --corpus text --out /proc/run", "No such file or directory: '/proc/run'"),
         ("generate demo --word 10", "unknown option 'word'; did you mean words?"),

@@ -186,10 +186,14 @@ def read_source(source: Source, data_dir: str | None, level: str) -> Tokens:
         if not os.path.isdir(os.path.expanduser(data_dir)):
             wrong = "not a folder" if data_dir and os.path.exists(data_dir) else "no such folder"
             raise CorpusError(f"--data_dir {data_dir or repr(data_dir)}: {wrong}")
-        if texts := source.read_folder(data_dir):
+        other = "; --corpus reads any other text"
+        try:
+            texts = source.read_folder(data_dir)
+        except CorpusError as error:
+            raise CorpusError(f"{error}{other}") from None
+        if texts:
             return split(texts, level)
-        must = f"must hold {source.title} ({files_of(source)})"
-        raise CorpusError(f"--data_dir {data_dir}: {must}; --corpus reads any other text")
+        raise CorpusError(f"--data_dir {data_dir}: must hold {source.title} ({files_of(source)}){other}")
     reasons = [f"no --data_dir FOLDER with {files_of(source)} is given"]
     cache = pathlib.Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
     downloads = cache / "downloads" / name  # where the builder keeps them, too

@@ -104,7 +104,7 @@ class SequenceTask(Recipe[Examples]):
 
     def load(self, corpus: str, data_dir: str | None, like: Examples | None = None) -> Examples:
         if corpus not in self.corpora:
-            raise InputError(f"--corpus {corpus}: must be auto, as {self.name} draws its own data")
+            raise InputError(f"--corpus must be auto, as {self.name} draws its own data")
         if data_dir is not None:
             raise InputError(f"--data_dir {data_dir}: must not be given, as {self.name} draws its own data")
         if like is None:

@@ -41,7 +41,7 @@ class Shown:
     def __get__(self, instance: Any, owner: Any) -> inspect.Signature:
         if instance is not None:
             raise AttributeError("__signature__")
-        return owner.signature()
+        return signature_of(owner)
 
 
 class Configured:
@@ -63,7 +63,7 @@ class Configured:
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Raise TypeError for a missing argument, and name this class: the constructor may be a base's."""
         try:
-            inspect.signature(cls.__init__).bind(None, *args, **kwargs)
+            constructor(cls).bind(None, *args, **kwargs)
         except TypeError as error:
             parameters = inspect.signature(cls).parameters.values()
             needed = ", ".join(
@@ -103,9 +103,9 @@ class Configured:
     @classmethod
     def signature(cls) -> inspect.Signature:
         """What `help` and editors show: the constructor's own arguments, then those that it hands on to its bases."""
-        own = [each for each in inspect.signature(cls.__init__).parameters.values() if each.kind not in VARIABLE][1:]
+        own = [each for each in constructor(cls).parameters.values() if each.kind not in VARIABLE][1:]
         handed = {name: owner for name, owner in cls.arguments().items() if name not in {each.name for each in own}}
-        theirs = [inspect.signature(owner.__init__).parameters[name] for name, owner in handed.items()]  # type: ignore[misc]
+        theirs = [constructor(owner).parameters[name] for name, owner in handed.items()]
         by_name = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in theirs]
         return inspect.Signature([*own, *by_name, inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)])
 
@@ -155,6 +155,16 @@ def unbuilt(config: Any) -> Any:
 
 
 @functools.cache
+def constructor(cls: type) -> inspect.Signature:
+    return inspect.signature(cls.__init__)  # type: ignore[misc]
+
+
+@functools.cache
+def signature_of(cls: type[Configured]) -> inspect.Signature:
+    return cls.signature()
+
+
+@functools.cache
 def arguments_of(cls: type) -> dict[str, type]:
     bases = cls.__mro__[: cls.__mro__.index(keras.layers.Layer)]
     return {name: base for base in reversed(bases) if "__init__" in vars(base) for name in parameters(base)[0]}
@@ -162,6 +172,6 @@ def arguments_of(cls: type) -> dict[str, type]:
 
 def parameters(cls: type) -> tuple[list[str], bool]:
     """The arguments that the constructor of a class names, and whether it takes others."""
-    found = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
+    found = list(constructor(cls).parameters.values())[1:]
     named = [parameter.name for parameter in found if parameter.kind not in VARIABLE]
     return named, any(parameter.kind == inspect.Parameter.VAR_KEYWORD for parameter in found)

@@ -19,6 +19,7 @@ class Wrapper(Cell):
     A subclass acts where it has to: in `bind` on the weights and the noise of a call, in `inputs` on what
     the cell reads, in `step` on the state and the update. It may call the cell's `inputs` in its step.
 
+    cell: what it is around; a configuration by `keras.saving.serialize_keras_object` is read, too.
     needs: the slots that the inner cell must have. Wrappers with the same seed draw the same numbers:
     give each one of its own, or none.
     """

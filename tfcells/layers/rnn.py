@@ -41,8 +41,8 @@ class RNN(Configured, keras.layers.RNN):
     reset: an argument of the call for cells in `ResetOnFlag`, (batch, steps).
     lengths: an argument of the call, whole numbers of shape (batch,), in place of the mask steps < lengths. Where they
     are known, those beyond the steps raise a ValueError; else they mean all steps, and below 0 none.
-    pass_mask: whether layers after this one get its mask, if it returns sequences, as after Keras's own before 3.16;
-    False keeps it from them, as Keras 3.16's do.
+    pass_mask: whether the next layer gets the mask, if this one returns sequences. True is what Keras's layers did
+    before 3.16; False is what they do since.
     name: by default that of its cells, as "zoneout_lstm_rnn", which `summary()` and
     `keras.utils.plot_model(model, show_layer_names=True)` show.
 
@@ -161,6 +161,13 @@ class RNN(Configured, keras.layers.RNN):
         reset: Tensor | None = None,
         lengths: Tensor | None = None,
     ) -> Any:
+        """The output of the last step, (batch, width), or of all, (batch, steps, width), as `return_sequences` says;
+        with `return_state` a tuple of it and each final state.
+
+        sequences: (batch, steps, features). initial_state: in place of the cell's own, or of the one remembered.
+        mask: (batch, steps), true where a step counts; a step that does not leaves the state as it is.
+        training: whether regularizers draw. The others are the layer's own, explained with it.
+        """
         given = self.fitted(sequences, initial_state, mask, training, memory, memory_mask, reset, lengths)
         sequences, state, mask, memory, memory_mask, reset = given
         if self.unroll and sequences.shape[1] is None:
