@@ -6,6 +6,7 @@ answered at once.
 
 import concurrent.futures
 import dataclasses
+import functools
 import inspect
 import math
 import re
@@ -285,11 +286,16 @@ def fields(recipe: Any) -> dict[str, Hint]:
 
     Of a class, those that do not depend on the cell.
     """
-    kind = recipe if isinstance(recipe, type) else type(recipe)
+    if isinstance(recipe, type):
+        return {**declared(recipe)}
+    return known_fields(type(recipe), recipe.values())
+
+
+@functools.cache
+def declared(kind: type) -> dict[str, Hint]:
     hints = typing.get_type_hints(kind, include_extras=True)
     names = [each.name for each in dataclasses.fields(kind)]
-    found = {name: hints[name] for name in names if not name.endswith("_arguments")}
-    return found if recipe is kind else known_fields(kind, recipe.values())
+    return {name: hints[name] for name in names if not name.endswith("_arguments")}
 
 
 def with_defaults(values: dict[str, Any]) -> dict[str, Any]:
