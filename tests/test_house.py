@@ -418,6 +418,7 @@ def test_evaluations_are_those_of_the_report():
     [
         ("layer_norm", "With and without layer normalization"),
         ("regularizers", "With and without regularizers"),
+        ("screening", "After three epochs"),
     ],
 )
 def test_trainings_side_by_side_are_those_of_the_report(name, heading):
