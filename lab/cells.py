@@ -114,7 +114,7 @@ class Argument(NamedTuple):
 
 @functools.cache
 def arguments(name: str | None) -> dict[str, Argument]:
-    """The arguments of a class of the table, but for units, cell and seed, and those of its bases."""
+    """The arguments of a class of the table, but for units, cell and seed, and those of the classes it takes on."""
     node = definition(name) if name else None
     if node is None:
         return {}
@@ -122,10 +122,9 @@ def arguments(name: str | None) -> dict[str, Argument]:
     init = next((each for each in inits if each.name == "__init__"), None)
     found: dict[str, Argument] = {}
     if init is None or init.args.kwarg:
-        for base in node.bases:
-            inherited = ast.unparse(base).rpartition(".")[2]
-            if inherited not in BASES:
-                found |= arguments(inherited)
+        for each in taken_on(node):
+            if each not in BASES:
+                found |= arguments(each)
     if init is not None:
         given, optional = init.args.args, init.args.defaults
         defaults = [None] * (len(given) - len(optional)) + optional + init.args.kw_defaults
@@ -145,8 +144,14 @@ def meaning(name: str, argument: str) -> str:
             line = rf"(?:^|[.]\s+)(?:\w+,\s+)*{argument}(?:,\s+\w+)*:\s+(.+?)(?:[.:;]\s|[.]?\Z)"
             if found := re.search(line, text, re.MULTILINE | re.DOTALL):
                 return " ".join(found[1].split()).replace("`", "").replace("None", "none")
-            kinds += [ast.unparse(base).rpartition(".")[2] for base in node.bases]
+            kinds += taken_on(node)
     return ""
+
+
+def taken_on(node: ast.ClassDef) -> list[str]:
+    """The classes whose arguments one has, too: that of the cell which it is around, if it is `Inlined`, and its bases."""
+    inner = [each.value for each in node.body if isinstance(each, ast.Assign) and ast.unparse(each.targets) == "inner"]
+    return [ast.unparse(each).rpartition(".")[2] for each in (*inner, *node.bases)]
 
 
 @functools.cache

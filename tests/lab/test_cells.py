@@ -32,10 +32,10 @@ def test_the_table_has_the_librarys_cells_and_wrappers():
 
 @pytest.mark.parametrize("name", TABLE)
 def test_arguments_are_those_of_the_signature(name):
-    """Of the class and of the bases that its **kwargs go to."""
+    """Of the class, of the bases that its **kwargs go to, and of the cell that it is a wrapper around."""
     found, wanted = arguments(name), {}
-    line = class_of(name).__mro__
-    kinds = [kind for kind in line[: line.index(tfcells.Cell)] if kind.__name__ not in BASES]
+    lines = class_of(name).__mro__, getattr(class_of(name), "inner", tfcells.Cell).__mro__
+    kinds = [kind for line in lines for kind in line[: line.index(tfcells.Cell)] if kind.__name__ not in BASES]
     for kind in reversed([kind for kind in kinds if "__init__" in vars(kind)]):
         signature = inspect.signature(kind.__init__).parameters.values()
         wanted |= {p.name: p.default for p in signature if p.kind is p.POSITIONAL_OR_KEYWORD}
