@@ -149,7 +149,7 @@ def meaning(name: str, argument: str) -> str:
 
 
 def taken_on(node: ast.ClassDef) -> list[str]:
-    """The classes whose arguments one has, too: that of the cell which it is around, if it is `Inlined`, and its bases."""
+    """The classes whose arguments a class has, too: that of the cell in it, if it is `Inlined`, and its bases."""
     inner = [each.value for each in node.body if isinstance(each, ast.Assign) and ast.unparse(each.targets) == "inner"]
     return [ast.unparse(each).rpartition(".")[2] for each in (*inner, *node.bases)]
 

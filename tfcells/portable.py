@@ -116,6 +116,7 @@ def copied(
             copies |= zip(map(id, shared), copy.deepcopy(bag).parts(), strict=True)
     for old in olds:
         new = copies[id(old)]
+        new.name = old.name  # a class of the user's may have it in no configuration
         build_inside(old, new)
         finish(new)
         assign(old, new)

@@ -105,7 +105,8 @@ class Wrapper(Cell):
         if store.keys() and not (self._trainable_variables or self._non_trainable_variables):
             raise ValueError(
                 f"the file has {len(store.keys())} weights for {type(self).__name__}, which has none: they are of the "
-                "cell without it. Load them into a model of that cell, then new.set_weights(old.get_weights())"
+                "cell without it. If the file is of a model with Keras's own layers, tfcells.load_keras_weights(model, "
+                "path) loads it; else load it into a model of that cell, then new.set_weights(old.get_weights())"
             )
         super().load_own_variables(store)
 

@@ -192,6 +192,7 @@ def test_there_and_back(name, randomise):
     assert not any(isinstance(layer, tfcells.RNN | tfcells.Cell) for layer in theirs._flatten_layers())
     assert not any(isinstance(layer, KERAS_CELLS) for layer in ours._flatten_layers())
     for copied in uncompiled(ours), theirs:
+        assert copied.name == model.name
         assert [w.shape for w in copied.weights] == [w.shape for w in model.weights]  # shares as much
         assert [w.path.split("/")[-1] for w in copied.weights] == [w.path.split("/")[-1] for w in model.weights]
         assert len(copied.trainable_weights) == len(model.trainable_weights)
