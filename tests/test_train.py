@@ -281,6 +281,7 @@ def test_loss_that_is_not_finite_stops_the_run(here):
         ("lstm --wrapper.rate 0.2", "no field 'wrapper.rate' with wrapper=none; --wrapper NAME chooses one"),
         ("lstm --corpus ptb --data_dir text/train.txt", "text/train.txt: not a folder"),
         ("lstm --corpus pbt", "neither a corpus nor a folder; did you mean ptb?"),
+        ("lstm --corpus text/train.txt", "nor a folder; give the folder of train.txt, valid.txt, test.txt"),
         ("lstm --corpus text --data_dir text", "must be given with --corpus ptb or "),
         ("sine --corpus text", "error: --corpus must be auto, as sine draws its own data"),
         ("sine --data_dir text", "text: must not be given, as sine draws its own data"),

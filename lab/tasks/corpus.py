@@ -237,7 +237,9 @@ def read_tfds(name: str, cache: pathlib.Path, level: str) -> Tokens:
 def read_folder(folder: str, level: str) -> tuple[str, Tokens]:
     path = pathlib.Path(os.path.expanduser(folder))
     if not folder or not path.is_dir():
-        raise CorpusError(f"--corpus {str(folder)!r}: neither a corpus nor a folder{nearest(path.name, NAMES)}")
+        files = f"; give the folder of {', '.join(data.FILES.values())}"
+        hint = files if path.is_file() else nearest(path.name, NAMES)
+        raise CorpusError(f"--corpus {str(folder)!r}: neither a corpus nor a folder{hint}")
     paths = data.find_files(path)
     if not paths:
         raise CorpusError(

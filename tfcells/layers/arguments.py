@@ -9,6 +9,19 @@ from tfcells.contract.cell import fits
 from tfcells.contract.linear import Tensor
 
 
+def shapes_of(inputs: Any) -> Any:
+    """The shape of a tensor, or a list of those of several, as Keras gives it to `compute_output_shape`."""
+    if isinstance(inputs, list | tuple):
+        return [shapes_of(each) for each in inputs]
+    return tuple(inputs.shape)
+
+
+def ranks_of(shapes: Any) -> list[int | None]:
+    """The rank of each shape in a list of shapes; None where there is none, as in the shape of a single tensor."""
+    whole = [isinstance(each, list | tuple) and all(n is None or isinstance(n, int) for n in each) for each in shapes]
+    return [len(each) if shape else None for each, shape in zip(shapes, whole, strict=True)]
+
+
 def checked_memory(cells: list, sequences: Tensor, memory: Any, mask: Any) -> tuple:
     """The memory and its mask as tensors. It must be given to the cells that read one, and to no others."""
     reads = any(getattr(cell, "attends", False) for cell in cells)

@@ -9,6 +9,7 @@ from tfcells import masks
 from tfcells.checks import probability
 from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor
+from tfcells.layers.arguments import ranks_of, shapes_of
 
 
 class Restart(Configured, keras.layers.Layer):
@@ -19,7 +20,7 @@ class Restart(Configured, keras.layers.Layer):
     epoch, and with layer normalization may need hundreds of steps to find its way from there.
     Nothing is changed outside training, nor with the rate 0.
 
-    Raises a ValueError for a rate outside [0, 1).
+    Raises a ValueError for a rate outside [0, 1), and for states that are no list of tensors.
 
     >>> h, c = tfcells.Restart(0.5)([keras.ops.ones((2, 3)), keras.ops.ones((2, 3))], training=True)
     >>> keras.ops.shape(h)
@@ -34,10 +35,13 @@ class Restart(Configured, keras.layers.Layer):
         self.draw_from(seed)
 
     def call(self, states: list[Tensor], training: bool = False) -> list[Tensor]:
+        self.compute_output_shape(shapes_of(states))
         if not (training and self.rate):
             return states
         keep = masks.keep_mask((ops.shape(states[0])[0], 1), self.rate, self.generator)
         return list(masks.choose(keep, states, [ops.zeros_like(state) for state in states]))
 
     def compute_output_shape(self, shapes: Any) -> Any:
+        if None in ranks_of(shapes):
+            raise ValueError(f"states must be a list of tensors, each of shape (batch, ...), got {shapes}")
         return shapes

@@ -7,8 +7,10 @@ from keras import ops
 
 from tfcells import masks
 from tfcells.checks import positive, probability
+from tfcells.contract.cell import fits
 from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor
+from tfcells.layers.arguments import ranks_of, shapes_of
 
 
 class WordDropout(Configured, keras.layers.Layer):
@@ -17,6 +19,8 @@ class WordDropout(Configured, keras.layers.Layer):
     Called as `layer([tokens, embeddings])` with tokens (batch, steps), embeddings (batch, steps,
     features): all occurrences of a word in a sequence are kept, scaled by 1 / (1 - rate), or dropped
     together. Nothing is dropped outside training. Source: Gal & Ghahramani, 1512.05287.
+
+    Raises a ValueError for inputs of other shapes, as of the embeddings alone.
 
     >>> tokens = keras.ops.zeros((2, 5), dtype="int32")
     >>> layer = tfcells.WordDropout(100, 0.5)
@@ -34,7 +38,7 @@ class WordDropout(Configured, keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs: list[Tensor], training: bool = False) -> Tensor:
-        tokens, embeddings = inputs
+        _, tokens, embeddings = self.compute_output_shape(shapes_of(inputs)), *inputs
         embeddings = ops.cast(embeddings, self.compute_dtype)
         if not (training and self.rate):
             return embeddings
@@ -47,4 +51,7 @@ class WordDropout(Configured, keras.layers.Layer):
         return None if mask is None else mask[1]
 
     def compute_output_shape(self, input_shape: Any) -> Any:
+        if ranks_of(input_shape) != [2, 3] or not fits(input_shape[0], input_shape[1][:2]):
+            wanted = "[tokens, embeddings], of shapes (batch, steps) and (batch, steps, features)"
+            raise ValueError(f"inputs must be {wanted}, got {input_shape}")
         return input_shape[1]

@@ -1,5 +1,7 @@
 """What regularized cells mean: where a mask acts, when it is drawn, what it leaves alone."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -331,6 +333,30 @@ def test_word_dropout_reads_tokens_exactly_in_half_precision():
 def test_word_dropout_with_wrong_rates(rate):
     with pytest.raises(ValueError, match="rate must be"):
         tfcells.WordDropout(7, rate)
+
+
+VECTORS = np.ones((30, 40, 3), "float32")
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [VECTORS, VECTORS[:2], TOKENS, [VECTORS, TOKENS], [TOKENS[:, :3], VECTORS], [TOKENS, VECTORS, VECTORS]],
+    ids=["vectors alone", "two of them", "tokens alone", "swapped", "other steps", "three"],
+)
+def test_word_dropout_without_tokens_and_vectors(inputs):
+    layer = tfcells.WordDropout(7, 0.5)
+    symbolic = keras.tree.map_structure(lambda x: keras.Input(batch_shape=x.shape), inputs)
+    for given, training in itertools.product((inputs, symbolic), (False, True)):
+        with pytest.raises(ValueError, match=r"inputs must be \[tokens, embeddings\], of shapes"):
+            layer(given, training=training)
+
+
+@pytest.mark.parametrize("states", [np.ones((2, 3), "float32"), [[np.ones((2, 3), "float32")]]], ids=["one", "nested"])
+def test_restart_without_a_list_of_states(states):
+    symbolic = keras.tree.map_structure(lambda x: keras.Input(batch_shape=x.shape), states)
+    for given, training in itertools.product((states, symbolic), (False, True)):
+        with pytest.raises(ValueError, match="states must be a list of tensors"):
+            tfcells.Restart(0.5)(given, training=training)
 
 
 @pytest.mark.parametrize("size", [0, -3, 2.5, None])
