@@ -150,7 +150,8 @@ def meaning(name: str, argument: str) -> str:
 
 def taken_on(node: ast.ClassDef) -> list[str]:
     """The classes whose arguments a class has, too: that of the cell in it, if it is `Inlined`, and its bases."""
-    inner = [each.value for each in node.body if isinstance(each, ast.Assign) and ast.unparse(each.targets) == "inner"]
+    assigned = [each for each in node.body if isinstance(each, ast.Assign)]
+    inner = [each.value for each in assigned if ast.unparse(each.targets[0]) == "inner"]
     return [ast.unparse(each).rpartition(".")[2] for each in (*inner, *node.bases)]
 
 

@@ -63,7 +63,7 @@ class Configured:
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Raise TypeError for a missing argument, and name this class: the constructor may be a base's."""
         try:
-            constructor(cls).bind(None, *args, **kwargs)
+            constructor(cls).bind(None, *args, **kwargs)  # type: ignore[arg-type]
         except TypeError as error:
             parameters = inspect.signature(cls).parameters.values()
             needed = ", ".join(
@@ -103,7 +103,8 @@ class Configured:
     @classmethod
     def signature(cls) -> inspect.Signature:
         """What `help` and editors show: the constructor's own arguments, then those that it hands on to its bases."""
-        own = [each for each in constructor(cls).parameters.values() if each.kind not in VARIABLE][1:]
+        every = constructor(cls).parameters.values()  # type: ignore[arg-type]
+        own = [each for each in every if each.kind not in VARIABLE][1:]
         handed = {name: owner for name, owner in cls.arguments().items() if name not in {each.name for each in own}}
         theirs = [constructor(owner).parameters[name] for name, owner in handed.items()]
         by_name = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in theirs]
