@@ -35,7 +35,7 @@ class Restart(Configured, keras.layers.Layer):
         self.draw_from(seed)
 
     def call(self, states: list[Tensor], training: bool = False) -> list[Tensor]:
-        self.compute_output_shape(shapes_of(states))
+        self.compute_output_shape(shapes_of(states))  # which raises for others
         if not (training and self.rate):
             return states
         keep = masks.keep_mask((ops.shape(states[0])[0], 1), self.rate, self.generator)

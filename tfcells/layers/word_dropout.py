@@ -38,7 +38,8 @@ class WordDropout(Configured, keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs: list[Tensor], training: bool = False) -> Tensor:
-        _, tokens, embeddings = self.compute_output_shape(shapes_of(inputs)), *inputs
+        self.compute_output_shape(shapes_of(inputs))  # which raises for others
+        tokens, embeddings = inputs
         embeddings = ops.cast(embeddings, self.compute_dtype)
         if not (training and self.rate):
             return embeddings
