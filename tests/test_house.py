@@ -435,6 +435,13 @@ def test_trainings_side_by_side_are_those_of_the_report(name, heading):
         assert f"from {rows['none'][-1]} to {last}" in page("README.md")
 
 
+def test_what_the_best_changes_give_together_is_that_of_the_report():
+    run = reported("together")["runs"][0]
+    _, valid, test = trainings.scores_of(run)
+    said = f"validation {valid}, test **{test}** ({run['name']}, {run['result']['parameters']:,} parameters"
+    assert said in page("docs/recipes.md")
+
+
 @pytest.mark.parametrize("contest", [league, abilities], ids=["league", "abilities"])
 def test_the_page_on_choosing_a_cell_is_that_of_the_reports(contest):
     name = contest.__name__.rpartition(".")[2]
