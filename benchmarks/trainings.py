@@ -34,7 +34,7 @@ def alone(**changed) -> str:
 
 
 TOGETHER = {
-    # The best four of the screening, as long as an hour allows, and more dropout for so many epochs.
+    # The best four of the screening, and more dropout for so many epochs.
     "epochs": 12,
     "units": 629,
     "wrapper": "Mogrifier",

@@ -97,11 +97,11 @@ def label(
     within = axes.transScale + axes.transLimits
     ends = [float(within.transform(point)[along]) for point in points]
     moved = apart(ends, [share * each for each in room])
+    edge = (0.5, 0) if above else (0, 0.5)  # of a name, where its line begins, which so crosses no name
     how = {"ha": "center", "va": "bottom"} if above else {"ha": "left", "va": "center"}
     for name, point, color, place in zip(names, points, colors, moved, strict=True):
         at = (place, 1.02) if above else (1.05, place)
-        line = {"arrowstyle": "-", "color": color, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 2}
-        line["relpos"] = (0.5, 0) if above else (0, 0.5)  # from the edge of the name, so that it crosses none
+        line = {"arrowstyle": "-", "color": color, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 2, "relpos": edge}
         axes.annotate(name, point, at, "data", "axes fraction", line, color=ink(color), fontsize=SMALL, **how)
 
 

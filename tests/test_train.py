@@ -284,6 +284,7 @@ def test_loss_that_is_not_finite_stops_the_run(here):
         ("lstm --corpus text/train.txt", "nor a folder; give the folder of train.txt, valid.txt, test.txt"),
         ("lstm --corpus text --data_dir text", "must be given with --corpus ptb or "),
         ("sine --corpus text", "error: --corpus must be auto, as sine draws its own data"),
+        ("mnist --corpus text", "error: --corpus must be auto, mnist or digits"),
         ("sine --data_dir text", "text: must not be given, as sine draws its own data"),
         ("lstm --corpus text --out /proc/run", "No such file or directory: '/proc/run'"),
         ("generate demo --word 10", "unknown option 'word'; did you mean words?"),

@@ -162,6 +162,7 @@ def test_killed_and_stopped_runs_go_on_bit_by_bit(place, unbroken):
     resumed = clustered(place, "lstm --resume --out broken --workers 2")
     assert without_times(resumed) == without_times(unbroken)
     same(place)
+    assert train(place, "lstm --resume --out broken --workers 2") == resumed  # it is finished
 
     with alone(place):
         told(*call("lstm --resume --out changing"))

@@ -132,7 +132,7 @@ class Digits(SequenceTask):
 def read(corpus: str, data_dir: str | None) -> tuple[str, Arrays, Arrays, str]:
     """The corpus's name, (images, labels) of training and test, and the notice; images within [0, 1]."""
     if corpus not in Digits.corpora:
-        raise InputError(f"--corpus {corpus}: must be auto, mnist or digits")
+        raise InputError("--corpus must be auto, mnist or digits")
     notice = ""
     if corpus == "digits" and data_dir is not None:
         raise InputError(f"--data_dir {data_dir}: must be given with --corpus mnist, not digits")

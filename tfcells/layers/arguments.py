@@ -9,11 +9,9 @@ from tfcells.contract.cell import fits
 from tfcells.contract.linear import Tensor
 
 
-def shapes_of(inputs: Any) -> Any:
-    """The shape of a tensor, or a list of those of several, as Keras gives it to `compute_output_shape`."""
-    if isinstance(inputs, list | tuple):
-        return [shapes_of(each) for each in inputs]
-    return tuple(inputs.shape)
+def given_shapes(inputs: Any) -> Any:
+    """The shape of a tensor, or those of several, as Keras gives them to `compute_output_shape`."""
+    return tree.map_structure(lambda x: tuple(x.shape), inputs)
 
 
 def ranks_of(shapes: Any) -> list[int | None]:

@@ -9,7 +9,7 @@ from tfcells import masks
 from tfcells.checks import probability
 from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor
-from tfcells.layers.arguments import ranks_of, shapes_of
+from tfcells.layers.arguments import given_shapes, ranks_of
 
 
 class Restart(Configured, keras.layers.Layer):
@@ -35,7 +35,7 @@ class Restart(Configured, keras.layers.Layer):
         self.draw_from(seed)
 
     def call(self, states: list[Tensor], training: bool = False) -> list[Tensor]:
-        self.compute_output_shape(shapes_of(states))  # which raises for others
+        self.compute_output_shape(given_shapes(states))  # which raises for others
         if not (training and self.rate):
             return states
         keep = masks.keep_mask((ops.shape(states[0])[0], 1), self.rate, self.generator)

@@ -14,7 +14,7 @@ from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor, multiplied
 from tfcells.contract.recurrence import Before, frozen, scan
 from tfcells.contract.weights import Weights
-from tfcells.layers.arguments import checked_mask, checked_memory, checked_reset, mask_of, one_mask
+from tfcells.layers.arguments import checked_mask, checked_memory, checked_reset, given_shapes, mask_of, one_mask
 from tfcells.layers.steps import in_strides, in_turn, step_key, step_of, unrolled
 
 if keras.backend.backend() == "tensorflow":
@@ -212,7 +212,7 @@ class RNN(Configured, keras.layers.RNN):
             dense = "sequences.to_tensor()" if hasattr(sequences, "row_splits") else "tf.sparse.to_dense(sequences)"
             kind = type(sequences).__name__
             raise ValueError(f"sequences must be a dense tensor, got a {kind}: give {dense}, and a mask of the steps")
-        self.check_shape(tree.map_structure(lambda x: tuple(x.shape), sequences))
+        self.check_shape(given_shapes(sequences))
         cells = unstacked(self.cell)
         memory, memory_mask = checked_memory(cells, sequences, memory, memory_mask)
         state = self.first_state(sequences, initial_state)

@@ -10,7 +10,7 @@ from tfcells.checks import positive, probability
 from tfcells.contract.cell import fits
 from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor
-from tfcells.layers.arguments import ranks_of, shapes_of
+from tfcells.layers.arguments import given_shapes, ranks_of
 
 
 class WordDropout(Configured, keras.layers.Layer):
@@ -38,7 +38,7 @@ class WordDropout(Configured, keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs: list[Tensor], training: bool = False) -> Tensor:
-        self.compute_output_shape(shapes_of(inputs))  # which raises for others
+        self.compute_output_shape(given_shapes(inputs))  # which raises for others
         tokens, embeddings = inputs
         embeddings = ops.cast(embeddings, self.compute_dtype)
         if not (training and self.rate):
