@@ -2,19 +2,24 @@
 
 Each run is one of train.py's, in a folder of runs/ named after its command. What is finished goes
 into the report, with its recipe and its epochs, and is not run again as long as the recipe is that;
-what was stopped is gone on with. What is missing is said.
+what was stopped is gone on with. What is missing is said. The best are read once more, by dynamic
+evaluation.
 """
 
 import argparse
 import json
+import math
 import pathlib
+import statistics
 import subprocess
 import sys
+from collections.abc import Iterable
 
 from benchmarks import report
 from lab import style
 from lab.compare import draw, story
 from lab.fields import InputError
+from lab.methods import Methods
 from lab.options import parse, recall, settle
 from lab.run import ROOT, Run
 from recipes import TARGETS
@@ -32,21 +37,6 @@ def alone(**changed) -> str:
     """The same with no regularizer but those."""
     return tied(**dict.fromkeys(DROPOUTS, 0) | changed)
 
-
-TOGETHER = {
-    # The best four of the screening, and more dropout for so many epochs.
-    "epochs": 12,
-    "units": 629,
-    "wrapper": "Mogrifier",
-    "wrapper.rank": 40,
-    "cell.input_gate": "capped",
-    "augmented_loss": 0.5,
-    "partial_shuffle": "true",
-    "word_dropout": 0.08,
-    "input_dropout": 0.3,
-    "state_dropout": 0.15,
-    "output_dropout": 0.35,
-}
 
 RUNS = {
     "layer_norm": {
@@ -80,14 +70,16 @@ RUNS = {
         "coupled gates": tied(epochs=3, units=766, **{"cell.input_gate": "coupled"}),
         "Mogrifier, rank 40": tied(epochs=3, cell="MogrifierLSTM", units=629, **{"cell.rank": 40}),
     },
-    "together": {f"seed {seed}": tied(**TOGETHER, seed=seed) for seed in (1, 2, 3)},
+    "best": {f"seed {seed}": f"best --seed {seed}" for seed in (1, 2, 3)},
 }
+# How: what `evaluate RUN --dynamic --tune` chose on the validation text of seed 1.
+EVALUATED = {"best": "--dynamic --dynamic_rate 5e-5 --dynamic_decay 5e-3"}
 MOST_CURVES = 4
 TITLES = {
     "layer_norm": "Penn Treebank with and without layer normalization",
     "regularizers": "A tied LSTM on Penn Treebank: what each regularizer does",
     "screening": "A tied LSTM on Penn Treebank, three epochs: what each change does",
-    "together": "A tied LSTM on Penn Treebank with the four best changes, twelve epochs",
+    "best": "A tied LSTM on Penn Treebank with the four best changes: three seeds",
 }
 
 
@@ -98,9 +90,14 @@ def main(name: str, arguments: list[str]) -> int:
     parser.add_argument("--only", choices=RUNS[name], help="run just that")
     options = parser.parse_args(arguments)
     for label, line in RUNS[name].items():
-        if options.only in (None, label) and find(line) is None:
+        if options.only not in (None, label):
+            continue
+        if find(line) is None:
             train(line, options.data_dir)
             write_report(name)
+        how = EVALUATED.get(name)
+        if how and (run := find(line, how)) and "evaluation" not in run:
+            evaluate(line, how)
     write_report(name)
     missing = [label for label, line in RUNS[name].items() if find(line) is None]
     for label in missing:
@@ -110,18 +107,25 @@ def main(name: str, arguments: list[str]) -> int:
 
 def write_report(name: str):
     """The runs that are finished: as JSON, as a table, as curves."""
-    lines = {line: label for label, line in RUNS[name].items()}
-    finished = [run | {"name": lines[line]} for line in lines if (run := find(line))]
+    lines, how = {line: label for label, line in RUNS[name].items()}, EVALUATED.get(name)
+    finished = [run | {"name": lines[line]} for line in lines if (run := find(line, how))]
     if not finished:
         return
     rows = [("run", "command", "parameters", "train", "valid", "test", "best epoch")]
+    notes = []
+    if how:
+        rows[0] += ("valid, evaluated", "test, evaluated")
+        notes = [f"Evaluated: by `train.py evaluate RUN {how}`."]
     for run in finished:
         result, scores = run["result"], scores_of(run)
         run["changed"] = f"test {scores[-1]}"
         command, best = f"`train.py {run['line']}`", result["metrics"]["best_epoch"]
         rows.append((run["name"], command, f"{result['parameters']:,}", *scores, best))
+        rows[-1] += evaluated(run) if how else ()
+    if mean := means(finished):
+        rows.append(("mean of the seeds", "", "", *mean[:3], "", *(mean[3:] if how else ())))
     best = min(finished, key=lambda run: run["result"]["valid_perplexity"])
-    notes = [f"Best on validation: {best['name']}."]
+    notes += [f"Best on validation: {best['name']}."]
     if left := [label for label in RUNS[name] if label not in {run["name"] for run in finished}]:
         notes.append(f"Not trained yet: {', '.join(left)}.")
     print(report.write(name, TITLES[name], {"runs": finished}, rows, notes=notes, picture=picture))
@@ -151,11 +155,31 @@ def dots(finished: list[dict]):
     return figure
 
 
-def scores_of(run: dict) -> list[str]:
-    """Perplexities of training, validation and test, all of the epoch best on validation."""
-    result = run["result"]
-    train = run["history"][result["metrics"]["best_epoch"] - 1]["train_perplexity"]
-    return [f"{each:.1f}" for each in (train, result["valid_perplexity"], result["test_perplexity"])]
+def perplexities(run: dict) -> list[float]:
+    """Of training, validation and test, all of the epoch best on validation; NaN, or those that `evaluate` found."""
+    found = [run["result"], run.get("evaluation", {})]
+    train = run["history"][run["result"]["metrics"]["best_epoch"] - 1]["train_perplexity"]
+    return [train, *(each.get(f"{split}_perplexity", math.nan) for each in found for split in ("valid", "test"))]
+
+
+def told(scores: Iterable[float]) -> tuple[str, ...]:
+    return tuple("" if math.isnan(score) else f"{score:.1f}" for score in scores)
+
+
+def scores_of(run: dict) -> tuple[str, ...]:
+    """Perplexities of training, validation and test as they are told."""
+    return told(perplexities(run)[:3])
+
+
+def evaluated(run: dict) -> tuple[str, ...]:
+    """Perplexities of validation and test by `evaluate`, empty if there are none."""
+    return told(perplexities(run)[3:])
+
+
+def means(finished: list[dict]) -> tuple[str, ...]:
+    """Of the runs that differ in their seed alone, the means of their scores, if there are several."""
+    rows = [perplexities(run) for run in finished if run["name"].startswith("seed ")]
+    return told(map(statistics.mean, zip(*rows, strict=True))) if len(rows) > 1 else ()
 
 
 def folder_of(line: str) -> pathlib.Path:
@@ -170,8 +194,22 @@ def train(line: str, data_dir: str | None):
     subprocess.run(command + (["--resume"] if folder.exists() else []), check=False)
 
 
-def find(line: str) -> dict | None:
-    """What there is to say of a run that is finished: of its folder, or as a report has it."""
+def evaluate(line: str, how: str):
+    """A finished run read again, by some methods, if it is still there."""
+    if (folder := folder_of(line)).exists():
+        subprocess.run([sys.executable, "train.py", "evaluate", str(folder), *how.split()], check=False)
+
+
+def evaluation(found: dict, how: str | None) -> dict:
+    """What `evaluate` found, if it was by those methods."""
+    if not how:
+        return {}
+    methods = Methods(**parse(["evaluate", "RUN", *how.split()], TARGETS)[0].methods)
+    return {"evaluation": found} if found.get("settings") == methods.settings() else {}
+
+
+def find(line: str, how: str | None = None) -> dict | None:
+    """What there is to say of a run that is finished, and evaluated so: of its folder, or as a report has it."""
     options, overrides = parse(line.split(), TARGETS)
     try:
         recipe = settle(options, overrides, TARGETS)[0]
@@ -180,9 +218,10 @@ def find(line: str) -> dict | None:
         return None
     run = Run(folder_of(line))
     if (run.folder / "result.json").exists() and recall(run, TARGETS)[0] == recipe:
-        return story(run, TARGETS) | {"line": line, "recipe": recipe.values()}
+        found = run.read("evaluation.json") if (run.folder / "evaluation.json").exists() else {}
+        return story(run, TARGETS) | {"line": line, "recipe": recipe.values()} | evaluation(found, how)
     for path in (report.RESULTS / f"{name}.json" for name in RUNS):
-        for told in json.loads(path.read_text())["runs"] if path.exists() else ():
-            if told["line"] == line and recipe.with_values(told["recipe"]) == recipe:
-                return told
+        for kept in json.loads(path.read_text())["runs"] if path.exists() else ():
+            if kept["line"] == line and recipe.with_values(kept["recipe"]) == recipe:
+                return kept | evaluation(kept.pop("evaluation", {}), how)
     return None

@@ -390,7 +390,7 @@ def test_results_are_those_of_the_runs():
         cells = rows[f"`{command}`"]
         parameters, minutes = f"{result['parameters']:,}", f"{result['seconds'] / 60:.0f}"
         assert cells[:-1] == [parameters, str(result["epochs"]), valid, f"**{test}**", minutes]
-        assert f"runs of version {result['versions']['tfcells']} " in page("docs/recipes.md")
+        assert f"of version {result['versions']['tfcells']}" in page("docs/recipes.md")
         if cells := short.pop(f"`{command}`", None):
             published = recipe.published.split(" / ")[1] if recipe.published else ""
             assert cells == [parameters, valid, f"**{test}**", published]
@@ -428,18 +428,25 @@ def test_trainings_side_by_side_are_those_of_the_report(name, heading):
     assert sorted(run["line"] for run in report["runs"]) == sorted(trainings.RUNS[name].values())
     for run in report["runs"]:
         row = rows.get(run["name"]) or rows[f"`python train.py {run['line']}`"]
-        assert [cell.strip("*") for cell in row[-3:]] == trainings.scores_of(run)
+        assert tuple(cell.strip("*") for cell in row[-3:]) == trainings.scores_of(run)
     assert len(rows) == len(report["runs"]) + 1
     if name == "regularizers":
         last = rows["variational, word, recurrent dropout 0.1"][-1].strip("*")
         assert f"from {rows['none'][-1]} to {last}" in page("README.md")
 
 
-def test_what_the_best_changes_give_together_is_that_of_the_report():
-    run = reported("together")["runs"][0]
-    _, valid, test = trainings.scores_of(run)
-    said = f"validation {valid}, test **{test}** ({run['name']}, {run['result']['parameters']:,} parameters"
-    assert said in page("docs/recipes.md")
+def test_the_best_are_those_of_the_report():
+    rows, runs = rows_under("The best within an hour", "docs/recipes.md"), reported("best")["runs"]
+    for run in runs:
+        assert rows.pop(run["name"]) == [*trainings.scores_of(run), *trainings.evaluated(run)]
+    *scores, last = rows.pop("mean of the seeds")
+    assert (*scores, last.strip("*")) == trainings.means(runs)
+    assert list(rows) == ["run"]  # the head
+    assert trainings.EVALUATED["best"] in page("docs/recipes.md")
+    _, _, static, _, evaluated = trainings.means(runs)
+    assert f"`best` has {static} as the mean of three seeds, and {evaluated} with" in page("README.md").replace(
+        "\n", " "
+    )
 
 
 @pytest.mark.parametrize("contest", [league, abilities], ids=["league", "abilities"])

@@ -259,7 +259,7 @@ def test_loss_that_is_not_finite_stops_the_run(here):
 @pytest.mark.parametrize(
     "line, message",
     [
-        ("", "name a target: lstm, lnlstm, rhn"),
+        ("", "name a target: lstm, best, lnlstm"),
         ("lstn", "unknown target 'lstn'; did you mean lstm"),
         ("RHN", "unknown target 'RHN'; did you mean rhn?"),
         ("genrate demo", "unknown target 'genrate'; did you mean generate?"),

@@ -276,6 +276,41 @@ def test_trainings_side_by_side(tmp_path, monkeypatch, capsys):
     assert trained[4:] == [lines["two"], lines["bad"]]
 
 
+def test_trainings_by_seed(tmp_path, monkeypatch):
+    """Runs that differ in the seed alone have a mean, and are read again by the methods of the report, once."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
+    tiny.write_corpus(tmp_path / "text")
+    monkeypatch.setitem(trainings.RUNS, "best", {f"seed {n}": f"{tiny.RUN} --seed {n}" for n in (1, 2)})
+    monkeypatch.setitem(trainings.EVALUATED, "best", "--cache --cache_share 0.5")
+    monkeypatch.setattr(trainings, "train", lambda line, _: tiny.call(f"{line} --out {trainings.folder_of(line)}"))
+    evaluated = []
+
+    def evaluate(line, how):
+        evaluated.append(line)
+        return tiny.call(f"evaluate {trainings.folder_of(line)} {how}")
+
+    monkeypatch.setattr(trainings, "evaluate", evaluate)
+    for _ in range(2):
+        assert benchmarks.main(["best"]) == 0
+    first, second = evaluated
+    tiny.call(f"evaluate {trainings.folder_of(first)} --temperature 2")
+    assert benchmarks.main(["best"]) == 0
+    assert evaluated == [first, second, first]
+    lines = (tmp_path / "results" / "best.md").read_text().splitlines()
+    *seeds, mean = (
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith(("| seed", "| mean"))
+    )
+    assert len(seeds) == 2
+    for column in (3, 4, 5, 7, 8):
+        assert float(mean[column]) == pytest.approx(sum(float(row[column]) for row in seeds) / 2, abs=0.051)
+    assert seeds[0][4:6] != seeds[0][7:9]
+    shutil.rmtree("runs")
+    before = (tmp_path / "results" / "best.md").read_bytes()
+    assert benchmarks.main(["best"]) == 0
+    assert (tmp_path / "results" / "best.md").read_bytes() == before
+
+
 def test_pictures_come_from_the_reports_alone(tmp_path, monkeypatch):
     """Every picture there is: nothing is measured, and nothing else is written."""
     for path in report.RESULTS.glob("*.png"):
