@@ -223,5 +223,6 @@ def find(line: str, how: str | None = None) -> dict | None:
     for path in (report.RESULTS / f"{name}.json" for name in RUNS):
         for kept in json.loads(path.read_text())["runs"] if path.exists() else ():
             if kept["line"] == line and recipe.with_values(kept["recipe"]) == recipe:
-                return kept | evaluation(kept.pop("evaluation", {}), how)
+                read = evaluation(kept.pop("evaluation", {}), how)
+                return kept | read
     return None
