@@ -77,7 +77,7 @@ def quick(parameters: int, **more: Any) -> Size:
 
 
 LSTM: dict[str, Any] = {"cell": "LSTMCell", "cell_arguments": {"forget_bias": 0.0}}
-CAPPED = {"cell": "LSTMCell", "cell_arguments": {"forget_bias": 1.0, "input_gate": "capped"}}
+CAPPED: dict[str, Any] = {"cell": "LSTMCell", "cell_arguments": {"forget_bias": 1.0, "input_gate": "capped"}}
 HYPER_LSTM = {"embedding_units": 4, "layer_norm": True, "forget_bias": 1.0}
 
 TARGETS: Targets = {
