@@ -88,14 +88,13 @@ def main(name: str, arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=__doc__)
     parser.add_argument("--data_dir", default=None, help="a folder with Penn Treebank")
     parser.add_argument("--only", choices=RUNS[name], help="run just that")
-    options = parser.parse_args(arguments)
+    options, how = parser.parse_args(arguments), EVALUATED.get(name)
     for label, line in RUNS[name].items():
         if options.only not in (None, label):
             continue
         if find(line) is None:
             train(line, options.data_dir)
             write_report(name)
-        how = EVALUATED.get(name)
         if how and (run := find(line, how)) and "evaluation" not in run:
             evaluate(line, how)
     write_report(name)
@@ -120,8 +119,8 @@ def write_report(name: str):
         result, scores = run["result"], scores_of(run)
         run["changed"] = f"test {scores[-1]}"
         command, best = f"`train.py {run['line']}`", result["metrics"]["best_epoch"]
-        rows.append((run["name"], command, f"{result['parameters']:,}", *scores, best))
-        rows[-1] += evaluated(run) if how else ()
+        more = evaluated(run) if how else ()
+        rows.append((run["name"], command, f"{result['parameters']:,}", *scores, best, *more))
     if mean := means(finished):
         rows.append(("mean of the seeds", "", "", *mean[:3], "", *(mean[3:] if how else ())))
     best = min(finished, key=lambda run: run["result"]["valid_perplexity"])
@@ -156,30 +155,30 @@ def dots(finished: list[dict]):
 
 
 def perplexities(run: dict) -> list[float]:
-    """Of training, validation and test, all of the epoch best on validation; NaN, or those that `evaluate` found."""
+    """Of training, validation and test, of the epoch best on validation; then those that `evaluate` found, or NaN."""
     found = [run["result"], run.get("evaluation", {})]
     train = run["history"][run["result"]["metrics"]["best_epoch"] - 1]["train_perplexity"]
     return [train, *(each.get(f"{split}_perplexity", math.nan) for each in found for split in ("valid", "test"))]
 
 
-def told(scores: Iterable[float]) -> tuple[str, ...]:
+def rounded(scores: Iterable[float]) -> tuple[str, ...]:
     return tuple("" if math.isnan(score) else f"{score:.1f}" for score in scores)
 
 
 def scores_of(run: dict) -> tuple[str, ...]:
     """Perplexities of training, validation and test as they are told."""
-    return told(perplexities(run)[:3])
+    return rounded(perplexities(run)[:3])
 
 
 def evaluated(run: dict) -> tuple[str, ...]:
     """Perplexities of validation and test by `evaluate`, empty if there are none."""
-    return told(perplexities(run)[3:])
+    return rounded(perplexities(run)[3:])
 
 
 def means(finished: list[dict]) -> tuple[str, ...]:
     """Of the runs that differ in their seed alone, the means of their scores, if there are several."""
     rows = [perplexities(run) for run in finished if run["name"].startswith("seed ")]
-    return told(map(statistics.mean, zip(*rows, strict=True))) if len(rows) > 1 else ()
+    return rounded(map(statistics.mean, zip(*rows, strict=True))) if len(rows) > 1 else ()
 
 
 def folder_of(line: str) -> pathlib.Path:

@@ -77,7 +77,15 @@ def quick(parameters: int, **more: Any) -> Size:
 
 
 LSTM: dict[str, Any] = {"cell": "LSTMCell", "cell_arguments": {"forget_bias": 0.0}}
-CAPPED: dict[str, Any] = {"cell": "LSTMCell", "cell_arguments": {"forget_bias": 1.0, "input_gate": "capped"}}
+BEST: dict[str, Any] = {
+    # The best four changes of `lstm --size tied` that go together (benchmarks screening).
+    "cell": "LSTMCell",
+    "cell_arguments": {"forget_bias": 1.0, "input_gate": "capped"},
+    "wrapper": "Mogrifier",
+    "wrapper_arguments": {"rank": 40},
+    "augmented_loss": 0.5,
+    "partial_shuffle": True,
+}
 HYPER_LSTM = {"embedding_units": 4, "layer_norm": True, "forget_bias": 1.0}
 
 TARGETS: Targets = {
@@ -164,17 +172,12 @@ TARGETS: Targets = {
         ),
         "quick": quick(2_571_760, cell="LSTMCell", cell_arguments={"forget_bias": 1.0}, units=400),
     },
-    # The best four changes of `lstm --size tied` that go together (benchmarks screening), more epochs, more dropout.
     "best": {
         "small": Size(
             LanguageModel(
-                **CAPPED,
-                wrapper="Mogrifier",
-                wrapper_arguments={"rank": 40},
+                **BEST,
                 units=629,
                 recurrent_dropout=0.1,
-                augmented_loss=0.5,
-                partial_shuffle=True,
                 **SMALL
                 | {"epochs": 12}
                 | {"word_dropout": 0.08, "input_dropout": 0.3, "state_dropout": 0.15, "output_dropout": 0.35},
@@ -184,15 +187,7 @@ TARGETS: Targets = {
             source="not theirs but ours; the paper's network has 24 million parameters, and 50.1 on test",
             own="77.7 / 73.6",
         ),
-        "quick": quick(
-            2_617_520,
-            **CAPPED,
-            wrapper="Mogrifier",
-            wrapper_arguments={"rank": 40},
-            units=384,
-            augmented_loss=0.5,
-            partial_shuffle=True,
-        ),
+        "quick": quick(2_617_520, **BEST, units=384),
     },
     "lnlstm": {
         "small": Size(

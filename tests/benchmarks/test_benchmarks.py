@@ -301,14 +301,29 @@ def test_trainings_by_seed(tmp_path, monkeypatch):
     *seeds, mean = (
         [cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith(("| seed", "| mean"))
     )
-    assert len(seeds) == 2
-    for column in (3, 4, 5, 7, 8):
-        assert float(mean[column]) == pytest.approx(sum(float(row[column]) for row in seeds) / 2, abs=0.051)
-    assert seeds[0][4:6] != seeds[0][7:9]
+    runs = json.loads((tmp_path / "results" / "best.json").read_text())["runs"]
+    assert [row[3:6] + row[7:] for row in seeds] == [[*trainings.scores_of(r), *trainings.evaluated(r)] for r in runs]
+    assert mean[3:6] + mean[7:] == [*trainings.means(runs)]
+    assert seeds[0][4:6] != seeds[0][7:]
     shutil.rmtree("runs")
     before = (tmp_path / "results" / "best.md").read_bytes()
     assert benchmarks.main(["best"]) == 0
     assert (tmp_path / "results" / "best.md").read_bytes() == before
+
+
+def test_means_by_seed():
+    """Of the figures before they are rounded; none where one is missing; other runs don't count."""
+
+    def run(name, valid, **evaluation):
+        result = {"valid_perplexity": valid, "test_perplexity": valid / 2, "metrics": {"best_epoch": 2}}
+        history = [{"train_perplexity": 90.0}, {"train_perplexity": 3 * valid}]
+        return {"name": name, "history": history, "result": result, "evaluation": evaluation}
+
+    runs = [run(f"seed {n}", valid, valid_perplexity=n) for n, valid in enumerate((60.04, 60.04, 60.14), 1)]
+    assert trainings.means([*runs, run("another", 7.0)]) == ("180.2", "60.1", "30.0", "2.0", "")
+    del runs[1]["evaluation"]
+    assert trainings.means(runs)[3:] == ("", "")
+    assert trainings.means(runs[:1]) == ()
 
 
 def test_pictures_come_from_the_reports_alone(tmp_path, monkeypatch):
