@@ -117,6 +117,7 @@ def write_report(name: str):
         notes = [f"Evaluated: by `train.py evaluate RUN {how}`."]
     for run in finished:
         result, scores = run["result"], scores_of(run)
+        run.pop("folder", None)  # its name says more
         run["changed"] = f"test {scores[-1]}"
         command, best = f"`train.py {run['line']}`", result["metrics"]["best_epoch"]
         more = evaluated(run) if how else ()

@@ -23,7 +23,8 @@ Remember = Callable[[str, Callable[[], Arrays]], Arrays]
 ROWS = 100  # of the training text, for the statistics
 RATES, DECAYS = (3e-5, 4e-5, 5e-5, 6e-5, 7e-5, 1e-4), (1e-3, 2e-3, 3e-3, 5e-3)  # for 5 steps: the authors' grid
 TEMPERATURES = 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1
-THETAS, SHARES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0), (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
+THETAS = 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0
+SHARES = 0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3
 TUNED_WORDS = 20_000
 
 
@@ -253,16 +254,16 @@ class Scorer:
 
     def tuned(self, methods: Methods, free: Collection[str]) -> Methods:
         """The methods with the settings in `free` chosen on the first words of validation."""
-        for name, values in (("dynamic_rate", RATES), ("dynamic_decay", DECAYS)):
-            if methods.dynamic and name in free:
-                tried = [methods.but({name: value * methods.dynamic_steps / 5}) for value in values]
-                methods = min(tried, key=self.loss)
         own = grid_of(methods)
         wide = Grid(TEMPERATURES, THETAS, SHARES) if methods.cache else own._replace(temperatures=TEMPERATURES)
         grid = Grid(*(w if name in free else o for name, w, o in zip(READ_OUT, wide, own, strict=True)))
-        best = grid.best(self.losses("valid", methods, grid, TUNED_WORDS))
-        return methods.but({name: value for name, value in best.items() if name in free})
 
-    def loss(self, methods: Methods) -> float:
-        """On the first words of validation."""
-        return float(self.losses("valid", methods, grid_of(methods), TUNED_WORDS).item())
+        def losses(methods: Methods) -> np.ndarray:
+            return self.losses("valid", methods, grid, TUNED_WORDS)
+
+        for name, values in (("dynamic_rate", RATES), ("dynamic_decay", DECAYS)):
+            if methods.dynamic and name in free:
+                tried = [methods.but({name: value * methods.dynamic_steps / 5}) for value in values]
+                methods = min(tried, key=lambda each: losses(each).min())
+        best = grid.best(losses(methods))
+        return methods.but({name: value for name, value in best.items() if name in free})

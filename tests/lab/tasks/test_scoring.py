@@ -169,14 +169,16 @@ def test_tuning_takes_the_best_on_validation_of_what_is_free(monkeypatch):
     methods, free = Methods(**DYNAMIC | CACHE | {"dynamic_steps": 5}), {"dynamic_rate", "temperature", "cache_share"}
     tuned = scorer.tuned(methods, free)
     assert tuned.but({name: getattr(methods, name) for name in free}) == methods
-    first = {r: scorer.loss(methods.but({"dynamic_rate": r})) for r in scoring.RATES}
-    assert tuned.dynamic_rate == min(first, key=first.get)
-    best = scorer.loss(tuned)
+    words, means = corpus.valid[:12], scorer.means(5)
+
+    def loss(**changed):
+        methods = tuned.but(changed)
+        return scorer.reader.losses(words, corpus.eos, methods, grid_of(methods), 5, means).item()
+
+    best = loss()
     others = [
-        scorer.loss(tuned.but({"temperature": temperature, "cache_share": share}))
-        for temperature, share in ((0.8, 0.02), (1.1, 0.3), (1.0, 0.1))
+        loss(dynamic_rate=rate, temperature=temperature, cache_share=share)
+        for rate in scoring.RATES
+        for temperature, share in ((0.8, 0.02), (1.0, 0.05), (1.1, 0.3), (1.0, 0.1))
     ]
-    assert best <= min(others)
-    words = corpus.valid[:12]
-    alone = scorer.reader.losses(words, corpus.eos, tuned, grid_of(tuned), 5, scorer.means(5))
-    assert alone.item() == best
+    assert best <= min(others) * (1 + 1e-12)
