@@ -444,7 +444,7 @@ def test_the_best_are_those_of_the_report():
     assert list(rows) == ["run"]  # the head
     assert trainings.EVALUATED["best"] in page("docs/recipes.md")
     _, _, static, _, evaluated = trainings.means(runs)
-    assert f"`best` has {static} as the mean of three, and {evaluated} with dynamic evaluation" in page("README.md")
+    assert f"`best` has {static} as the mean of three, and {evaluated} by `evaluate`'s methods" in page("README.md")
 
 
 @pytest.mark.parametrize("contest", [league, abilities], ids=["league", "abilities"])
