@@ -362,7 +362,8 @@ def with_methods(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> a
         else:
             text = f"{said[name]} (default: {written(getattr(defaults, name))})"
             group.add_argument(f"--{name}", metavar="VALUE", help=text)
-    group.add_argument("--tune", action="store_true", help="choose the settings that are not given on validation")
+    chosen = "choose rate, decay, epsilon, theta, share and temperature on validation, but those that are given"
+    group.add_argument("--tune", action="store_true", help=chosen)
     options = named(strictly(parser, arguments))
     for name, hint in hints.items():
         if hint is not bool:

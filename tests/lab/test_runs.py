@@ -118,6 +118,7 @@ def test_weights_that_run_away_have_no_score(place):
 def test_tuning_keeps_what_is_given(place, monkeypatch):
     monkeypatch.setattr(scoring, "RATES", (1e-5, 1e-2))
     monkeypatch.setattr(scoring, "DECAYS", (1e-3, 1e-1))
+    monkeypatch.setattr(scoring, "EPSILONS", (2e-5, 1e-4))
     monkeypatch.setattr(scoring, "THETAS", (0.5, 2.0))
     monkeypatch.setattr(scoring, "TUNED_WORDS", 12)
     code, out, err = call("evaluate done --dynamic --dynamic_decay 0.01 --cache --cache_share 0.2 --tune")
@@ -125,6 +126,7 @@ def test_tuning_keeps_what_is_given(place, monkeypatch):
     settings = json.loads(out)["settings"]
     assert settings["dynamic_decay"] == 0.01 and settings["cache_share"] == 0.2
     assert settings["dynamic_rate"] in (1e-5, 1e-2) and settings["cache_theta"] in (0.5, 2.0)
+    assert settings["dynamic_epsilon"] in (2e-5, 1e-4)
     assert settings["temperature"] in scoring.TEMPERATURES
 
 
