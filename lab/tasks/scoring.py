@@ -4,6 +4,7 @@ Three methods, alone or together, beside the temperature of the softmax. Each wo
 and only then may it change anything.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Collection, Sequence
@@ -22,7 +23,7 @@ Remember = Callable[[str, Callable[[], Arrays]], Arrays]
 
 ROWS = 100  # of the training text, for the statistics
 RATES, DECAYS = (3e-5, 4e-5, 5e-5, 6e-5, 7e-5, 1e-4), (1e-3, 2e-3, 3e-3, 5e-3)  # for 5 steps: the authors' grid
-EPSILONS = 2e-5, 5e-5, 1e-4
+EPSILONS = 2e-5, 5e-5  # with the larger one larger rates are better
 TEMPERATURES = 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1
 THETAS = 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0
 SHARES = 0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3
@@ -263,13 +264,12 @@ class Scorer:
             return self.losses("valid", methods, grid, TUNED_WORDS)
 
         longer = methods.dynamic_steps / 5
-        tried = {
-            "dynamic_epsilon": EPSILONS,
-            "dynamic_rate": [rate * longer for rate in RATES],
-            "dynamic_decay": [decay * longer for decay in DECAYS],
-        }
-        for name, values in tried.items():
-            if methods.dynamic and name in free:
-                methods = min((methods.but({name: value}) for value in values), key=lambda each: losses(each).min())
+        steps = {"dynamic_rate": [rate * longer for rate in RATES], "dynamic_epsilon": EPSILONS}
+        back = {"dynamic_decay": [decay * longer for decay in DECAYS]}
+        for tried in (steps, back) if methods.dynamic else ():
+            names = [name for name in tried if name in free]
+            every = itertools.product(*(tried[name] for name in names))
+            settings = (methods.but(dict(zip(names, values))) for values in every)
+            methods = min(settings, key=lambda each: losses(each).min())
         best = grid.best(losses(methods))
         return methods.but({name: value for name, value in best.items() if name in free})

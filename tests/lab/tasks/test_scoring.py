@@ -1,6 +1,7 @@
 """Dynamic evaluation, cache, temperature and averaged dropout against NumPy, word by word."""
 
 import dataclasses
+import itertools
 
 import keras
 import numpy as np
@@ -164,9 +165,11 @@ def test_without_dropout_to_average_nothing_changes():
 def test_tuning_takes_the_best_on_validation_of_what_is_free(monkeypatch):
     monkeypatch.setattr(scoring, "RATES", (1e-4, 1e-2, 3e-2))
     monkeypatch.setattr(scoring, "DECAYS", (0.1, 0.5))
+    monkeypatch.setattr(scoring, "EPSILONS", (0.01, 0.5))
     monkeypatch.setattr(scoring, "TUNED_WORDS", 12)
     _, scorer, corpus = made()
-    methods, free = Methods(**DYNAMIC | CACHE | {"dynamic_steps": 5}), {"dynamic_rate", "temperature", "cache_share"}
+    methods = Methods(**DYNAMIC | CACHE | {"dynamic_steps": 5})
+    free = {"dynamic_rate", "dynamic_epsilon", "temperature", "cache_share"}
     tuned = scorer.tuned(methods, free)
     assert tuned.but({name: getattr(methods, name) for name in free}) == methods
     words, means = corpus.valid[:12], scorer.means(5)
@@ -177,8 +180,8 @@ def test_tuning_takes_the_best_on_validation_of_what_is_free(monkeypatch):
 
     best = loss()
     others = [
-        loss(dynamic_rate=rate, temperature=temperature, cache_share=share)
-        for rate in scoring.RATES
+        loss(dynamic_rate=rate, dynamic_epsilon=epsilon, temperature=temperature, cache_share=share)
+        for rate, epsilon in itertools.product(scoring.RATES, scoring.EPSILONS)
         for temperature, share in ((0.8, 0.02), (1.0, 0.05), (1.1, 0.3), (1.0, 0.1))
     ]
     assert best <= min(others) * (1 + 1e-12)
