@@ -447,14 +447,6 @@ def test_the_best_are_those_of_the_report():
     assert f"`best` has {static} as the mean of three, and {evaluated} by `evaluate`'s methods" in page("README.md")
 
 
-def test_the_ways_to_read_are_those_of_the_report():
-    rows, told = rows_under("With the same weights", "docs/recipes.md"), reported("evaluation")
-    for command, scores in {told["run"]["command"]: told["run"], **told["evaluations"]}.items():
-        valid, test = (f"{scores[f'{split}_perplexity']:.1f}" for split in ("valid", "test"))
-        assert [cell.strip("*") for cell in rows.pop(f"`{command}`")[:2]] == [valid, test]
-    assert list(rows) == ["command"]  # the head
-
-
 @pytest.mark.parametrize("contest", [league, abilities], ids=["league", "abilities"])
 def test_the_page_on_choosing_a_cell_is_that_of_the_reports(contest):
     name = contest.__name__.rpartition(".")[2]
