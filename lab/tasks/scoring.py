@@ -264,12 +264,16 @@ class Scorer:
             return self.losses("valid", methods, grid, TUNED_WORDS)
 
         longer = methods.dynamic_steps / 5
-        steps = {"dynamic_rate": [rate * longer for rate in RATES], "dynamic_epsilon": EPSILONS}
-        back = {"dynamic_decay": [decay * longer for decay in DECAYS]}
-        for tried in (steps, back) if methods.dynamic else ():
-            names = [name for name in tried if name in free]
-            every = itertools.product(*(tried[name] for name in names))
-            settings = (methods.but(dict(zip(names, values))) for values in every)
-            methods = min(settings, key=lambda each: losses(each).min())
+        values = {
+            "dynamic_rate": [rate * longer for rate in RATES],
+            "dynamic_epsilon": EPSILONS,
+            "dynamic_decay": [decay * longer for decay in DECAYS],
+        }
+        for together in ("dynamic_rate", "dynamic_epsilon"), ("dynamic_decay",):
+            names = [name for name in together if methods.dynamic and name in free]
+            every = itertools.product(*(values[name] for name in names))
+            tried = [methods.but(dict(zip(names, each, strict=True))) for each in every]
+            if names:
+                methods = min(tried, key=lambda each: losses(each).min())
         best = grid.best(losses(methods))
         return methods.but({name: value for name, value in best.items() if name in free})

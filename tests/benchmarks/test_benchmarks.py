@@ -304,6 +304,7 @@ def test_trainings_by_seed(tmp_path, monkeypatch):
     runs = json.loads((tmp_path / "results" / "best.json").read_text())["runs"]
     assert [row[3:6] + row[7:] for row in seeds] == [[*trainings.scores_of(r), *trainings.evaluated(r)] for r in runs]
     assert mean[3:6] + mean[7:] == [*trainings.means(runs)]
+    assert not any("folder" in run for run in runs)  # pictures would name it instead of the run
     assert seeds[0][4:6] != seeds[0][7:]
     shutil.rmtree("runs")
     before = (tmp_path / "results" / "best.md").read_bytes()
