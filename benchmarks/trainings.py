@@ -38,6 +38,11 @@ def alone(**changed) -> str:
     return tied(**dict.fromkeys(DROPOUTS, 0) | changed)
 
 
+def seeds(line: str, what: str = "", count: int = 3) -> dict[str, str]:
+    """Runs that differ in their seed alone, by their labels."""
+    return {f"{what}seed {seed}": f"{line} --seed {seed}" for seed in range(1, count + 1)}
+
+
 RUNS = {
     "layer_norm": {
         "LSTM": tied(recurrent_dropout=0),
@@ -71,7 +76,7 @@ RUNS = {
         "Mogrifier, rank 40": tied(epochs=3, cell="MogrifierLSTM", units=629, **{"cell.rank": 40}),
     },
     "best": {
-        **{f"seed {seed}": f"best --seed {seed}" for seed in (1, 2, 3)},
+        **seeds("best"),
         "RHN": "best --cell RHN --cell.depth 4 --units 521",
         "HyperLSTM": "best --cell HyperLSTM --cell.hyper_units 64 --cell.layer_norm false --units 628",
     },
@@ -126,8 +131,9 @@ def write_report(name: str):
         command, best = f"`train.py {run['line']}`", result["metrics"]["best_epoch"]
         more = evaluated(run) if how else ()
         rows.append((run["name"], command, f"{result['parameters']:,}", *scores, best, *more))
-    if mean := means(finished):
-        rows.append(("mean of the seeds", "", "", *mean[:3], "", *(mean[3:] if how else ())))
+    for what in dict.fromkeys(run["name"].rpartition("seed ")[0] for run in finished):
+        if mean := means(finished, what):
+            rows.append((f"{what}mean of the seeds", "", "", *mean[:3], "", *(mean[3:] if how else ())))
     best = min(finished, key=lambda run: run["result"]["valid_perplexity"])
     notes += [f"Best on validation: {best['name']}."]
     if left := [label for label in RUNS[name] if label not in {run["name"] for run in finished}]:
@@ -180,9 +186,9 @@ def evaluated(run: dict) -> tuple[str, ...]:
     return rounded(perplexities(run)[3:])
 
 
-def means(finished: list[dict]) -> tuple[str, ...]:
-    """Of the runs that differ in their seed alone, the means of their scores, if there are several."""
-    rows = [perplexities(run) for run in finished if run["name"].startswith("seed ")]
+def means(finished: list[dict], what: str = "") -> tuple[str, ...]:
+    """Of the runs of this that differ in their seed alone, the means of their scores, if there are several."""
+    rows = [perplexities(run) for run in finished if run["name"].startswith(f"{what}seed ")]
     return rounded(map(statistics.mean, zip(*rows, strict=True))) if len(rows) > 1 else ()
 
 

@@ -321,10 +321,30 @@ def test_means_by_seed():
         return {"name": name, "history": history, "result": result, "evaluation": evaluation}
 
     runs = [run(f"seed {n}", valid, valid_perplexity=n) for n, valid in enumerate((60.04, 60.04, 60.14), 1)]
-    assert trainings.means([*runs, run("another", 7.0)]) == ("180.2", "60.1", "30.0", "2.0", "")
+    others = [run(f"LSTM, seed {n}", 70.0 + n) for n in (1, 2)]
+    assert trainings.means([*others, *runs, run("another", 7.0)]) == ("180.2", "60.1", "30.0", "2.0", "")
+    assert trainings.means([*others, *runs], "LSTM, ") == ("214.5", "71.5", "35.8", "", "")
     del runs[1]["evaluation"]
     assert trainings.means(runs)[3:] == ("", "")
     assert trainings.means(runs[:1]) == ()
+
+
+def test_each_kind_has_its_mean(monkeypatch):
+    """The runs of a report that differ in their seed alone are summed up in a row for each kind."""
+    kinds = {"a, ": 60.0, "b, ": 70.0, "": 80.0}
+    runs = {}
+    for what, valid in kinds.items():
+        for label, line in trainings.seeds(f"lstm --units {valid:g}", what, count=2).items():
+            result = {"valid_perplexity": valid, "test_perplexity": valid + float(line[-1]), "parameters": 9}
+            result["metrics"] = {"best_epoch": 1}
+            runs[label] = {"name": "", "line": line, "history": [{"train_perplexity": 50.0}], "result": result}
+    written = []
+    monkeypatch.setitem(trainings.RUNS, "best", {label: run["line"] for label, run in runs.items()})
+    monkeypatch.setattr(trainings, "find", lambda line, _: next(run for run in runs.values() if run["line"] == line))
+    monkeypatch.setattr(report, "write", lambda *args, **_: written.append(args[3]))
+    trainings.write_report("best")
+    means = [row[:6] for row in written[0] if "mean" in row[0]]
+    assert means == [(f"{w}mean of the seeds", "", "", "50.0", f"{v:.1f}", f"{v + 1.5:.1f}") for w, v in kinds.items()]
 
 
 def test_pictures_come_from_the_reports_alone(tmp_path, monkeypatch):
