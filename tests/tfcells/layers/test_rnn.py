@@ -365,6 +365,32 @@ def test_the_layers_dtype_reaches_its_cells():
     assert np.isfinite(np.asarray(output, "float32")).all() and np.abs(output).max() > 0
 
 
+@pytest.mark.parametrize("policy, count", [(MIXED, 257), ("mixed_float16", 2049)])
+@pytest.mark.parametrize("kind, given", [(tfcells.ClockworkRNNCell, {"periods": (1, 2)}), (tfcells.PhasedLSTMCell, {})])
+def test_a_count_of_steps_goes_on_exactly(kind, given, policy, count):
+    """In a state that is given, here of a stack, and in one that a model for single steps carries; half precision has
+    no such number."""
+    layer = tfcells.RNN([tfcells.LSTMCell(2), kind(4, **given)], dtype=policy, return_state=True)
+    model = keras.Sequential([keras.Input((None, FEATURES)), tfcells.RNN(kind(4, **given), dtype=policy)])
+    lstm, (*states, time) = layer.get_initial_state(BATCH)
+    *_, (*_, time) = layer(X, initial_state=[lstm, [*states, time + count]])
+    assert time.dtype == "float32" and np.array_equal(time, np.full((BATCH, 1), count + STEPS))
+    step = tfcells.step_model(model)
+    *states, time = step.get_initial_state(BATCH)
+    *_, time = step([X[:, :1], *states, time + count])
+    assert np.array_equal(time, np.full((BATCH, 1), count + 1))
+
+
+def test_a_count_of_steps_in_half_precision_is_refused():
+    """Keras's Bidirectional gives all states in its own precision."""
+    layer = tfcells.RNN(tfcells.ClockworkRNNCell(4, periods=(1, 2)), dtype=MIXED)
+    h, time = layer.get_initial_state(BATCH)
+    both = keras.layers.Bidirectional(layer, dtype=MIXED)
+    for call, states in [(layer, [h, keras.ops.cast(time, h.dtype)]), (both, [h, time] * 2)]:
+        with pytest.raises(ValueError, match="initial_state: 'time' counts steps, .* must be float32, got bfloat16"):
+            call(X, initial_state=states)
+
+
 def test_equal_policies_agree():
     cell = tfcells.LSTMCell(2, dtype=MIXED)
     assert tfcells.RNN(cell, dtype=MIXED)(X).dtype == tf.bfloat16
