@@ -23,11 +23,11 @@ def has_compiler() -> bool:
     return XLA and not (mac and tf.config.list_physical_devices("GPU"))
 
 
-def compiled(function: Any) -> Any:
-    """A function, compiled by XLA."""
+def compiled(function: Any, *given: Any) -> Any:
+    """A function, its first arguments given, compiled by XLA."""
     avoid_fault()
     # TensorFlow counts traces by code, and all programs have the same: five programs look like one traced five times.
-    own: Any = functools.partial(function)
+    own: Any = functools.partial(function, *given)
     own.__name__ = function.__name__
     return tf.function(own, jit_compile=True, autograph=False, reduce_retracing=True)
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfcells.contract.linear import Tensor
 from tfcells.contract.recurrence import STILL
-from tfcells.engine.compiler import avoid_fault
+from tfcells.engine.compiler import compiled
 from tfcells.engine.differentiated import Differentiated, debugged
 from tfcells.engine.sequences import BatchSizes, exponent, filled, length_of, power_of_two, wide
 
@@ -36,7 +36,7 @@ def along(
 
     ones = tuple(n == 1 for n in decay.shape[:2])  # one entry for many, which a relaxed shape would not say
     sizes = ones, *(tuple(x.shape[2:]) for x in (decay, added))
-    program, batch_sizes = compiled(kind, tensors[1].dtype, sizes)
+    program, batch_sizes = programs(kind, tensors[1].dtype, sizes)
     decay, added, start = *map(padded, tensors[:2]), tensors[2]
     batch = start.shape[0] if start.shape[0] is not None else tf.shape(start)[0]
     size = batch_sizes(batch, training)
@@ -48,13 +48,10 @@ def along(
 
 
 @functools.cache
-def compiled(kind: str, dtype: Any, sizes: Any) -> tuple[Differentiated, BatchSizes]:
+def programs(kind: str, dtype: Any, sizes: Any) -> tuple[Differentiated, BatchSizes]:
     """The compiled pair for tensors of those sizes, and for which batch sizes."""
-    avoid_fault()
     way = chunked if tf.config.list_logical_devices("GPU") else looped
-    compile = functools.partial(tf.function, jit_compile=True, autograph=False, reduce_retracing=True)
-    forward = compile(functools.partial(states, way, kind))
-    backward = compile(functools.partial(gradients, way, kind))
+    forward, backward = compiled(states, way, kind), compiled(gradients, way, kind)
 
     def run(*tensors: Tensor) -> tuple:
         found = forward(*tensors)

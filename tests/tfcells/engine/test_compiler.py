@@ -44,7 +44,7 @@ def test_reductions_are_compiled(first):
 @pytest.mark.parametrize("way", ["loop", "strides", "steps at once", "product"])
 def test_no_program_is_compiled_before_xla_has_its_flags(monkeypatch, way):
     compiler.avoid_fault()  # as what follows is compiled
-    engine.recurrence.compiled.cache_clear()
+    engine.recurrence.programs.cache_clear()
     engine.products.compiled_by_transposed.cache_clear()
     monkeypatch.setattr(compiler, "FAULTY", True)
     asked = []
