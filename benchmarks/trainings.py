@@ -43,6 +43,17 @@ def seeds(line: str, what: str = "", count: int = 3) -> dict[str, str]:
     return {f"{what}seed {seed}": f"{line} --seed {seed}" for seed in range(1, count + 1)}
 
 
+# What `search cell` found, beside other cells of at most 2.62 million parameters.
+CELLS = {
+    "LSTM": "--cell LSTM --units 411",
+    "RHN, depth 3": "--cell RHN --cell.depth 3 --units 371",
+    "DARTS_V1": "--genotype darts_v1 --units 223",
+    "DARTS_V2": "--genotype darts_v2 --units 223",
+    "best of random search": "--genotype relu0-sigmoid0-identity0-relu3 --units 294",
+    "best of evolution": "--genotype relu0-tanh0-relu0 --units 326",
+}
+SEARCHED = "cell --size quick --epochs 3 --steps_per_epoch none"
+
 RUNS = {
     "layer_norm": {
         "LSTM": tied(recurrent_dropout=0),
@@ -80,6 +91,9 @@ RUNS = {
         "RHN": "best --cell RHN --cell.depth 4 --units 521",
         "HyperLSTM": "best --cell HyperLSTM --cell.hyper_units 64 --cell.layer_norm false --units 628",
     },
+    "searched": {
+        label: line for name, how in CELLS.items() for label, line in seeds(f"{SEARCHED} {how}", f"{name}, ", 2).items()
+    },
 }
 # How: what `--tune` chose on the validation text of seed 1, of the cache after the rest.
 EVALUATED = {"best": "--dynamic --dynamic_rate 5e-5 --dynamic_decay 5e-3 --cache --cache_theta 15 --cache_share 0.05"}
@@ -89,6 +103,7 @@ TITLES = {
     "regularizers": "A tied LSTM on Penn Treebank: what each regularizer does",
     "screening": "A tied LSTM on Penn Treebank, three epochs: what each change does",
     "best": "The four best changes on Penn Treebank: a tied LSTM with three seeds, and two other cells",
+    "searched": "Cells that a search found on Penn Treebank, three epochs, beside others",
 }
 
 
