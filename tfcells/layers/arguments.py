@@ -20,15 +20,6 @@ def ranks_of(shapes: Any) -> list[int | None]:
     return [len(each) if shape else None for each, shape in zip(shapes, whole, strict=True)]
 
 
-def check_counts(cells: list, states: Any) -> None:
-    """Raises ValueError for a count of steps that is given in half precision, where it can't be exact."""
-    names = [name in cell.clocks and name for cell in cells for name in cell.states]
-    for name, x in zip(names, tree.flatten(states)):
-        dtype = keras.backend.standardize_dtype(getattr(x, "dtype", "float32"))
-        if name and dtype in ("float16", "bfloat16"):
-            raise ValueError(f"initial_state: {name!r} counts steps, so it must be float32, got {dtype}")
-
-
 def checked_memory(cells: list, sequences: Tensor, memory: Any, mask: Any) -> tuple:
     """The memory and its mask as tensors. It must be given to the cells that read one, and to no others."""
     reads = any(getattr(cell, "attends", False) for cell in cells)

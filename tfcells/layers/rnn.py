@@ -14,15 +14,7 @@ from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor, multiplied
 from tfcells.contract.recurrence import Before, frozen, scan
 from tfcells.contract.weights import Weights
-from tfcells.layers.arguments import (
-    check_counts,
-    checked_mask,
-    checked_memory,
-    checked_reset,
-    given_shapes,
-    mask_of,
-    one_mask,
-)
+from tfcells.layers.arguments import checked_mask, checked_memory, checked_reset, given_shapes, mask_of, one_mask
 from tfcells.layers.steps import in_strides, in_turn, step_key, step_of, unrolled
 
 if keras.backend.backend() == "tensorflow":
@@ -159,11 +151,6 @@ class RNN(Configured, keras.layers.RNN):
         """What Keras makes floats before the call: not half precision where a state given may be a count of steps."""
         counts = self.runs_cells and any(each.clocks for each in unstacked(self.cell))
         return keras.backend.result_type(self.compute_dtype, "float32") if counts else self.compute_dtype
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.runs_cells:
-            check_counts(unstacked(self.cell), kwargs.get("initial_state", args[1] if len(args) > 1 else None))
-        return super().__call__(*args, **kwargs)
 
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         self.check_shape(sequences_shape)

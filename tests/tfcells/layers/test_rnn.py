@@ -381,16 +381,6 @@ def test_a_count_of_steps_goes_on_exactly(kind, given, policy, count):
     assert np.array_equal(time, np.full((BATCH, 1), count + 1))
 
 
-def test_a_count_of_steps_in_half_precision_is_refused():
-    """Keras's Bidirectional gives all states in its own precision."""
-    layer = tfcells.RNN(tfcells.ClockworkRNNCell(4, periods=(1, 2)), dtype=MIXED)
-    h, time = layer.get_initial_state(BATCH)
-    both = keras.layers.Bidirectional(layer, dtype=MIXED)
-    for call, states in [(layer, [h, keras.ops.cast(time, h.dtype)]), (both, [h, time] * 2)]:
-        with pytest.raises(ValueError, match="initial_state: 'time' counts steps, .* must be float32, got bfloat16"):
-            call(X, initial_state=states)
-
-
 def test_equal_policies_agree():
     cell = tfcells.LSTMCell(2, dtype=MIXED)
     assert tfcells.RNN(cell, dtype=MIXED)(X).dtype == tf.bfloat16
