@@ -202,7 +202,10 @@ def evaluated(run: dict) -> tuple[str, ...]:
 
 
 def means(finished: list[dict], what: str = "") -> tuple[str, ...]:
-    """Of the runs of this that differ in their seed alone, the means of their scores, if there are several."""
+    """Of the runs that differ in their seed alone, the means of their scores, if there are several.
+
+    what: what stands before the seed in their names.
+    """
     rows = [perplexities(run) for run in finished if run["name"].startswith(f"{what}seed ")]
     return rounded(map(statistics.mean, zip(*rows, strict=True))) if len(rows) > 1 else ()
 
