@@ -38,7 +38,7 @@ NAMES = {
     "profile": ("where a training step's time goes", imported("profile")),
     "half": ("mixed_bfloat16 beside float32: loss and speed", half.main),
     "workers": ("one process beside several: losses and speed", imported("workers")),
-    "published": ("an LSTM's curve beside published ones", published.main),
+    "published": ("curves beside published ones", published.main),
     "draw": ("the pictures of reports anew, from their JSON", imported("charts")),
     "kills": ("runs killed at random moments and resumed", kills.main),
     **{
