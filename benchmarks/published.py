@@ -47,9 +47,9 @@ PUBLISHED: dict[str, dict[str, Curve]] = {
     },
     "lstm medium": {"TensorLayer": ([(1, 360.8, 208.9), (39, 44.02, 87.52)], 83.86)},
     "hypernets paper": {
-        # github.com/hardmaru/supercell, a picture of TensorBoard, read by eye to 0.01; 392 steps are an epoch
+        # github.com/hardmaru/supercell, a picture of TensorBoard, read by eye to 0.01; 391 steps are an epoch
         "supercell": (
-            [(round(step / 392, 2), None, bits) for step, bits in [(500, 1.81), (1000, 1.62), (2000, 1.5)]],
+            [(round(step / 391, 2), None, bits) for step, bits in [(500, 1.81), (1000, 1.62), (2000, 1.5)]],
             None,
         )
     },
