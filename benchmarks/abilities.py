@@ -361,8 +361,8 @@ def page(told: dict) -> list[str]:
     lucky = [f"`{cell}` {task} with {solved}" for task, cell, *_, solved in seeds if 0 < solved < len(SEEDS)]
     return [
         *lines,
-        f"- That is with one seed. The best {BEST} of each task have {len(SEEDS)}. Some of these solve it with "
-        f"fewer: {', '.join(lucky) or 'none'}.",
+        f"- Each cell ran with one seed, the best {BEST} of each task with {len(SEEDS)}. These solved it with "
+        f"some of them: {', '.join(lucky) or 'none'}.",
         "",
         f"The cells that solve at least {least} of the {len(TASKS)} tasks:",
         "",

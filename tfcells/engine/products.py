@@ -81,7 +81,7 @@ def product(x: Tensor, matrix: Tensor) -> Tensor:
 def back(d: list, kept: Any, factors: list) -> list:
     """The gradients of x and the matrix."""
     (d,), (x, matrix) = d, factors
-    way = compiled_by_transposed() if XLA and favours_xla(d, matrix) else by_transposed
+    way = compiled_by_transposed() if XLA and favors_xla(d, matrix) else by_transposed
     return [way(d, matrix), tf.matmul(x, d, transpose_a=True)]
 
 
@@ -98,7 +98,7 @@ def compiled_by_transposed() -> Any:
     return tf.function(by_transposed, jit_compile=True)
 
 
-def favours_xla(d: Tensor, matrix: Tensor) -> bool:
+def favors_xla(d: Tensor, matrix: Tensor) -> bool:
     """Whether XLA multiplies d by that matrix, transposed, in less time than TensorFlow, as it does on a
     CPU but in half precision; if the graph knows how many rows there are, since XLA compiles anew for each
     number.
