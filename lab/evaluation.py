@@ -1,9 +1,10 @@
 """The mean loss of a split; the scores of a run's best weights, and the text they generate."""
 
 import argparse
+import contextlib
 import math
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -98,8 +99,18 @@ def read(
     scores = scored(recipe.describe(data)) | results(recipe, **losses)
     found = {"methods": methods.names, "settings": methods.settings(), **scores}
     if options.corpus is None:
-        write_json(run.folder / "evaluation.json", found)
+        with unkept():
+            write_json(run.folder / "evaluation.json", found)
     return {"run": str(run.folder), "corpus": data.name, **found}
+
+
+@contextlib.contextmanager
+def unkept() -> Iterator[None]:
+    """Say what can't be written, and go on: what took long to compute is shown all the same."""
+    try:
+        yield
+    except OSError as error:
+        complain(f"not kept: {error}")
 
 
 class Memory:
@@ -121,8 +132,9 @@ class Memory:
         except (FileNotFoundError, InputError):
             pass  # not made yet, or damaged
         made = make()
-        self.folder.mkdir(exist_ok=True)
-        save(path, {str(n): array for n, array in enumerate(made)}, facts)
+        with unkept():
+            self.folder.mkdir(exist_ok=True)
+            save(path, {str(n): array for n, array in enumerate(made)}, facts)
         return made
 
 

@@ -10,7 +10,7 @@ import runpy
 import shlex
 import sys
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NoReturn, TypedDict, get_type_hints
 
 from lab.cells import KINDS, check_target
@@ -541,11 +541,19 @@ def recall(run: Run, targets: Targets) -> tuple[Recipe[Any], Settings]:
         raise InputError(f"{run.folder / 'recipe.json'}: damaged ({error})") from error
 
 
-def of_network(arguments: list[str]) -> list[str]:
-    """The flags of a command line that choose cells and wrappers."""
+def of_network(arguments: list[str], recipe: Recipe[Any]) -> list[str]:
+    """The flags of a command line that choose cells and wrappers, and arguments of these."""
+    values = recipe.values()
+    short = {name.removeprefix("cell.") for name in values if name.startswith("cell.")} - values.keys()
+    return chosen(arguments, lambda name: name in short or name.partition(".")[0] in KINDS)
+
+
+def chosen(arguments: list[str], wanted: Callable[[str], bool]) -> list[str]:
+    """The flags of a command line, with their values, whose names are wanted."""
     kept, rest = [], iter(arguments)
     for argument in rest:
-        if argument.startswith(("--cell", "--wrapper")):
+        name = argument.partition("=")[0]
+        if name.startswith("--") and wanted(name.removeprefix("--")):
             kept += [argument] if "=" in argument else [argument, next(rest)]
     return kept
 

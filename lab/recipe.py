@@ -34,6 +34,9 @@ from lab.task import Batches, D, Model, Task, Tensor
 RENAMED = {"signal_units": "cell.embedding_units", "lr": "learning_rate"}
 """Other names of fields, which flags and runs may use: those of version 0.1, and what everybody types."""
 
+NEEDS = {"decay_after": "decay", "decay_all": "weight_decay", "init_biases": "init_scale"}
+"""Fields without effect while another has its default: nobody may ask for them then."""
+
 FIXED = "cell", "init_biases"
 """The fields that a target had fixed in version 0.1: its runs do not name them."""
 
@@ -50,7 +53,7 @@ class Recipe(Task[D]):
     batch_size: sequences trained on at once
     learning_rate: the learning rate, before decay, warm_up and anneal
     patience: epochs without a better validation loss after which training ends, or none
-    steps_per_epoch: steps of the optimizer in an epoch, the first ones of the data each time, or none for all data
+    steps_per_epoch: steps of the optimizer in an epoch, the first ones in its order, or none for all data
     optimizer: how a gradient changes the weights
     decay: the factor of the learning rate in each epoch after decay_after
     decay_after: epochs before the learning rate decays
@@ -136,7 +139,12 @@ class Recipe(Task[D]):
                 if names.setdefault(full, name) != name:
                     raise InputError(f"{name}: must not be given with {names[full]}, which is the same")
                 values[full] = read(name, known[full], text)
-        return self.of(values)
+        made = self.of(values)
+        defaults = {name: each.default for name, each in type(self).__dataclass_fields__.items()}
+        for name, needed in NEEDS.items():
+            if name in names and getattr(made, name) != defaults[name] and getattr(made, needed) == defaults[needed]:
+                raise InputError(f"{name}={written(getattr(made, name))}: must not be given without {needed}")
+        return made
 
     def known(self, **classes: str) -> tuple[dict[str, Hint], dict[str, Any]]:
         """The fields of this recipe with another cell or wrapper, and of their values those that stay."""

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import optuna
 
+from lab.study import trained
+
 FACTOR = 3  # of trials, one goes on to three times as many epochs
 POPULATION, TOURNAMENT = 20, 5  # of evolution
 
@@ -12,7 +14,8 @@ POPULATION, TOURNAMENT = 20, 5  # of evolution
 class Evolution(optuna.samplers.RandomSampler):
     """Regularized evolution (Real et al., 1802.01548): the best of a few recent trials, with one field drawn anew.
 
-    The first trials are random. A trial that was ended early is never a parent, but takes its place among the recent.
+    The first trials are random. A trial that was ended early is never a parent, but takes its place among the recent;
+    one that was refused does not.
     """
 
     def __init__(self, seed: int) -> None:
@@ -23,7 +26,7 @@ class Evolution(optuna.samplers.RandomSampler):
 
     def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
         states = optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED
-        recent = study.get_trials(deepcopy=False, states=states)[-POPULATION:]
+        recent = [each for each in study.get_trials(deepcopy=False, states=states) if trained(each)][-POPULATION:]
         if len(recent) < POPULATION:
             return {}
         drawn = [recent[place] for place in self.random.choice(POPULATION, TOURNAMENT, replace=False)]

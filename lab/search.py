@@ -16,7 +16,7 @@ from lab.recipe import Targets
 from lab.search_options import given
 from lab.signals import Signals
 from lab.streams import complain, deliver, say
-from lab.study import RELIEVED, Frozen, Study, find_optuna, trained
+from lab.study import BEGUN, RELIEVED, Frozen, Study, find_optuna, trained
 from lab.study_report import report, score_of
 
 POLL = 1.0  # seconds
@@ -37,6 +37,7 @@ def search(options: argparse.Namespace, texts: dict[str, str], targets: Targets,
         from lab.trials import work
 
         return work(study, trials, options.save_seconds)
+    study.record.set_user_attr(BEGUN, len(study.record.get_trials(deepcopy=False)))
     end = None if options.hours is None else time.time() + 3600 * options.hours
     with Signals() as signals:
         watch(study, Crew(study, options, trials), trials, end, signals)

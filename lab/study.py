@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from lab.engines import check_numpy
 from lab.fields import InputError
-from lab.options import Settings, check_unchanged, named_recipe, new_settings, shortened
+from lab.options import Settings, check_unchanged, located, named_recipe, new_settings, shortened
 from lab.recipe import Recipe, Targets
 from lab.run import Run, taken
 from lab.search_options import given
@@ -29,6 +29,8 @@ from lab.streams import complain
 NAME, DATABASE = "study.json", "study.db"
 RETRIES = 3  # of a trial whose worker was killed
 RELIEVED = 5  # the exit code of a worker in whose place another is to begin
+BEGUN = "begun"  # of a study: how many trials it had when it was last begun or resumed
+STOPS = "stops"  # of a trial: how often it was stopped, which no attempt is lost by
 
 Frozen = Any  # optuna.trial.FrozenTrial
 
@@ -128,9 +130,20 @@ class Study:
             if not (options.storage or (folder / DATABASE).exists()) and any(folder.glob("trial-*")):
                 raise InputError(f"--storage: must be as it was when the study began, as {folder} has no {DATABASE}")
             check_unchanged(Run(folder), plan.changed(options, texts))
-            moved: Any = {name: getattr(options, name) for name in ("corpus", "data_dir") if getattr(options, name)}
+            plain = targets[plan.settings["target"]][plan.settings["size"]].recipe
+            moved: Any = {"data_dir": options.data_dir} if options.data_dir else {}
+            moved |= {"corpus": located(options.corpus, plain)} if options.corpus else {}
             plan = dataclasses.replace(plan, settings=plan.settings | moved)
-        return cls(folder, plan, targets, options.storage, given(options, "wait"))
+        study = cls(folder, plan, targets, options.storage, given(options, "wait"))
+        if options.resume:
+            first, _ = study.space.ends()
+            study.check_data(first, first.load(plan.settings["corpus"], plan.settings["data_dir"]))
+        return study
+
+    def check_data(self, recipe: Recipe[Any], data: Any) -> None:
+        """Raise an InputError where the data are not those that it was begun with."""
+        if recipe.fingerprint(data) != self.plan.data_sha256:
+            raise InputError(f"{data.name}: not the data that {self.folder} was begun with")
 
     @property
     def plain(self) -> Recipe[Any]:
@@ -188,7 +201,7 @@ class Study:
             engine_kwargs={"connect_args": {"timeout": self.wait}} if url.startswith("sqlite") else None,
             heartbeat_interval=max(1, self.wait // 6),
             grace_period=self.wait,
-            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
+            heartbeat_stale_trial_callback=retry,
         )
 
     @property
@@ -202,6 +215,14 @@ class Study:
 
         first = optuna.storages.RetryHeartbeatStaleTrialCallback.retried_trial_number(trial)
         return self.folder / f"trial-{trial.number if first is None else first}"
+
+
+def retry(study: Any, trial: Frozen) -> None:
+    """Have a trial that was stopped, or whose worker was killed, tried again; of killed workers so many times."""
+    import optuna
+
+    most = RETRIES + trial.user_attrs.get(STOPS, 0)
+    optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=most)(study, trial)
 
 
 def find_optuna() -> None:

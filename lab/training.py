@@ -25,7 +25,7 @@ from lab.engines import check_numpy
 from lab.evaluation import check_data, mean_loss, splits, strictly
 from lab.fields import InputError
 from lab.memory import OutOfMemory, check_fits, enough_memory
-from lab.options import QUICK, Settings, check_unchanged, continuation, of_network
+from lab.options import QUICK, Settings, check_unchanged, chosen, continuation, of_network
 from lab.progress import Progress, bar
 from lab.recipe import Recipe, differences
 from lab.run import Run, digest, replacing, write_json
@@ -85,7 +85,7 @@ def train(
                 workers.heartbeat.say = lambda text: run.say(f"{text}; to go on: {command}")
             if begun:
                 names = " in ".join(filter(None, (recipe.cell, recipe.wrapper)))
-                network = f" with {names}" if of_network(arguments) else ""
+                network = f" with {names}" if of_network(arguments, recipe) else ""
                 what = f"{settings['target']} {settings['size']}{network} on {data.name}"
                 steps = f" of {counted(recipe.steps_per_epoch, 'step')}" if recipe.steps_per_epoch else ""
                 size = f"{training.learner.parameters():,} parameters, {counted(recipe.epochs, 'epoch')}{steps}"
@@ -108,9 +108,10 @@ def train(
                 raise InputError(f"{error}; the last checkpoint is whole; to go on: {command}") from error
     say(json.dumps(result, allow_nan=False))
     if begun and settings["size"] == QUICK:
-        place = shlex.quote(settings["data_dir"] or "FOLDER")
-        real = [settings["target"], *of_network(arguments)]
-        complain(f"That was a quick look. The real run: python train.py {shlex.join(real)} --data_dir {place}")
+        text = chosen(arguments, {"corpus", "level", "data_dir"}.__contains__)
+        real = shlex.join([settings["target"], *of_network(arguments, recipe), *text])
+        place = "" if options.corpus or options.data_dir else " --data_dir FOLDER"
+        complain(f"That was a quick look. The real run: python train.py {real}{place}")
     return 0
 
 

@@ -23,7 +23,7 @@ from lab.options import recall
 from lab.run import Run
 from lab.signals import Interrupted, Signals
 from lab.space import flags
-from lab.study import RELIEVED, Frozen, Study, trained
+from lab.study import BEGUN, RELIEVED, STOPS, Frozen, Study, retry, trained
 from lab.training import Training, opened
 from lab.workers import ALONE
 
@@ -68,7 +68,7 @@ class Worker:
             ):  # until its trial has begun: one worker at a time counts trials, and finds those of the dead
                 optuna.storages.fail_stale_trials(record)
                 found = record.get_trials(deepcopy=False)
-                check_refusals(found)
+                check_refusals(found[record.user_attrs.get(BEGUN, 0) :])
                 done = sum(map(trained, found))
                 running = sum(each.state.name == "RUNNING" for each in found)
                 if done >= trials or (done + running >= trials and self.study.silent):
@@ -95,7 +95,8 @@ class Worker:
             trial.set_user_attr("refused", str(error))
             raise optuna.TrialPruned(str(error)) from error
         except (Interrupted, CorpusError, OSError):
-            optuna.storages.RetryHeartbeatStaleTrialCallback()(record, record.trials[trial.number])
+            trial.set_user_attr(STOPS, trial.user_attrs.get(STOPS, 0) + 1)
+            retry(record, record.trials[trial.number])
             raise
 
     def score(self, trial: optuna.Trial, folder: pathlib.Path) -> float:
@@ -107,8 +108,7 @@ class Worker:
             check_numpy(recipe, settings["precision"])
         with enough_memory(recipe):
             data = recipe.load(settings["corpus"], settings["data_dir"])
-            if recipe.fingerprint(data) != plan.data_sha256:
-                raise InputError(f"{data.name}: not the data that {study.folder} was begun with")
+            study.check_data(recipe, data)
             if plan.budget and "units" not in study.space.domains:
                 recipe = fitted(recipe, data, plan.budget)
             elif plan.budget and (count := recipe.parameters(data)) > plan.budget:

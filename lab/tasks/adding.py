@@ -64,7 +64,7 @@ class Adding(SequenceTask):
         return tf.square(found - tf.cast(y, found.dtype)), state
 
     def measures(self, model: Model, data: Examples, split: str) -> dict[str, float]:
-        x, y = self.draw(self.rng(7), self.evaluation_batch_size, 2 * self.steps, 2 * self.steps)
+        x, y = self.draw(self.rng(7), 250, 2 * self.steps, 2 * self.steps)
         return {"at_double": float(np.mean((self.predict(model, x) - y) ** 2))}
 
     def figure(self, model: Model, data: Examples) -> Figure:

@@ -22,7 +22,7 @@ from data.source import Source
 from data.text8.source import SOURCE as TEXT8
 from data.wikitext2.source import SOURCE as WIKITEXT2
 from lab.configuration import tensorflow
-from lab.fields import nearest
+from lab.fields import InputError, nearest
 from lab.task import Batches
 from lab.tasks.batches import in_order
 
@@ -312,8 +312,8 @@ def windows(tokens: np.ndarray, batch_size: int, steps: int, shuffle: int | None
     With `shuffle`, a seed, each row is rotated first, by as many tokens as it draws (Press, 1903.04167).
 
     Returns a `tf.data.Dataset` of (n - 1) // steps pairs (inputs, targets), int32, each of shape
-    (batch_size, steps), in order. `.skip(k)` costs next to nothing. Raises CorpusError if the stream
-    is too short for one window.
+    (batch_size, steps), in order. `.skip(k)` costs next to nothing. Raises TooShort, a CorpusError, if the
+    stream is too short for one window.
     """
     count, row = count_windows(tokens, batch_size, steps), len(tokens) // batch_size
     rows = np.reshape(tokens[: batch_size * row], (batch_size, row))
@@ -323,12 +323,16 @@ def windows(tokens: np.ndarray, batch_size: int, steps: int, shuffle: int | None
     return in_order(*(columns(rows[:, k : k + count * steps], steps) for k in (0, 1)))
 
 
+class TooShort(CorpusError, InputError):
+    """A text with too few tokens for a batch: another recipe may do."""
+
+
 def count_windows(tokens: np.ndarray, batch_size: int, steps: int) -> int:
-    """How many `windows` there are; CorpusError if the stream is too short for one."""
+    """How many `windows` there are; TooShort if the stream is too short for one."""
     check_positive(batch_size=batch_size, steps=steps)
     count = (len(tokens) // batch_size - 1) // steps
     if count < 1:
-        raise CorpusError(
+        raise TooShort(
             f"the training text's {len(tokens):,} tokens are too few for one window of batch_size {batch_size} and "
             f"steps {steps}: that takes {batch_size * (steps + 1):,}"
         )

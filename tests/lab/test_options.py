@@ -302,6 +302,11 @@ def test_a_quick_look_ends_with_the_command_for_the_real_run(home, monkeypatch):
     assert err.splitlines()[-1].endswith(
         "The real run: python train.py rhn --cell=gru --wrapper mogrifier --data_dir FOLDER"
     )
+    write_corpus(pathlib.Path("text"))
+    own = "--corpus text --level char"
+    line = f"lstm --quick --cell rhn --depth 2 {own} --units 4 --epochs 1 --steps_per_epoch 1 --batch_size 2 --steps 4"
+    code, _, err = call(f"{line} --engine eager")
+    assert code == 0 and err.splitlines()[-1].endswith(f"python train.py lstm --cell rhn --depth 2 {own}")
 
 
 # What NumPy can't do is said before any data are looked for.

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 import tfcells
-from lab.fields import InputError
+from lab.fields import InputError, written
 from lab.recipe import differences, fields
 from recipes import TARGETS
 from tests.tiny import TINY
@@ -146,6 +146,22 @@ def test_what_only_the_cell_can_refuse_is_refused_by_name():
     with pytest.raises(InputError, match="wrapper=Attention: must not read a memory"):
         attention = {"attention_units": 2, "memory_features": 2}
         dataclasses.replace(TINY, wrapper="Attention", wrapper_arguments=attention).make_cell()
+
+
+@pytest.mark.parametrize(
+    "name, text, needed, value",
+    [
+        ("decay_after", "2", "decay", "0.5"),
+        ("decay_all", "true", "weight_decay", "0.1"),
+        ("init_biases", "true", "init_scale", "0.1"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(name, text, needed, value):
+    with pytest.raises(InputError, match=f"{name}={text}: must not be given without {needed}"):
+        TINY.replace(**{name: text})
+    assert getattr(TINY.replace(**{name: text, needed: value}), needed) == float(value)
+    unset = written(type(TINY).__dataclass_fields__[name].default)
+    assert TINY.replace(**{name: unset}) == TINY
 
 
 def test_a_wrapper_goes_around_the_cell():

@@ -110,6 +110,15 @@ def test_evaluate_with_methods(place, monkeypatch):
     assert json.loads(call(on_another)[1])["test_perplexity"] == found["test_perplexity"]
 
 
+def test_methods_on_a_disk_that_cannot_be_written(place, monkeypatch):
+    """What took long to compute is shown, and it is said that it is not kept."""
+    with read_only(monkeypatch, place / "done"):
+        code, out, err = call("evaluate done --dynamic --dynamic_steps 4")
+    assert code == 0 and json.loads(out)["methods"] == ["dynamic"]
+    assert "not kept: " in err and "evaluation.json" in err
+    assert not (place / "done/evaluation.json").exists()
+
+
 def test_weights_that_run_away_have_no_score(place):
     refused("evaluate done --dynamic --dynamic_rate 1e36 --dynamic_steps 4", "perplexity inf", code=3)
     assert not (place / "done/evaluation.json").exists()

@@ -22,7 +22,7 @@ optuna = pytest.importorskip("optuna", reason="the extra search is not installed
 from lab import search, study_report  # noqa: E402
 from lab.samplers import Evolution, make_pruner, make_sampler  # noqa: E402
 from lab.signals import Signals  # noqa: E402
-from lab.study import Study, find_optuna, trained  # noqa: E402
+from lab.study import STOPS, Study, find_optuna, retry, trained  # noqa: E402
 from lab.training import Training  # noqa: E402
 from lab.trials import Worker  # noqa: E402
 
@@ -174,6 +174,54 @@ def test_other_data_and_other_runs_are_refused(place):
     (place / "one" / "trial-0").rename(place / "study" / "trial-0")
     first, *_ = trials_of(opened("--resume --out study"), 1)
     assert "the run of another trial" in first.user_attrs["refused"]
+    write_corpus(place / "other", "abcdefghi")
+    with pytest.raises(search.InputError, match="^other: not the data that study was begun with"):
+        opened("--resume --corpus other --out study")  # before any trial is lost by it
+
+
+@pytest.mark.slow
+def test_a_search_goes_on_once_the_cause_of_its_refusals_is_gone(place, monkeypatch):
+    study = opened(f"{TINY} --units 3..6 --sampler random --out study")
+    with monkeypatch.context() as patch:
+        patch.setattr("lab.memory.available", lambda: 1)
+        with pytest.raises(search.InputError, match="the last 5 draws were refused: .*this machine"):
+            trials_of(study, 1)
+    monkeypatch.setattr(search, "watch", lambda study, crew, trials, *_: trials_of(study, trials))  # in this process
+    code, _, err = call("search lstm --resume --out study --trials 1")
+    assert code == 0 and sum(map(trained, study.record.trials)) == 1, err
+
+
+@pytest.mark.slow
+def test_a_draw_that_the_text_is_too_short_for_is_refused(place):
+    study = opened(f"{TINY} --batch_size 2,64 --units 3 --sampler random --out study")
+    trials = trials_of(study, 2)
+    assert {trained(each) for each in trials} == {True, False}
+    for each in trials:
+        assert trained(each) or "too few for one window" in each.user_attrs["refused"]
+
+
+def test_runs_find_their_corpus_from_any_folder(place):
+    line = f"{TINY} --units 3..6 --out study"
+    assert opened(line).plan.settings["corpus"] == str(place / "text")
+    assert opened("--resume --corpus text --out study").plan.settings["corpus"] == str(place / "text")
+
+
+def test_stops_cost_no_attempt(place):
+    """Three times a worker may be killed; how often a trial was stopped before does not count."""
+    record = opened(f"{TINY} --units 3..6 --out study").record
+    trial = record.ask()
+    for _ in range(5):
+        trial.set_user_attr(STOPS, trial.user_attrs.get(STOPS, 0) + 1)
+        retry(record, record.trials[trial.number])
+        record.tell(trial, state=optuna.trial.TrialState.FAIL)
+        trial = record.ask()
+    for _ in range(3):
+        retry(record, record.trials[trial.number])
+        record.tell(trial, state=optuna.trial.TrialState.FAIL)
+        trial = record.ask()
+    assert len(record.trials) == 9
+    retry(record, record.trials[trial.number])
+    assert len(record.trials) == 9
 
 
 def test_a_storage_that_is_left_out(place):
@@ -272,6 +320,22 @@ def test_evolution_changes_one_field_of_a_good_recent_trial():
     ]
     assert means[1] < means[0] - 2
     assert issubclass(Evolution, optuna.samplers.RandomSampler)
+
+
+def test_refused_draws_take_no_place_in_evolution():
+    study = optuna.create_study(sampler=make_sampler("evolution", 1))
+
+    def value(trial):
+        found = trial.suggest_float("a", 0, 1) + trial.suggest_float("b", 0, 1)
+        if trial.number >= 20:
+            trial.set_user_attr("refused", "too large")
+            raise optuna.TrialPruned
+        return found
+
+    study.optimize(value, n_trials=60)
+    drawn = [each.params for each in study.trials]
+    for params in drawn[20:]:
+        assert any(sum(params[name] == other[name] for name in params) == 1 for other in drawn[:20])
 
 
 def test_pruners_have_their_rungs():
