@@ -322,12 +322,12 @@ class Cell(Configured, Quantizable, keras.layers.Layer):
         return self.zeros(batch_size, dict(zip(self.states, self.state_size, strict=True)))
 
     def zeros(self, batch_size: Any, sizes: dict[str, Any]) -> list[Tensor]:
-        """States of these sizes; counters of steps in single precision at least."""
-        precise = keras.backend.result_type(self.compute_dtype, "float32")
-        return [
-            ops.zeros(shape_of(batch_size, size), dtype=precise if name in self.clocks else self.compute_dtype)
-            for name, size in sizes.items()
-        ]
+        """States of these sizes."""
+        return [ops.zeros(shape_of(batch_size, size), dtype=self.state_dtype(name)) for name, size in sizes.items()]
+
+    def state_dtype(self, name: str) -> str:
+        """The dtype of a state: of counters of steps single precision at least."""
+        return keras.backend.result_type(self.compute_dtype, "float32") if name in self.clocks else self.compute_dtype
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | ({} if self.dtype_is_explicit else {"dtype_is_explicit": False})

@@ -10,7 +10,9 @@ from tfcells.contract.linear import Tensor
 
 
 class Quantizable:
-    """Stands before a Keras layer among the bases: its declared matrices may be int8, with a scale for each column.
+    """Stands before a Keras layer among the bases: its declared kernels may be int8, with a scale for each column.
+
+    Kernels are the matrices that are not called a bias: a GRU has two rows of those.
 
     They become floats again when they are bound, so that all computation is what it was.
 
@@ -22,10 +24,10 @@ class Quantizable:
     around: "weakref.WeakSet[Quantizable]"
 
     def hold(self: Any, name: str, shape: tuple[int, ...], initializer: Any, **options: Any) -> None:
-        """Make the variable of a weight, the attribute `name`; of a matrix in int8 also that of its scales."""
+        """Make the variable of a weight, the attribute `name`; of a kernel in int8 also that of its scales."""
         if self.quantization_mode not in (None, "int8"):
             raise ValueError(f"dtype must be a policy of floats or of int8, got {self.dtype_policy.name}")
-        if not self.quantization_mode or len(shape) < 2 or not shape[-2]:
+        if not self.quantization_mode or len(shape) < 2 or not shape[-2] or "bias" in name:
             setattr(self, name, self.add_weight(shape, initializer, name=name, **options))
             return
         self._is_quantized = True  # Keras asks for it

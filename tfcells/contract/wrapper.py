@@ -154,6 +154,7 @@ class Pair(Wrapper):
     def prefixed(self, names: Iterable[str]) -> list[str]:
         return [f"{self.second}_{name}" for name in names]
 
+    slots = shared = property(lambda self: self.cell.slots - ({"state"} - self.other.slots))  # both mix their states
     clocks = property(lambda self: self.cell.clocks.union(self.prefixed(self.other.clocks)))
     records = property(lambda self: self.cell.records.union(self.prefixed(self.other.records)))
     attends = property(lambda self: self.cell.attends or self.other.attends)

@@ -166,7 +166,7 @@ def unloaded(cell: Any) -> dict[str, np.ndarray]:
     matrices = {"weight_ih": "kernel", "weight_hh": "recurrent_kernel"}
     given = {kind: swapped(inner, ops.convert_to_numpy(inner.tensor(name))).T for kind, name in matrices.items()}
     if inner.use_bias:
-        bias = swapped(inner, ops.convert_to_numpy(inner.bias))
+        bias = swapped(inner, ops.convert_to_numpy(inner.tensor("bias")))
         given["bias_ih"], given["bias_hh"] = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
     if inner is not cell:
         given["weight_hr"] = ops.convert_to_numpy(cell.tensor("projection_kernel")).T

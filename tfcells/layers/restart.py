@@ -30,7 +30,7 @@ class Restart(Configured, keras.layers.Layer):
     live = frozenset({"rate"})
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # counts of steps stay exact
         self.rate = probability("rate", rate)
         self.draw_from(seed)
 
@@ -45,3 +45,7 @@ class Restart(Configured, keras.layers.Layer):
         if None in ranks_of(shapes):
             raise ValueError(f"states must be a list of tensors, each of shape (batch, ...), got {shapes}")
         return shapes
+
+    def compute_output_spec(self, states: Any, training: bool = False) -> Any:
+        self.compute_output_shape(given_shapes(states))
+        return [keras.KerasTensor(state.shape, state.dtype) for state in states]

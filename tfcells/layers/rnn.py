@@ -193,13 +193,18 @@ class RNN(Configured, keras.layers.RNN):
         def dense(x: Any) -> Any:  # Keras calls sparse what is not, as twice a tensor
             return keras.KerasTensor(x.shape, x.dtype) if isinstance(x, keras.KerasTensor) else x
 
-        if keras.backend.backend() == "torch":  # there Keras makes up the sizes that are not known
-            return super().compute_output_spec(*args, **kwargs)
-        try:
-            Checks(self).compute_output_spec(*tree.map_structure(dense, args), **tree.map_structure(dense, kwargs))
-        except ValueError as error:
-            raise error.__context__ or error from None
-        return super().compute_output_spec(*args, **kwargs)
+        if keras.backend.backend() != "torch":  # there Keras makes up the sizes that are not known
+            try:
+                Checks(self).compute_output_spec(*tree.map_structure(dense, args), **tree.map_structure(dense, kwargs))
+            except ValueError as error:
+                raise error.__context__ or error from None
+        found = super().compute_output_spec(*args, **kwargs)
+        if not (self.runs_cells and self.return_state):
+            return found
+        dtypes = [each.state_dtype(name) for each in unstacked(self.cell) for name in each.states]
+        output, *states = tree.flatten(found)
+        states = [keras.KerasTensor(each.shape, dtype) for each, dtype in zip(states, dtypes, strict=True)]
+        return tree.pack_sequence_as(found, [output, *states])
 
     def fitted(
         self,

@@ -133,7 +133,7 @@ class LuongAttention(MemoryReader):
     (2, 4)
     """
 
-    slots = property(lambda self: self.cell.slots - {"projection"} | {"state"})  # a is one
+    slots = property(lambda self: self.cell.slots - {"projection"})
     output_size = property(lambda self: self.attention_units)
     fed = property(lambda self: self.attention_units)
 

@@ -104,7 +104,7 @@ class Multiplicative(Wrapper):
     def build(self, input_shape: tuple[Any, ...]) -> None:
         super().build(input_shape)
         width, draw = self.state_size[0], keras.initializers
-        self.declare("factor_kernel", (input_shape[-1], width), draw.GlorotUniform())
+        self.declare("factor_kernel", (input_shape[-1] - int(self.timed), width), draw.GlorotUniform())
         recurrent = "factor_recurrent_kernel"
         self.declare(recurrent, (width, width), draw.Orthogonal(), self.states[0])
         if self.factor_biases:
@@ -112,7 +112,7 @@ class Multiplicative(Wrapper):
             self.declare("factor_recurrent_bias", (width,), "zeros")
 
     def inputs(self, x: Tensor, w: Weights) -> dict[str, Any]:
-        factor = w.factor_kernel(x)
+        factor = w.factor_kernel(x[..., 1:] if self.timed else x)
         factor = factor + w.factor_bias if self.factor_biases else factor
         return {"factor": factor, "cell": super().inputs(x, w)}
 

@@ -8,6 +8,7 @@ from keras import ops
 
 from tfcells.checks import number, require
 from tfcells.contract.cell import Call, Cell
+from tfcells.contract.initial import fresh
 from tfcells.contract.linear import Tensor
 from tfcells.contract.recurrence import restarted
 from tfcells.contract.weights import Weights
@@ -78,7 +79,7 @@ class TrainableInitialState(Wrapper):
     def start(self, place: int, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
         """The row of a state before it is learned."""
         own = self.cell.get_initial_state(1)[place]
-        return ops.cast(own[0], dtype) + self.initializer(shape, dtype=dtype)
+        return ops.cast(own[0], dtype) + fresh(self.initializer, place)(shape, dtype=dtype)
 
     def get_initial_state(self, batch_size: Any = None) -> list[Tensor]:
         """The learned rows, once for each sample. Raises ValueError before they are made."""

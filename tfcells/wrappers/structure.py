@@ -136,6 +136,7 @@ class FastSlow(Pair):
     `cell`.
     States: the fast cells', and the slow one's as slow_NAME. The update slot is the fast cells': put a
     wrapper around `slow` to act there.
+    Raises a ValueError for cells that read times, and for fast cells that count steps.
     Source: Mujika, Meier & Steger, 1705.08639, and their code, which gives F_3 .. one zero as input, and drops out
     what one cell gives to the next.
 
@@ -145,11 +146,21 @@ class FastSlow(Pair):
     """
 
     second = "slow"
-    slots = property(lambda self: self.cell.slots - {"projection"} | self.slow.slots & {"kernel"})
+
+    slots = property(lambda self: self.shared - {"projection"} | self.slow.slots & {"kernel"})
 
     def __init__(self, cell: Cell | dict, slow: Cell | dict | None = None, fast_cells: int = 2, **kwargs: Any) -> None:
         super().__init__(cell, **kwargs)
         self.pair(self.another("slow") if slow is None else slow)
+        for name, each in (("cell", self.cell), ("slow", self.slow)):
+            if each.timed:
+                kind = type(getattr(each, "innermost", each)).__name__
+                raise ValueError(
+                    f"{name}: FastSlow gives outputs as inputs, among which {kind} would look for its time"
+                )
+        if any(name.endswith("time") for name in self.cell.clocks):
+            kind = type(self.innermost).__name__
+            raise ValueError(f"cell: the fast cells share their states, so {kind} would count each step several times")
         self.fast_cells = positive("fast_cells", fast_cells)
         if self.fast_cells == 1:
             raise ValueError("fast_cells must be a whole number above 1, got 1")

@@ -117,7 +117,8 @@ class WindowAttention(OutputWrapper):
     y = O [h, a'] + d, as wide as h, which comes last into the window. s': the new states side by side.
 
     window: outputs that are read. attention_units: the width of v, None for that of the output. The window starts with
-    zeros, which are read like other outputs. s' leaves out matrices, counters of steps and windows of a cell inside.
+    zeros, which are read like other outputs. A time that the cell reads stays as it is. s' leaves out matrices,
+    counters of steps and windows of a cell inside.
     States: the cell's; attention, the a; keys, the K y_i, and values, the y_i, of the window.
     Source: TensorFlow 1's `AttentionCellWrapper`, after Cheng, Dong & Lapata, 1601.06733, whose attention over the
     states of an LSTM is another. There s' is c, h of an LSTM, here h, c.
@@ -150,7 +151,8 @@ class WindowAttention(OutputWrapper):
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         super().build(input_shape)
-        features, width, draw = input_shape[-1], self.output_size, keras.initializers.GlorotUniform
+        features, width = input_shape[-1] - int(self.timed), self.output_size
+        draw = keras.initializers.GlorotUniform
         units, asked = self.attention_units or width, sum(self.cell.state_size[place] for place in self.query())
         views = Split(0, W_x=(features,), W_a=(width, "attention"))
         self.declare("input_kernel", (features + width, features), draw(), views=views)
@@ -162,12 +164,17 @@ class WindowAttention(OutputWrapper):
         self.declare("output_kernel", (2 * width, width), draw())
         self.declare("output_shift", (width,), "zeros")
 
-    def inputs(self, x: Tensor, w: Weights) -> Tensor:
-        return w.W_x(x) + w.input_shift
+    def inputs(self, x: Tensor, w: Weights) -> tuple[Tensor, ...]:
+        """The time, if the cell reads one, and what W makes of the features."""
+        if self.timed:
+            return x[..., :1], w.W_x(x[..., 1:]) + w.input_shift
+        return (w.W_x(x) + w.input_shift,)
 
-    def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
+    def step(self, x: tuple[Tensor, ...], state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         state, (a, keys, values) = self.divided(state)
-        h, state = self.finished(self.cell.inputs(x + w.W_a(a), w.cell), state, w)
+        *time, x = x
+        x = ops.concatenate([*time, x + w.W_a(a)], -1)
+        h, state = self.finished(self.cell.inputs(x, w.cell), state, w)
         asked = ops.concatenate([state[place] for place in self.query()], -1)
         e = scores(keys, w.query_kernel(asked) + w.query_shift, w.score)
         a = average(w.mark("p", ops.softmax(e, axis=-1)), values)

@@ -18,7 +18,12 @@ def cells_in(layer):
 def matrices(cell):
     """The names of the declared weights that are kernels."""
     there = {name: getattr(cell, name) for name in cell.views}
-    return [name for name, each in there.items() if each is not None and len(each.shape) > 1 and 0 not in each.shape]
+    return [name for name, each in there.items() if each is not None and is_kernel(each) and 0 not in each.shape]
+
+
+def is_kernel(weight):
+    """Biases may be matrices, too: a GRU has two rows."""
+    return len(weight.shape) > 1 and "bias" not in weight.name
 
 
 def rounded(kernel):
@@ -37,7 +42,8 @@ def test_every_row(case):
         (i, name): np.asarray(getattr(cell, name)) for i, cell in enumerate(cells_in(layer)) for name in matrices(cell)
     }
     assert floats
-    trained = [w for w in layer.trainable_variables if len(w.shape) < 2]
+    trained = [w for w in layer.trainable_variables if not is_kernel(w)]
+    kept = [np.asarray(w) for w in trained]
     model.quantize("int8")
     for (i, name), before in floats.items():
         cell = cells_in(layer)[i]
@@ -46,7 +52,9 @@ def test_every_row(case):
         largest = np.abs(before).max(-2, keepdims=True)
         assert (np.abs(now - before) <= largest / 127 / 2 * 1.001 + 1e-7).all()
         np.testing.assert_allclose(now, rounded(before), atol=2e-6)
-    assert [w.name for w in layer.trainable_variables if len(w.shape) < 2] == [w.name for w in trained]
+    left = [w for w in layer.trainable_variables if not is_kernel(w)]
+    assert [(w.name, w.dtype) for w in left] == [(w.name, w.dtype) for w in trained]
+    assert all(map(np.array_equal, left, kept))
     found = model(inputs)
 
     again, _ = drawn([case], masked=True)  # with the same numbers in floats
@@ -73,9 +81,9 @@ def model_of():
 def test_whole_models(randomise, tmp_path):
     model = randomise(model_of())
     before = np.asarray(model(X))
-    size = sum(w.numpy().nbytes for w in model.weights if len(w.shape) > 1)
+    size = sum(w.numpy().nbytes for w in model.weights if is_kernel(w))
     model.quantize("int8")
-    left = [w for cell in cells_in(model) for w in cell.trainable_variables if len(w.shape) > 1]
+    left = [w for cell in cells_in(model) for w in cell.trainable_variables if is_kernel(w)]
     assert not [w for w in left if 0 not in w.shape]  # FastSlow has some that read nothing
     found = np.asarray(model(X))
     assert 0 < np.abs(found - before).max() < 0.05
@@ -164,13 +172,12 @@ def test_other_modes_leave_a_cell_as_it_is():
     assert all(map(np.array_equal, before, model.get_weights()))
 
 
-def test_weights_for_others(randomise):
+@pytest.mark.parametrize("cell", [tfcells.LSTMCell, tfcells.GRUCell])
+def test_weights_for_others(randomise, cell):
     """PyTorch gets the numbers that are computed with; Keras has no such layer."""
-    model = randomise(
-        keras.Sequential([keras.Input((None, 3)), tfcells.RNN(tfcells.LSTMCell(4), return_sequences=True)])
-    )
+    model = randomise(keras.Sequential([keras.Input((None, 3)), tfcells.RNN(cell(4), return_sequences=True)]))
     model.quantize("int8")
     again = tfcells.from_torch(tfcells.to_torch(model))
     np.testing.assert_allclose(again(X), model(X), atol=1e-6)
-    with pytest.raises(ValueError, match="LSTMCell has no kernels in int8"):
+    with pytest.raises(ValueError, match=f"{cell.__name__} has no kernels in int8"):
         tfcells.to_keras(model)

@@ -538,6 +538,56 @@ def test_a_time_takes_no_part_in_a_mogrifier():
     np.testing.assert_allclose(cell(x, [h])[0], oracle(x, h, **weights)[0], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda cell: tfcells.WindowAttention(cell, 2, attention_units=3),
+        lambda cell: tfcells.Multiplicative(cell, factor_biases=True),
+    ],
+)
+def test_a_time_is_no_feature(wrapped):
+    """In steps of 1 a timed cell has the numbers of the untimed one, whatever the wrapper makes of the features."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(2, 6, 3))
+    timed, plain = (tfcells.RNN(wrapped(tfcells.CfCCell(4, timed=t)), dtype="float64") for t in (True, False))
+    plain(x)
+    weights = [rng.normal(size=w.shape) for w in plain.weights]
+    plain.set_weights(weights)
+    with_time = np.concatenate([np.ones((2, 6, 1)), x], -1)
+    timed(with_time)
+    timed.set_weights(weights)
+    np.testing.assert_allclose(timed(with_time), plain(x), atol=1e-12)
+    with_time[:, 3, 0] = 0.25
+    assert np.abs(timed(with_time) - plain(x)).max() > 1e-3
+
+
+def test_fast_and_slow_cells_have_no_times_and_fast_ones_no_clock():
+    timed, clock = tfcells.CfCCell(4, timed=True), tfcells.ClockworkRNNCell(4, periods=(1, 2))
+    for name, cells in {"cell": [timed], "slow": [tfcells.LSTMCell(4), timed]}.items():
+        with pytest.raises(ValueError, match=f"{name}: FastSlow gives outputs as inputs, .* CfCCell would look for"):
+            tfcells.FastSlow(*cells)
+    for each in (clock, tfcells.Clip(tfcells.PhasedLSTMCell(4), 1.0), tfcells.FastSlow(tfcells.LSTMCell(4), clock)):
+        with pytest.raises(ValueError, match="cell: the fast cells share their states, so .* would count each step"):
+            tfcells.FastSlow(each)
+    tfcells.RNN(tfcells.FastSlow(tfcells.LSTMCell(4), clock))(np.ones((2, 3, 3)))
+    tfcells.RNN(tfcells.FastSlow(tfcells.KVPAttention(tfcells.LSTMCell(6), 2)))(np.ones((2, 3, 3)))
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda cell: tfcells.LuongAttention(cell, 4, 6),
+        lambda cell: tfcells.FastSlow(tfcells.LSTMCell(4), cell),
+        lambda cell: tfcells.Hyper(tfcells.LSTMCell(4), cell),
+    ],
+)
+def test_states_that_can_not_be_mixed_are_not_mixed_around_a_wrapper(around):
+    for inner in (tfcells.SLSTMCell(4), tfcells.MLSTMCell(4)):
+        with pytest.raises(ValueError, match="state"):
+            tfcells.Zoneout(around(inner), 0.1)
+    assert isinstance(tfcells.Zoneout(around(tfcells.GRUCell(4)), 0.1), tfcells.Zoneout)
+
+
 @pytest.mark.parametrize("wrapper", [tfcells.Residual, tfcells.Highway])
 def test_a_connection_around_a_cell_refuses_a_time(wrapper):
     with pytest.raises(ValueError, match=f"cell: {wrapper.__name__} would add the time that TimeLSTMCell reads"):

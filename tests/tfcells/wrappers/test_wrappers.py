@@ -363,3 +363,36 @@ def test_restart_without_a_list_of_states(states):
 def test_word_dropout_with_wrong_vocabularies(size):
     with pytest.raises(ValueError, match="vocabulary_size must be"):
         tfcells.WordDropout(size, 0.5)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_restart_leaves_counts_of_steps_exact(training):
+    """In half precision 257 would be 256."""
+    h, count = np.ones((400, 3), "float16"), np.full((400, 1), 257, "float32")
+    states = tfcells.Restart(0.5, seed=1, dtype="mixed_float16")([h, count], training=training)
+    assert [x.dtype for x in states] == ["float16", "float32"]
+    assert set(np.unique(states[1])) == ({0.0, 257.0} if training else {257.0})
+
+
+def test_each_trainable_initial_state_is_drawn_anew():
+    for initializer in ("random_normal", keras.initializers.RandomUniform(seed=1)):
+        cell = tfcells.TrainableInitialState(tfcells.LSTMCell(8), initializer)
+        cell.build((None, 3))
+        assert len(np.intersect1d(cell.initial_h, cell.initial_c)) == 0
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "float64"])
+def test_symbolic_outputs_have_the_precision_of_numbers(policy):
+    stack = [tfcells.KVPAttention(tfcells.LSTMCell(6), 2), tfcells.ClockworkRNNCell(4, periods=(1, 2))]
+    for layer in (
+        tfcells.Bias(dtype=policy),
+        tfcells.RNN(tfcells.ClockworkRNNCell(4, periods=(1, 2)), return_state=True, dtype=policy),
+        tfcells.RNN(stack, return_state=True, return_sequences=True, dtype=policy),
+    ):
+        x = np.ones((2, 3, 3), layer.compute_dtype)
+        found, shown = layer(x), layer(keras.Input((3, 3), dtype=layer.compute_dtype))
+        keras.tree.assert_same_structure(found, shown)
+        pairs = zip(keras.tree.flatten(found), keras.tree.flatten(shown), strict=True)
+        assert all(a.dtype == b.dtype and a.shape[1:] == b.shape[1:] for a, b in pairs)
+    states = [keras.Input((4,), dtype="bfloat16"), keras.Input((1,), dtype="float32")]
+    assert [x.dtype for x in tfcells.Restart(0.5, dtype=policy)(states)] == ["bfloat16", "float32"]
