@@ -35,7 +35,7 @@ class Methods:
 
     g: the gradient of the segment's mean loss, without dropout; w0: the trained weight; m: the root of the mean square
     of g over the training text, in 100 rows; d = m / (the mean over the weights of the mean of m), at most
-    1 / dynamic_decay.
+    1 / dynamic_decay. The defaults are the authors' but for the rate, which they have at 5e-5.
 
     The cache (Grave et al., 1612.04426): with h the last layer's outputs, of the ``cache_window`` words i before t
 

@@ -25,7 +25,7 @@ def reber(parameters: int, **more: Any) -> Size:
         Reber(**shared | more),
         parameters,
         paper="Hochreiter & Schmidhuber 1997",
-        source="table 2: 8,440 strings, 100 % of the trials",
+        source="table 1: 8,440 strings, 100 % of the trials",
     )
 
 

@@ -52,7 +52,7 @@ class SCRNCell(KernelCell):
     r"""An Elman network beside a slow context:  c' = (1 - alpha) B x + alpha c;  h' = s(P c' + A x + R h + b).
 
     The output is [h', c'], units + context_units wide: the paper's output layer reads both. context_units: the width of
-    c. alpha: how much of c stays at each step, from 0 to 1. activation: of h'. A is kernel, R recurrent_kernel, B
+    c. alpha: how much of c stays at each step, in (0, 1). activation: of h'. A is kernel, R recurrent_kernel, B
     context_kernel, P context_recurrent_kernel, which reads c. A bias is no part of the
     paper. The output is no state, so there is no "state" slot; it has no update slot, either. States: h, c.
     Source: Mikolov et al., 1412.7753, equations 3 and 4.

@@ -27,8 +27,9 @@ class HyperLSTMCell(GainedCell, GatedCell):
     with layer_norm in the shift. layer_norm: both LSTMs normalize each gate. So is c on its way to the output, as in
     `LayerNormLSTMCell(norm="gate")`. epsilon: keeps the norm from dividing by zero.
 
-    States: h, c, hyper_h, hyper_c. Initialized as the authors do: the scalings start at 0.1, the
-    generated biases at 0, recurrent blocks orthogonal gate by gate. The update slot is the main cell's.
+    States: h, c, hyper_h, hyper_c. Initialized as in the authors' code: the scalings start at 0.1, the
+    generated biases at 0, recurrent blocks orthogonal gate by gate, those of the input Glorot uniform. The update slot
+    is the main cell's.
     Source: Ha, Dai & Le, 1609.09106 (section 3.2, appendix A.2), and their code, supercell.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.HyperLSTMCell(8, hyper_units=4))(keras.ops.ones((2, 5, 3))))

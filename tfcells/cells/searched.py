@@ -120,9 +120,9 @@ class NASCell(GatedCell):
     p = tanh(tanh(s(x_0 + u_0) relu(x_1 + u_1)) + c);  c' = p tanh(s(x_2 + u_2) + relu(x_3 u_3));
     q = tanh(tanh(x_4 + u_4) s(x_5 + u_5));  r = s(tanh(x_6 + u_6) + s(x_7 + u_7));  h' = tanh(c' tanh(q + r)).
 
-    Kernels and bias stack k = 0 .. 7; the bias is on the side of U, as in TensorFlow Addons, whose num_proj is
-    `tfcells.Projection` around this cell. activation and recurrent_activation stand for each tanh and s. It has no
-    update slot: c' is a product. States: h, c. Source: Zoph & Le, 1611.01578, appendix.
+    Kernels and bias stack k = 0 .. 7; the bias is on the side of U, as in TensorFlow Addons, which has none by default.
+    Its projection is `tfcells.Projection` around this cell. activation and recurrent_activation stand for each tanh and
+    s. It has no update slot: c' is a product. States: h, c. Source: Zoph & Le, 1611.01578, appendix.
 
     >>> keras.ops.shape(tfcells.RNN(tfcells.Projection(tfcells.NASCell(8), 4))(keras.ops.ones((2, 5, 3))))
     (2, 4)
