@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from tfcells.contract.cell import Cell
 from tfcells.contract.weights import identity
 from tfcells.layers.rnn import RNN, unstacked
 
@@ -177,7 +178,8 @@ def functions_of(layer: keras.Layer) -> dict[str, types.FunctionType]:
 
 def alone(layer: keras.Layer, change: Callable[[Any], Any]) -> keras.Layer:
     """A copy of a layer, but for its weights."""
-    with told("copied", layer):
+    own = unregistered(list(layer._flatten_layers())[::-1])  # another layer may have a class of the same name
+    with told("copied", layer), keras.saving.custom_object_scope(own):
         config = change(keras.saving.serialize_keras_object(layer))
         return keras.saving.deserialize_keras_object(config, safe_mode=False)
 
@@ -206,9 +208,14 @@ def assign(old: keras.Layer, new: keras.Layer) -> None:
     for a, b in pairs:
         if type(a) is type(b):
             hand_over(a, b)
+        elif not (isinstance(a, keras.layers.RNN | Cell) or isinstance(b, Cell)):  # which may be converted
+            raise ValueError(f"layer {a.name!r} can't be copied: another class is called {type(a).__name__}, too")
     before, after = ([v for v in layer.variables if id(v) not in seeds] for layer in (old, new))
     for a, b in zip(before, after, strict=True):
         b.assign(a)
+        for name in ("regularizer", "constraint"):
+            if isinstance(function := getattr(a, name, None), types.FunctionType):  # see below
+                setattr(b, name, function)
     for a, b in pairs:
         # A lambda that is read from a configuration has lost its globals, and two functions may have one name.
         vars(b).update({name: each for name, each in functions_of(a).items() if name in vars(b)})

@@ -137,6 +137,14 @@ def through(model: keras.Model, values: list, call: Callable) -> Any:
     return graph_of(model)._run_through_graph(values, operation_fn=lambda operation: operation, call_fn=call)
 
 
+def in_order(model: keras.Model, *args: Any, inputs: Any = None, **_: Any) -> list:
+    """The inputs of a call of a model in the order of its own: a dict may name them."""
+    given, graph = args[0] if args else inputs, graph_of(model)
+    if isinstance(given, dict) and not isinstance(graph._inputs_struct, dict):
+        return [given[x.name] for x in graph.inputs]
+    return tree.flatten(given)
+
+
 def read_by_step(model: keras.Model) -> set[int]:
     """Which inputs of a model its recurrent layers read step by step, through other layers or not."""
     nodes = [node for nodes in graph_of(model)._nodes_by_depth.values() for node in nodes if not node.is_input]
@@ -148,7 +156,10 @@ def read_by_step(model: keras.Model) -> set[int]:
             return tree.flatten(
                 [node.arguments.args[:1], *(named.get(name) for name in ("sequences", "mask", "reset"))]
             )
-        return [node.input_tensors[i] for i in read_by_step(node.operation)] if is_graph(node.operation) else []
+        if not is_graph(node.operation):
+            return []
+        given = in_order(node.operation, *node.arguments.args, **node.arguments.kwargs)
+        return [given[i] for i in read_by_step(node.operation)]
 
     found: set[int] = set()
     ahead = [x for node in nodes for x in along(node)]
@@ -210,9 +221,9 @@ class Walk:
         """The step of an operation: of the same structure as its outputs, `Moment`s."""
         if isinstance(operation, keras.layers.RNN):
             return self.recurrent(operation, *args, **kwargs)
-        given = [x for x in tree.flatten((args, kwargs)) if isinstance(x, Moment)]
         if is_graph(operation):
-            return through(operation, given, self.call)
+            return through(operation, in_order(operation, *args, **kwargs), self.call)
+        given = [x for x in tree.flatten((args, kwargs)) if isinstance(x, Moment)]
         kinds = {x.kind for x in given}
         kind = next(each for each in ("step", "last", "whole") if each in kinds)
         if kind == "step":

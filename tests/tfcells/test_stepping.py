@@ -119,7 +119,15 @@ def kept_to_itself():
     return keras.Model(x, rnn()(h))
 
 
-@pytest.mark.parametrize("make", [stack, shared, tokens, tied, features, merged, kept_to_itself])
+def named():
+    """A nested model whose inputs are a list, called with their names, which come in another order."""
+    video, audio = (keras.Input((None, FEATURES), name=name) for name in ("video", "audio"))
+    inner = keras.Model([video, audio], rnn()(video) - 2 * rnn()(audio))
+    x = keras.Input((None, FEATURES))
+    return keras.Model(x, inner({"video": x, "audio": 3 * x}))
+
+
+@pytest.mark.parametrize("make", [stack, shared, tokens, tied, features, merged, kept_to_itself, named])
 def test_whole_models(make, randomise):
     model = randomise(make())
     x = X * MASK[..., None]

@@ -107,8 +107,8 @@ class CFNCell(GatedCell):
         self.add_bias((3 * H,))
 
     def step(self, x: Tensor, state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
-        (h,), H = state, self.units
-        f, i = ops.split(self.recurrent_activation(x[:, : 2 * H] + w.recurrent_kernel(h)), 2, axis=-1)
+        (h,), H, s = state, self.units, self.recurrent_activation
+        f, i = map(s, ops.split(x[:, : 2 * H] + w.recurrent_kernel(h), 2, axis=-1))
         h = w.mark("f", f) * self.activation(h) + w.mark("i", i) * w.update(self.activation(x[:, 2 * H :]))
         return h, (h,)
 
@@ -140,7 +140,7 @@ class RANCell(GatedCell):
 
     def step(self, x: tuple[Tensor, Tensor], state: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple]:
         (h, c), (a, g) = state, x
-        i, f = ops.split(self.recurrent_activation(a + w.recurrent_kernel(h)), 2, axis=-1)
+        i, f = map(self.recurrent_activation, ops.split(a + w.recurrent_kernel(h), 2, axis=-1))
         c = w.mark("i", i) * w.update(g) + w.mark("f", f) * c
         h = self.activation(c)
         return h, (h, c)

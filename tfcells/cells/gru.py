@@ -57,8 +57,8 @@ class GRUCell(GatedCell):
             g = tanh(x_g + r * u_g)
         else:
             x_zr, x_g = x[:, : 2 * self.units], x[:, 2 * self.units :]
-            z, r = ops.split(s(x_zr + w.recurrent_kernel(h)), 2, axis=-1)
-            z, r = w.mark("z", z), w.mark("r", r)
+            a_z, a_r = ops.split(x_zr + w.recurrent_kernel(h), 2, axis=-1)
+            z, r = w.mark("z", s(a_z)), w.mark("r", s(a_r))
             g = tanh(x_g + w.candidate_kernel(r * h))
         h = z * h + (1 - z) * w.update(g)
         return h, (h,)

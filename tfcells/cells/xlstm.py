@@ -77,9 +77,9 @@ class MLSTMCell(InputCell):
     C' = s(f) C + exp(i) v k^T;  n' = s(f) n + exp(i) k;  h = s(o) C' q / max(|n' q|, 1).
 
     C and n are kept as multiples of exp(m), where m' = max(log s(f) + m, i). The kernel stacks q, k, v, o, and then i
-    and f of all heads. As in the authors' code, whose heads are 4 by default, the kernels of i and f start as zeros, the
-    bias of i with a standard deviation of 0.1, that of f from 3 to 6 along the heads. heads: the number of memories,
-    which share the units. activation: of v, which is the candidate, for recurrent dropout.
+    and f of all heads. As in the authors' code, whose heads are 4 by default, the kernels of i and f start as zeros,
+    the bias of i with a standard deviation of 0.1, that of f from 3 to 6 along the heads. heads: the number of
+    memories, which share the units. activation: of v, which is the candidate, for recurrent dropout.
     States: h, which wrappers read and the step does not; C, (heads, d, d); n, (heads, d); m, (heads,). There is no
     state slot: old and new values of C have different scales. Source: Beck et al., 2405.04517, with a sigmoid f.
     Their code has the gates read q, k and v instead of x, and normalizes h.

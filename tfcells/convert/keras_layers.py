@@ -81,7 +81,8 @@ def to_keras(model: keras.Model) -> keras.Model:
 def load_keras_weights(model: keras.Model, path: Any) -> None:
     """Load a `.weights.h5` of a model with `keras.layers.LSTM`, `GRU` or `SimpleRNN` into the same with `tfcells.RNN`.
 
-    `model.load_weights` does not find these weights, since such a file names layers by their classes.
+    `model.load_weights` does not find these weights, since such a file names layers by their classes. The state of the
+    optimizer comes along if the model is compiled, and its optimizer built.
 
     Raises ValueError for a file of other layers or shapes.
     """
@@ -94,6 +95,9 @@ def load_keras_weights(model: keras.Model, path: Any) -> None:
             f"{error}"
         ) from error
     assign(twin, model)
+    if getattr(model, "compiled", False) and model.optimizer.built:
+        for variable, value in zip(model.optimizer.variables, twin.optimizer.variables, strict=True):
+            variable.assign(value)
 
 
 def converted(model: keras.Model, wanted: Callable[[Any], bool], change: Callable[[Config], Config | None]) -> Any:
@@ -194,6 +198,10 @@ def check(layer: keras.layers.RNN, change: Callable[[Config], Config | None]) ->
         for part in [layer, *unstacked(layer.cell)]:
             if isinstance(part, tuple(known)) and type(part) not in known:
                 raise ValueError(f"{type(part).__name__} is a class of its own, and may compute anything")
+        cells = unstacked(layer.cell)
+        strange = [type(cell).__name__ for cell in cells if not isinstance(cell, (Cell, *OURS))]
+        if strange and any(getattr(cell, name, 0) for cell in cells for name in ("dropout", "recurrent_dropout")):
+            raise ValueError(f"its cells with dropout need tfcells's loop, in which {strange[0]} does not run")
         if not isinstance(layer, RNN) and layer.supports_masking != passes_masks():
             own = f"supports_masking={layer.supports_masking} is in no configuration"
             raise ValueError(f"{own}: set it back, and give the layer of the copy its pass_mask")

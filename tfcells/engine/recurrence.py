@@ -25,6 +25,8 @@ def along(
     Compiled, it can be differentiated once.
     """
     dtype, steps, shape = added.dtype, length_of(added), (added.shape[0], *start.shape)
+    if any(x.dtype.is_complex for x in (decay, added, start)):
+        raise ValueError("states of a linear cell must be no complex numbers; run the layer with parallel=False")
     tensors = [tf.cast(x, wide(dtype)) for x in (decay, added, start)]
     if not compile or debugged():
         return tf.cast(tf.ensure_shape(states(chunked, kind, steps, *tensors), shape), dtype)

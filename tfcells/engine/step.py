@@ -1,5 +1,6 @@
 """A cell's step as the loops run it: on lists of tensors, its products known."""
 
+import collections
 import functools
 import itertools
 import re
@@ -43,7 +44,9 @@ class Step:
         self.key, self.key_of, self.step_of = key_of(cell), key_of, step_of
         self.cells: weakref.WeakSet = weakref.WeakSet([cell])
         self.slices = tree.map_structure(lambda _: 0, slices)
-        self.weights = weights.map(lambda leaf: Kernel(None, leaf.reads) if isinstance(leaf, Kernel) else None)
+        self.weights = weights.map(
+            lambda leaf: Kernel(None, leaf.reads, leaf.blocks) if isinstance(leaf, Kernel) else None
+        )
         self.used = [True] * len(weights.leaves())
         self.captured: list[Tensor] = []
         self.foreign: list[str] = []
@@ -95,12 +98,16 @@ class Step:
         graph = traced(tf.function(trace, autograph=False), *groups)
         refuse_impure(graph, cell)
         self.captured, self.foreign = floats(graph.captured_inputs), foreign(graph.graph.get_operations())
+        self.foreign += ["gradients of complex numbers"] * any(x.dtype.is_complex for x in graph.inputs)
         inputs = iter(graph.inputs)
         slices, state, matrices, tensors = ([next(inputs) for _ in group] for group in groups)
         of_rows = [x for x, has in zip(tensors, by_row, strict=True) if has]
         pairs = [(x, y) for _, x, y in found]
         self.mixes_rows = not apart(graph.graph.get_operations(), [*slices, *state, *of_rows], pairs, graph.outputs)
-        called = sorted({kernel for kernel, _, _ in found})
+        calls = collections.Counter(kernel for kernel, _, _ in found)
+        again = any(len(matrix.consumers()) > calls[number] for number, matrix in enumerate(matrices) if calls[number])
+        self.foreign += ["gradients of its own products"] * again
+        called = sorted(calls)
         numbers, others = itertools.count(), iter(tensors)
         used = [
             next(numbers) in called if isinstance(leaf, Kernel) else bool(next(others).consumers()) for leaf in leaves

@@ -533,6 +533,94 @@ def test_functions_of_ones_own(randomise):
     same(ours.evaluate(X, X[:, 0, :3], verbose=0), model.evaluate(X, X[:, 0, :3], verbose=0))
 
 
+def test_penalties_and_constraints_of_one_name(randomise):
+    def penalty(rate):
+        return lambda w: rate * keras.ops.sum(w**2)
+
+    def limit(most):
+        def own(w):
+            return keras.ops.clip(w, -most, most)
+
+        return own
+
+    def named(rate):
+        own = penalty(rate)
+        own.__name__ = "own"
+        return own
+
+    kinds = {"kernel_regularizer": named(0.1), "recurrent_regularizer": named(10.0), "kernel_constraint": limit(0.2)}
+    inner = layers.LSTM(3, **kinds, recurrent_constraint=limit(0.5))
+    model = randomise(sequential(inner, layers.Dense(2, kernel_regularizer=named(5.0), kernel_constraint=limit(0.1))))
+    ours = tfcells.from_keras(model)
+    for new in ours, tfcells.to_keras(ours), tfcells.portable(ours):
+        same(sum(new.losses), sum(model.losses))
+        for a, b in zip(model.weights, new.weights, strict=True):
+            assert (a.constraint is None) == (b.constraint is None)
+            if a.constraint:
+                np.testing.assert_array_equal(b.constraint(b), a.constraint(a))
+
+
+def test_classes_of_one_name(randomise):
+    class Dense(layers.Dense):
+        def call(self, x, training=None):
+            return 2 * super().call(x)
+
+    one, plain = Dense, layers.Dense
+
+    class Dense(layers.Dense):
+        def call(self, x, training=None):
+            return 3 * super().call(x)
+
+    model = randomise(sequential(layers.LSTM(4), one(4), Dense(4), plain(1)))
+    for convert in tfcells.from_keras, tfcells.portable:
+        new = convert(model)
+        assert [type(layer) for layer in new.layers[1:]] == [one, Dense, plain]
+        same(new(X), model(X))
+
+    class Both(layers.Layer):
+        def __init__(self, parts, **kwargs):
+            super().__init__(**kwargs)
+            self.parts = list(map(keras.saving.deserialize_keras_object, parts))
+
+        def call(self, x):
+            return self.parts[1](self.parts[0](x))
+
+        def get_config(self):
+            return super().get_config() | {"parts": list(map(keras.saving.serialize_keras_object, self.parts))}
+
+    both = Both([])
+    both.parts = [one(2), Dense(1)]
+    with pytest.raises(ValueError, match="can't be copied: another class is called Dense, too"):
+        tfcells.from_keras(sequential(layers.LSTM(4), both))
+
+
+@pytest.mark.parametrize("reset_after", [True, False])
+def test_gates_that_are_no_function_of_single_numbers(randomise, reset_after):
+    """Each has its own columns."""
+    model = randomise(sequential(layers.GRU(4, reset_after=reset_after, recurrent_activation="softmax")))
+    ours = tfcells.from_keras(model)
+    same(ours(X), model(X))
+    same(tfcells.to_keras(ours)(X), model(X))
+
+
+def test_dropout_in_a_stack_that_only_keras_can_run():
+    class Own(layers.Layer):
+        state_size = output_size = 3
+
+        def call(self, inputs, states):
+            return inputs + states[0], [inputs]
+
+    def stack(rate):
+        return sequential(layers.RNN([layers.LSTMCell(3, dropout=rate), Own()], name="stack"))
+
+    with pytest.raises(
+        ValueError, match="'stack' can't be converted: .* dropout need tfcells's loop, in which Own does"
+    ):
+        tfcells.from_keras(stack(0.2))
+    model = stack(0.0)
+    same(tfcells.from_keras(model)(X), model(X))
+
+
 @pytest.mark.parametrize("cell", [layers.LSTMCell(3), tfcells.LSTMCell(3), layers.StackedRNNCells([layers.GRUCell(2)])])
 def test_a_cell_alone_is_refused(cell):
     cell.build((None, FEATURES))
@@ -606,6 +694,21 @@ def test_files_of_weights(name, randomise, tmp_path):
     tfcells.to_keras(ours).save_weights(path)
     model.load_weights(path)
     same(model(X), wanted)
+
+
+def test_files_of_weights_have_the_optimizer(randomise, tmp_path):
+    """Training goes on as it would have there."""
+    model = randomise(sequential(layers.LSTM(3)))
+    model.compile(keras.optimizers.Adam(0.1), "mse")
+    ours, path, y = tfcells.from_keras(model), tmp_path / "it.weights.h5", X[:, 0, :3]
+    model.fit(X, y, epochs=3, verbose=0)
+    model.save_weights(path)
+    ours.fit(X, y, verbose=0)
+    tfcells.load_keras_weights(ours, path)
+    assert int(ours.optimizer.iterations) == 3
+    for each in model, ours:
+        each.fit(X, y, epochs=2, shuffle=False, verbose=0)
+    same(ours(X), model(X))
 
 
 def test_load_weights_says_what_to_do(randomise, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tfcells
+from tfcells.contract.recurrence import linear
 
 pytestmark = pytest.mark.slow
 
@@ -184,6 +185,85 @@ def test_a_captured_tensor_that_a_tape_watches_is_refused_if_it_would_lose_its_g
 
         with pytest.raises(ValueError, match="uses a tensor that it was not given, and that a tape watches"):
             function(asked)()
+
+
+def gradients(layer):
+    """Of all weights."""
+    with tf.GradientTape() as tape:
+        y = tf.reduce_sum(layer(X) ** 2)
+    return tape.gradient(y, [w.value for w in layer.trainable_variables])
+
+
+class Turning(tfcells.ElmanCell):
+    """Keeps a complex state."""
+
+    states = ("h", "z")
+
+    def state_dtype(self, name):
+        return "complex64" if name == "z" else super().state_dtype(name)
+
+    def step(self, x, state, w):
+        h, z = state
+        z = tf.complex(0.0, 0.9) * z + tf.cast(x + w.recurrent_kernel(h), z.dtype)
+        h = tf.tanh(tf.math.real(z) + tf.math.imag(z))
+        return h, (h, z)
+
+
+class TurningAtOnce(tfcells.Cell):
+    states, linear, units, state_size, output_size = ("z",), True, 3, [3], 3
+
+    def zeros(self, batch_size, sizes):
+        return [tf.zeros((batch_size, 3), "complex64")]
+
+    def step(self, x, state, w):
+        z = linear(tf.fill(tf.shape(x), tf.complex(0.0, 0.9)), tf.cast(x, "complex64"), state[0])
+        return tf.math.real(z), (z,)
+
+
+def test_complex_states_run_where_they_get_their_gradient():
+    slow = tfcells.RNN(Turning(4), jit_compile=False)
+    slow(X)
+    with pytest.warns(UserWarning, match="gradients of complex numbers.*: it runs in the ordinary loop"):
+        near(*(gradients(layer) for layer in (tfcells.RNN(slow.cell), slow)))
+    assert tfcells.RNN(TurningAtOnce(), jit_compile=False, parallel=False)(X).shape == (2, 3)
+    for jit_compile in (False, True):
+        with pytest.raises(ValueError, match="states of a linear cell must be no complex numbers"):
+            tfcells.RNN(TurningAtOnce(), jit_compile=jit_compile)(X)
+
+
+class Energy(tfcells.ElmanCell):
+    """A step down an energy, whose gradient multiplies by the recurrent kernel, too."""
+
+    def step(self, x, state, w):
+        (h,) = state
+        with tf.GradientTape() as tape:
+            tape.watch(h)
+            e = tf.reduce_sum(tf.nn.softplus(x + w.recurrent_kernel(h)))
+        h = h - 0.1 * tape.gradient(e, h)
+        return h, (h,)
+
+
+def test_a_step_that_differentiates_its_own_products_loses_no_part_of_a_gradient():
+    slow = tfcells.RNN(Energy(4), jit_compile=False)
+    slow(X)
+    with pytest.warns(UserWarning, match="gradients of its own products.*: it runs in the ordinary loop"):
+        near(*(gradients(layer) for layer in (tfcells.RNN(slow.cell), slow)))
+
+
+class PerGate(tfcells.Wrapper):
+    """What kernels give, by the number of gates that each has."""
+
+    def step(self, x, state, w):
+        def scaled(kernel):
+            return kernel.using(lambda v: kernel(v) / kernel.blocks) if kernel.reads else kernel
+
+        return super().step(x, state, w.including(cell=w.cell.map_kernels(scaled)))
+
+
+def test_a_wrapper_knows_how_many_gates_a_kernel_has():
+    fast = tfcells.RNN(PerGate(tfcells.LSTMCell(4)))
+    near([fast(X)], [tfcells.RNN(fast.cell, jit_compile=False)(X)])
+    assert np.abs(fast(X) - tfcells.RNN(fast.cell.cell)(X)).max() > 1e-4
 
 
 # Tools that add to every operation.
