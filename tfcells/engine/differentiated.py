@@ -98,6 +98,19 @@ def watched(tensors: list) -> bool:
     return bool(record.should_record_backprop(tensors))
 
 
+def varies(x: Tensor) -> bool:
+    """Whether a tensor of a graph is made of more than constants: a tape outside may ask for its gradient."""
+    ahead, seen = [x.op] if tf.is_symbolic_tensor(x) else [], set()
+    while ahead:
+        operation = ahead.pop()
+        if not operation.inputs and operation.type != "Const":
+            return True
+        if operation not in seen:
+            seen.add(operation)
+            ahead += [each.op for each in operation.inputs]
+    return False
+
+
 def debugged() -> bool:
     """Whether a tool as `tf.debugging.enable_check_numerics` adds to every operation what XLA can't run."""
     return bool(op_callbacks.should_invoke_op_callbacks())

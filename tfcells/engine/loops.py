@@ -10,7 +10,7 @@ from keras import tree
 from tfcells.contract.cell import Cell
 from tfcells.contract.linear import Projection, Tensor, multiplied
 from tfcells.contract.weights import Kernel, Weights
-from tfcells.engine.differentiated import watched
+from tfcells.engine.differentiated import varies, watched
 from tfcells.engine.program import Program
 from tfcells.engine.sequences import length_of, shaped, tensors_of
 from tfcells.engine.strides import Strides
@@ -46,13 +46,14 @@ def run(
     if half:
         slices, state, weights = widened(slices, state, weights)
     program = Program.of(way, key_of, cell, step_of, slices, state, weights, half)
-    if compile and program.step.foreign:
-        what = f"{type(cell).__name__}.step does what XLA can't do ({', '.join(program.step.foreign)})"
+    if compile and watched(program.step.captured) and not program.step.foreign:
+        raise ValueError(f"{type(cell).__name__}.step uses a tensor that it was not given, and that a tape watches")
+    others = ["gradients of tensors of the function around it"] * any(map(varies, program.step.captured))
+    if compile and (foreign := program.step.foreign + others):
+        what = f"{type(cell).__name__}.step does what XLA can't do ({', '.join(foreign)})"
         warnings.warn(f"{what}: it runs in the ordinary loop, as with jit_compile=False", stacklevel=2)
         slices, state, weights = given
         return run(way, key_of, cell, step_of, multiplied(slices), state, weights, False)
-    if compile and watched(program.step.captured):
-        raise ValueError(f"{type(cell).__name__}.step uses a tensor that it was not given, and that a tape watches")
     if compile:
         outputs, final = program(cell, slices, state, weights, training)
     else:

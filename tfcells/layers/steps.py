@@ -126,8 +126,8 @@ NUMBERS = itertools.count()
 @functools.cache
 def named_in_step(kind: type[Cell]) -> frozenset[str]:
     """The names in the step of a class, in those of its bases, and in the methods and properties that these name."""
-    found: set[str] = set()
-    ahead = ["step"]
+    found = {"step", "advance"}
+    ahead = list(found)
     while ahead:
         name = ahead.pop()
         for base in kind.__mro__[: kind.__mro__.index(keras.layers.Layer)]:
@@ -137,6 +137,15 @@ def named_in_step(kind: type[Cell]) -> frozenset[str]:
                 found.add(each)
                 ahead.append(each)
     return frozenset(found)
+
+
+@functools.cache
+def shared_in_step(kind: type[Cell]) -> list[str]:
+    """Of these names those of numbers and texts that the class has, for all its cells."""
+    bases = kind.__mro__[: kind.__mro__.index(keras.layers.Layer)]
+    declared = {name: value for base in reversed(bases) for name, value in vars(base).items()}
+    named: Any = named_in_step(kind)  # type: ignore[arg-type]
+    return [name for name in sorted(named) if isinstance(declared.get(name), str | int | float)]
 
 
 def names_of(code: Any) -> set[str]:
@@ -149,7 +158,8 @@ def names_of(code: Any) -> set[str]:
 def cell_key(cell: Cell) -> tuple:
     """A hashable description, equal for cells whose steps are equal, whatever their weights.
 
-    It has the constructor's arguments, and other attributes that the step names.
+    It has the constructor's arguments, and other attributes that the step names: of the class, numbers and texts alone.
+    What is changed within an object is not noticed.
     """
     aside = keras.Initializer, keras.Regularizer, keras.constraints.Constraint
 
@@ -168,7 +178,8 @@ def cell_key(cell: Cell) -> tuple:
 
     named: Any = named_in_step(type(cell))  # type: ignore[arg-type]
     given = cell.given()
-    read = {name: value for name, value in vars(cell).items() if name in named} | given
+    read = {name: getattr(cell, name) for name in shared_in_step(type(cell))}  # type: ignore[arg-type]
+    read |= {name: value for name, value in vars(cell).items() if name in named} | given
     if "seed" not in named:
         read.pop("seed", None)
     return (

@@ -266,6 +266,31 @@ def test_a_wrapper_knows_how_many_gates_a_kernel_has():
     assert np.abs(fast(X) - tfcells.RNN(fast.cell.cell)(X)).max() > 1e-4
 
 
+def test_a_tensor_of_the_function_around_keeps_its_gradient():
+    """No tape in there watches an argument, and one outside may."""
+
+    def gradient(layer, square):
+        @tf.function
+        def function(x, scale):
+            layer.cell.activation = lambda a: tf.tanh(a * (scale**2 if square else scale))
+            return layer(x)
+
+        with tf.GradientTape() as tape:
+            scale = tf.constant([0.5, 1.0, -1.0, 2.0])
+            tape.watch(scale)
+            y = function(X, scale)
+        return tape.gradient(y, scale)
+
+    slow = tfcells.RNN(tfcells.ElmanCell(4), jit_compile=False)
+    slow(X)
+    fast = tfcells.RNN(slow.cell)
+    for square in (False, True):
+        with pytest.warns(
+            UserWarning, match="gradients of tensors of the function around it.*: it runs in the ordinary"
+        ):
+            near([gradient(fast, square)], [gradient(slow, square)])
+
+
 # Tools that add to every operation.
 
 

@@ -172,3 +172,23 @@ def test_equal_cells_still_share_a_program():
     for layer in layers:
         layer(X)
     assert len({key for layer in layers for key in layer.programs}) == 1
+
+
+def test_a_number_of_the_class_and_a_step_of_the_instance(monkeypatch):
+    """Changed after a program was made, or before one of an equal cell is."""
+    layer = tfcells.RNN(Attributes(4))
+    before = layer(X)
+    monkeypatch.setattr(Attributes, "factor", 2.0)
+    np.testing.assert_allclose(layer(X), tfcells.RNN(layer.cell, unroll=True)(X), atol=1e-6)
+    assert np.abs(layer(X) - before).max() > 1e-3
+    one, other = tfcells.ElmanCell(4), tfcells.ElmanCell(4)
+    own = type(one).step
+
+    def doubled(x, state, w):
+        y, state = own(one, x, state, w)
+        return 2 * y, state
+
+    one.step = doubled
+    for cell in one, other:
+        layer = tfcells.RNN(cell)
+        np.testing.assert_allclose(layer(X), tfcells.RNN(cell, unroll=True)(X), atol=1e-6)
