@@ -48,8 +48,8 @@ def run(
     program = Program.of(way, key_of, cell, step_of, slices, state, weights, half)
     if compile and watched(program.step.captured) and not program.step.foreign:
         raise ValueError(f"{type(cell).__name__}.step uses a tensor that it was not given, and that a tape watches")
-    others = ["gradients of tensors of the function around it"] * any(map(varies, program.step.captured))
-    if compile and (foreign := program.step.foreign + others):
+    around = compile and any(map(varies, program.step.captured))
+    if compile and (foreign := program.step.foreign + ["gradients of tensors of the function around it"] * around):
         what = f"{type(cell).__name__}.step does what XLA can't do ({', '.join(foreign)})"
         warnings.warn(f"{what}: it runs in the ordinary loop, as with jit_compile=False", stacklevel=2)
         slices, state, weights = given
