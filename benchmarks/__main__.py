@@ -23,7 +23,7 @@ def imported(name: str):
 NAMES = {
     "caffe_table": ("LSTM layers, forward and backward", imported("caffe_table")),
     "language_model": ("whole training steps, words/s", imported("language_model")),
-    "cells": ("eleven cells, forward and backward", imported("cells")),
+    "cells": ("cells, forward and backward", imported("cells")),
     "league": ("every cell as a language model: perplexity beside words/s", imported("league")),
     "abilities": ("what each cell learns to do", imported("abilities")),
     "layers": ("one layer by rows, units and steps", imported("layers")),

@@ -47,7 +47,9 @@ def main(arguments: list[str]) -> int:
         f"An LSTM of {options.units} units, {STEPS} steps; sizes 1 to {options.largest}, shuffled; one size: {SIZE}.",
         "Programs: of the loop over time, forward.",
     ]
-    return rounds.publish("batch_sizes", options, result, {"Batch sizes": rows, "Goals": goals}, notes, picture)
+    return rounds.publish(
+        "batch_sizes", options, result, {"Batch sizes": rows, "Goals": goals}, notes, picture, in_rounds=False
+    )
 
 
 def picture(told: dict):

@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
             result[f"{name}, {setting}"] = {"seconds": times, **facts}
             rows.append((name, "{}, {}, {}".format(*size), *row(times)))
             goals += goals_of(name, setting, times) if is_default(options) else []
-    tables = {"Eleven cells: forward and backward": rows}
+    tables = {"Cells: forward and backward": rows}
     tables |= {"Goals": goals} if is_default(options) else {}
     remarks = [
         *notes(),

@@ -138,14 +138,14 @@ def bound(times: dict[str, list[float]], over: str, of: str) -> tuple:
     return what, "", "", spread(ratios(times, over, "limit")), ""
 
 
-def publish(name: str, options, result: dict, tables: dict, notes: list, picture) -> int:
+def publish(name: str, options, result: dict, tables: dict, notes: list, picture, in_rounds: bool = True) -> int:
     """Write JSON, Markdown and PNG, print the Markdown; 1 if a floor did not hold, else 0.
 
     What is not whole gets a name of its own. tables: heading -> rows, the first of which is the head;
-    the first heading is the title.
+    the first heading is the title. in_rounds: whether it has times of contenders that take turns.
     """
     (title, rows), *more = tables.items()
-    notes = [*notes, f"Rounds that count: {options.rounds}."]
+    notes = [*notes, f"Rounds that count: {options.rounds}." if in_rounds else "Measured once, each in a new process."]
     name = name if options.whole else f"{name}-partial"
     path = report.write(name, title, result, rows, dict(more), notes, picture)
     print(path.read_text(encoding="utf-8"), path, sep="\n")

@@ -37,6 +37,9 @@ MORE = {
     "masked": programs.masked,
     "modes": programs.modes,
 }
+COMPARED = {*AXES, "masked"}
+"""The parts whose contenders take turns; the others are measured once, each in a new process."""
+
 CONTENDERS = ("tfcells", "tfcells, remat", "Keras", "PyTorch")
 
 
@@ -60,18 +63,22 @@ def main(arguments: list[str]) -> int:
             result[part], reached = MORE[part](base, options)
             goals += reached
     tables = {"How time and memory grow": rows, "Goals": goals}
+    modes, compared = "modes" in result, [part for part in result if part in COMPARED]
+    fixed = ["{units} units, batch {batch}, {steps} steps".format(**base)] * bool(result.keys() - {"modes"})
+    fixed += [f"of the modes {programs.MODE_UNITS} units, batch {programs.MODE_BATCH}"] * modes
     remarks = [
         *notes(),
-        "What is not varied: {units} units, batch {batch}, {steps} steps.".format(**base),
+        f"What is not varied: {'; '.join(fixed)}.",
         "Peak memory: of a fresh process, less what it had once built and after two steps. It has "
         "what compiling takes in it.",
-        "Outputs and all gradients were compared at every point first.",
     ]
+    if compared:
+        remarks.append(f"Outputs and all gradients were compared first, and rounds taken, in: {', '.join(compared)}.")
     name = "scaling"
     if options.only:  # a part that is whole has a report of its own
         name += f"_{options.only}"
         options.whole = parser.parse_args(["--only", options.only]) == parser.parse_args(arguments)
-    return rounds.publish(name, options, result, tables, remarks, picture)
+    return rounds.publish(name, options, result, tables, remarks, picture, in_rounds=bool(compared))
 
 
 def picture(told: dict):

@@ -12,10 +12,10 @@ import os
 import pathlib
 import queue
 import tarfile
-import tempfile
 import threading
 import urllib.error
 import urllib.request
+import uuid
 import zipfile
 import zlib
 from typing import NamedTuple
@@ -197,10 +197,9 @@ def fetch(url, timeout, limit):
 
 def write(path, content):
     """Write a file whole or not at all."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # readable as other files are, unlike a tempfile
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+        temporary.write_bytes(content)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -20,6 +20,23 @@ def test_a_damaged_idx_file_is_named(tmp_path, content):
         mnist_source.read_folder(tmp_path / "m")
 
 
+@pytest.mark.parametrize("stem, kind", [("train", "labels-idx1"), ("train", "images-idx3"), ("t10k", "labels-idx1")])
+def test_half_a_pair_is_no_split(tmp_path, stem, kind):
+    """Else the test digits would be trained on, without a word."""
+    for each in ("train", "t10k"):
+        write_mnist(tmp_path / "m", np.zeros((20, 28, 28)), np.zeros(20), each)
+    for path in (tmp_path / "m").glob(f"{stem}-{kind}*"):
+        path.unlink()
+    with pytest.raises(CorpusError, match=f"m: missing: {stem}-{kind}-ubyte, beside"):
+        mnist_source.read_folder(tmp_path / "m")
+
+
+def test_training_digits_alone_are_not_enough(tmp_path):
+    write_mnist(tmp_path / "m", np.zeros((20, 28, 28)), np.zeros(20), "train")
+    with pytest.raises(CorpusError, match="m: missing: t10k-images-idx3-ubyte and its labels"):
+        mnist_source.read_folder(tmp_path / "m")
+
+
 def test_a_damaged_gzip_file_is_named(tmp_path):
     write_mnist(tmp_path / "m", np.zeros((20, 28, 28)), np.zeros(20))
     path = tmp_path / "m" / "t10k-labels-idx1-ubyte"

@@ -224,6 +224,14 @@ def test_interrupted_write_leaves_no_file(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_what_is_written_can_be_read_as_other_files_can(tmp_path):
+    """By others, too, where a folder of data is shared."""
+    sources.write(tmp_path / "file", b"content")
+    (tmp_path / "other").touch()
+    assert (tmp_path / "file").read_bytes() == b"content"
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 @pytest.fixture
 def address():
     """The address of a server on this machine that answers /text, and 404 elsewhere."""
