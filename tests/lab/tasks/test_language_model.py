@@ -220,3 +220,26 @@ def test_the_augmented_loss_has_its_gradient(corpus, randomise):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(InputError, match="augmented_loss=0.5: must be 0 with one_hot"):
         dataclasses.replace(TINY, augmented_loss=0.5, one_hot=True)
+
+
+def test_every_regularizer_goes_around_the_cell():
+    rates = {"recurrent_dropout": 0.1, "zoneout": 0.2, "weight_drop": 0.3, "input_dropout": 0.4, "state_dropout": 0.5}
+    recipe = dataclasses.replace(TINY, layers=2, output_dropout=0.6, **rates)
+    for top in (False, True):
+        outer = recipe.regularized_cell(top)
+        assert (outer.input_rate, outer.state_rate, outer.output_rate) == (0.4, 0.5, 0.6 * top)
+        assert not outer.per_gate and dataclasses.replace(recipe, untied_masks=True).regularized_cell(top).per_gate
+        inner = [outer.cell, outer.cell.cell, outer.cell.cell.cell]
+        assert [(type(each), each.rate) for each in inner] == [
+            (tfcells.WeightDrop, 0.3),
+            (tfcells.Zoneout, 0.2),
+            (tfcells.RecurrentDropout, 0.1),
+        ]
+
+
+@pytest.mark.parametrize("init_biases", [True, False])
+def test_biases_start_as_the_recipe_says(init_biases):
+    cell = dataclasses.replace(TINY, init_scale=0.25, init_biases=init_biases).regularized_cell(True)
+    kinds = [getattr(cell, name).get_config() for name in ("kernel_initializer", "recurrent_initializer")]
+    assert all((kind["minval"], kind["maxval"]) == (-0.25, 0.25) for kind in kinds)
+    assert ("maxval" in cell.bias_initializer.get_config()) == init_biases
