@@ -214,7 +214,7 @@ def assign(old: keras.Layer, new: keras.Layer) -> None:
     for a, b in zip(before, after, strict=True):
         b.assign(a)
         for name in ("regularizer", "constraint"):
-            if isinstance(function := getattr(a, name, None), types.FunctionType):  # see below
+            if isinstance(function := getattr(a, name, None), types.FunctionType):  # two may have one name
                 setattr(b, name, function)
     for a, b in pairs:
         # A lambda that is read from a configuration has lost its globals, and two functions may have one name.

@@ -8,7 +8,7 @@ from lab import style
 from lab.fields import Count, InputError
 from lab.task import Model, Tensor
 from lab.tasks.layers import wide
-from lab.tasks.sequences import Arrays, Examples, Figure, Rng, SequenceTask
+from lab.tasks.sequences import AT_DOUBLE, Arrays, Examples, Figure, Rng, SequenceTask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class Adding(SequenceTask):
         return tf.square(found - tf.cast(y, found.dtype)), state
 
     def measures(self, model: Model, data: Examples, split: str) -> dict[str, float]:
-        x, y = self.draw(self.rng(7), 250, 2 * self.steps, 2 * self.steps)
+        x, y = self.draw(self.rng(7), AT_DOUBLE, 2 * self.steps, 2 * self.steps)
         return {"at_double": float(np.mean((self.predict(model, x) - y) ** 2))}
 
     def figure(self, model: Model, data: Examples) -> Figure:

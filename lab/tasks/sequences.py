@@ -23,6 +23,7 @@ Rng = np.random.Generator
 Figure = style.Figure
 
 SPLITS = "train", "valid", "test"
+AT_DOUBLE = 250  # sequences of a score at double length
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from lab.cells import make_cell
 from lab.fields import Count, InputError
 from lab.task import Model, Tensor
 from lab.tasks.layers import wide
-from lab.tasks.sequences import Arrays, Examples, Figure, Rng, SequenceTask
+from lab.tasks.sequences import AT_DOUBLE, Arrays, Examples, Figure, Rng, SequenceTask
 
 NOTHING = 0  # padding, and what the decoder reads first; the end of a target is symbols + 1
 
@@ -167,7 +167,7 @@ class Transduction(Transducer):
         return keras.Model(x, [memory, mask], name="encoder")
 
     def measures(self, model: Model, data: Examples, split: str) -> dict[str, float]:
-        double = self.draw(self.rng(7), 250, 2 * self.longest, 2 * self.longest)
+        double = self.draw(self.rng(7), AT_DOUBLE, 2 * self.longest, 2 * self.longest)
         return {
             "right": self.right(model, *getattr(data, split)),
             "right_at_double": self.right(model, *double),

@@ -1,4 +1,4 @@
-"""The arguments of an RNN's call: checked, and made tensors."""
+"""What an RNN is called with, checked and made tensors; and what a symbolic call gives."""
 
 from typing import Any
 
@@ -18,6 +18,14 @@ def ranks_of(shapes: Any) -> list[int | None]:
     """The rank of each shape in a list of shapes; None where there is none, as in the shape of a single tensor."""
     whole = [isinstance(each, list | tuple) and all(n is None or isinstance(n, int) for n in each) for each in shapes]
     return [len(each) if shape else None for each, shape in zip(shapes, whole, strict=True)]
+
+
+def in_own_precision(found: Any, cells: list) -> Any:
+    """Symbolic outputs and states of a layer, each state in the dtype that its cell gives it."""
+    dtypes = [cell.state_dtype(name) for cell in cells for name in cell.states]
+    output, *states = tree.flatten(found)
+    states = [keras.KerasTensor(state.shape, dtype) for state, dtype in zip(states, dtypes, strict=True)]
+    return tree.pack_sequence_as(found, [output, *states])
 
 
 def checked_memory(cells: list, sequences: Tensor, memory: Any, mask: Any) -> tuple:

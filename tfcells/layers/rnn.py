@@ -14,7 +14,7 @@ from tfcells.contract.configured import Configured
 from tfcells.contract.linear import Tensor, multiplied
 from tfcells.contract.recurrence import Before, frozen, scan
 from tfcells.contract.weights import Weights
-from tfcells.layers.arguments import checked_mask, checked_memory, checked_reset, given_shapes, mask_of, one_mask
+from tfcells.layers import arguments
 from tfcells.layers.steps import in_strides, in_turn, step_key, step_of, unrolled
 
 if keras.backend.backend() == "tensorflow":
@@ -138,7 +138,7 @@ class RNN(Configured, keras.layers.RNN):
             raise ValueError(f'parallel must be "auto" or False, not True: {why} goes step by step')
 
     def compute_mask(self, sequences: Any, mask: Any) -> Any:
-        return super().compute_mask(sequences, one_mask(mask) if self.pass_mask else None)
+        return super().compute_mask(sequences, arguments.one_mask(mask) if self.pass_mask else None)
 
     @property
     def compiles(self) -> bool:
@@ -199,12 +199,8 @@ class RNN(Configured, keras.layers.RNN):
             except ValueError as error:
                 raise error.__context__ or error from None
         found = super().compute_output_spec(*args, **kwargs)
-        if not (self.runs_cells and self.return_state):
-            return found
-        dtypes = [each.state_dtype(name) for each in unstacked(self.cell) for name in each.states]
-        output, *states = tree.flatten(found)
-        states = [keras.KerasTensor(each.shape, dtype) for each, dtype in zip(states, dtypes, strict=True)]
-        return tree.pack_sequence_as(found, [output, *states])
+        with_states = self.runs_cells and self.return_state
+        return arguments.in_own_precision(found, unstacked(self.cell)) if with_states else found
 
     def fitted(
         self,
@@ -223,15 +219,15 @@ class RNN(Configured, keras.layers.RNN):
             dense = "sequences.to_tensor()" if hasattr(sequences, "row_splits") else "tf.sparse.to_dense(sequences)"
             kind = type(sequences).__name__
             raise ValueError(f"sequences must be a dense tensor, got a {kind}: give {dense}, and a mask of the steps")
-        self.check_shape(given_shapes(sequences))
+        self.check_shape(arguments.given_shapes(sequences))
         cells = unstacked(self.cell)
-        memory, memory_mask = checked_memory(cells, sequences, memory, memory_mask)
+        memory, memory_mask = arguments.checked_memory(cells, sequences, memory, memory_mask)
         state = self.first_state(sequences, initial_state)
         if mask is None:  # Keras passes it on where sequences is the only tensor
             mask = getattr(sequences, "_keras_mask", None)
-        mask = checked_mask("mask", sequences, mask)
-        mask = mask if lengths is None else mask_of(sequences, lengths, mask)
-        reset = checked_reset(cells, sequences, reset)
+        mask = arguments.checked_mask("mask", sequences, mask)
+        mask = mask if lengths is None else arguments.mask_of(sequences, lengths, mask)
+        reset = arguments.checked_reset(cells, sequences, reset)
         if keras.backend.backend() == "tensorflow":
             sequences, mask, reset, state, memory, memory_mask = engine.agreeing(
                 (sequences, mask, reset), (state, memory, memory_mask)
