@@ -4,6 +4,7 @@ Eager calls, `predict` and a served export of a small LSTM, each in a fresh proc
 size, and keras.layers.LSTM.
 """
 
+import argparse
 import os
 import tempfile
 import time
@@ -23,7 +24,7 @@ MOST_PROGRAMS, MOST_SECONDS = 12, 6.0
 
 
 def main(arguments: list[str]) -> int:
-    parser = rounds.parser("batch_sizes", __doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks batch_sizes", description=__doc__)
     parser.add_argument("--units", type=int, default=UNITS, help=f"{UNITS} by default")
     parser.add_argument("--largest", type=int, default=64, help="batch size; 64 by default")
     options = rounds.read(parser, arguments)

@@ -19,8 +19,8 @@ GOALS = ("goal", "aim", "never below", "measured: median (quartiles)", "")
 def parser(name: str, description: str) -> argparse.ArgumentParser:
     """The options that all benchmarks have."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=description)
-    parser.add_argument("--rounds", type=int, default=7, help="that count; 7 by default")
-    help = "a contender's least time in a round; 0.3 by default"
+    parser.add_argument("--rounds", type=int, default=7, help="that count; %(default)s by default")
+    help = "a contender's least time in a round; %(default)s by default"
     parser.add_argument("--seconds", type=float, default=0.3, help=help)
     return parser
 

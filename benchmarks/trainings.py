@@ -89,7 +89,7 @@ RUNS = {
     "best": {
         **seeds("best"),
         "RHN": "best --cell RHN --cell.depth 4 --units 521",
-        "HyperLSTM": "best --cell HyperLSTM --cell.hyper_units 64 --cell.layer_norm false --units 628",
+        "HyperLSTM": "best --cell HyperLSTM --cell.hyper_units 64 --cell.layer_norm false --units 628 --epochs 11",
     },
     "searched": {
         label: line for name, how in CELLS.items() for label, line in seeds(f"{SEARCHED} {how}", f"{name}, ", 2).items()

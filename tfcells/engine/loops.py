@@ -37,7 +37,7 @@ def run(
     ordinary loop has to do without lists.
     Half precision on a CPU is compiled in float32, and only the products over the whole sequence, before and after
     the loop, keep that dtype: XLA's small products have no fast form there. (Not with a layer of Keras in the cell, an
-    activation, say, which casts what it is given.) A step that XLA can't run takes the
+    activation, say, which casts what it is given.) A step that it can't run takes the
     ordinary loop, with a warning. Raises ValueError for what would lose its gradient.
     """
     half = half_precision(weights) if compile else None
@@ -50,7 +50,7 @@ def run(
         raise ValueError(f"{type(cell).__name__}.step uses a tensor that it was not given, and that a tape watches")
     around = compile and any(map(varies, program.step.captured))
     if compile and (foreign := program.step.foreign + ["gradients of tensors of the function around it"] * around):
-        what = f"{type(cell).__name__}.step does what XLA can't do ({', '.join(foreign)})"
+        what = f"{type(cell).__name__}.step does what the compiled loop can't ({', '.join(foreign)})"
         warnings.warn(f"{what}: it runs in the ordinary loop, as with jit_compile=False", stacklevel=2)
         slices, state, weights = given
         return run(way, key_of, cell, step_of, multiplied(slices), state, weights, False)

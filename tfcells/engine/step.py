@@ -83,7 +83,7 @@ class Step:
     ) -> tuple[tf.TensorSpec, list[Site], list[bool]]:
         """Trace the step without running it: its output, its products, which of the leaves it uses.
 
-        Notes what else it reads, and what it does that XLA can't do. Raises ValueError as `refuse_impure` does.
+        Notes what else it reads, and what of it the compiled loop can't do. Raises ValueError as `refuse_impure` does.
         """
         leaves = weights.leaves()
         matrices, tensors = split(leaves)

@@ -117,7 +117,7 @@ def test_what_xla_cant_run_takes_the_ordinary_loop(name, mode, dtype):
     layer.build(X.shape)
     layer.set_weights(wanted.get_weights())
     if mode in ("compiled", "remat"):
-        with pytest.warns(UserWarning, match="ElmanCell.step does what XLA can't do .*ordinary loop"):
+        with pytest.warns(UserWarning, match="ElmanCell.step does what the compiled loop can't .*ordinary loop"):
             found = results(layer)
     else:
         found = results(layer)
