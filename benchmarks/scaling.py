@@ -40,6 +40,16 @@ MORE = {
 COMPARED = {*AXES, "masked"}
 """The parts whose contenders take turns; the others are measured once, each in a new process."""
 
+ROUNDS = ("rounds", "seconds")
+WITHOUT = {
+    **{axis: (axis,) for axis in BASE},
+    "first_call": ROUNDS,
+    "lengths": (*ROUNDS, "steps"),
+    "masked": ("points",),
+    "modes": (*ROUNDS, *BASE),
+}
+"""The options that a part has no use for."""
+
 CONTENDERS = ("tfcells", "tfcells, remat", "Keras", "PyTorch")
 
 
@@ -50,6 +60,9 @@ def main(arguments: list[str]) -> int:
         parser.add_argument(f"--{name}", type=int, default=value, help=f"{value} by default")
     parser.add_argument("--points", type=int, nargs="+", help="instead of those of each axis")
     options = rounds.read(parser, arguments)
+    for each in WITHOUT.get(options.only, ()):
+        if getattr(options, each) != parser.get_default(each):
+            parser.error(f"--{each} has no effect on --only {options.only}")
     base = {name: getattr(options, name) for name in BASE}
     goals, result = [rounds.GOALS], {}
     rows = [("axis", "value", "contender", "ms", "/ tfcells", "of the limit", "peak, MB")]

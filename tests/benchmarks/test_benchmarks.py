@@ -54,6 +54,7 @@ LINES = [
     ["layers", "--rows", "2", "3", "--steps", "3"],
     ["serving", "--steps", "3"],
 ]
+ONCE = {"first_call", "lengths", "batch_sizes"}  # which have no rounds
 
 
 @pytest.mark.parametrize("line", LINES, ids=" ".join)
@@ -65,7 +66,8 @@ def test_a_benchmark_writes_its_report(line, tmp_path, monkeypatch, capsys):
     if "modes" in line:
         monkeypatch.setattr(programs, "in_a_fresh_process", two_in_fresh_processes)
     name = line[0] + (f"_{line[2]}" if line[0] == "scaling" else "") + "-partial"
-    code = benchmarks.main(line + QUICK.split())
+    quick = [] if "modes" in line else ["--units", "10"] if ONCE & set(line) else QUICK.split()
+    code = benchmarks.main(line + quick)
     text = (tmp_path / f"{name}.md").read_text(encoding="utf-8")
     assert code == int(rounds.BROKEN in text)
     assert text in capsys.readouterr().out
@@ -80,6 +82,23 @@ def test_a_benchmark_writes_its_report(line, tmp_path, monkeypatch, capsys):
         assert "| never below |" in text
     if not {"lengths", "first_call", "modes", "batch_sizes"} & set(line):
         assert '"differences"' in json.dumps(result)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "batch_sizes --rounds 3",
+        "batch_sizes --seconds 1",
+        "scaling --only modes --units 10",
+        "scaling --only lengths --rounds 3",
+        "scaling --only masked --points 3",
+        "scaling --only units --units 10",
+    ],
+)
+def test_an_option_without_effect_is_refused(line, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        benchmarks.main(line.split())
+    assert line.split()[-2] in capsys.readouterr().err
 
 
 def two_in_fresh_processes(function, name, steps):

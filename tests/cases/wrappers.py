@@ -98,10 +98,10 @@ def weight_drop(x, *state, inner, rate, **weights):
     return inner(x, *state, **reading(weights, identity, lambda U: U * dropout_mask(U.shape, rate)))
 
 
-def attention(x, *state, inner, memory, Wq, Wm, bm, v, memory_mask=None, **weights):
+def attention(x, *state, inner, memory, Uq, Wm, bm, v, memory_mask=None, **weights):
     """Bahdanau et al. 2014, A.1.2, row by row of the memory: the cell reads [x, what s says of it]."""
     rows = range(memory.shape[1])
-    e = np.stack([np.tanh(state[0] @ Wq + memory[:, j] @ Wm + bm) @ v[:, 0] for j in rows], 1)
+    e = np.stack([np.tanh(state[0] @ Uq + memory[:, j] @ Wm + bm) @ v[:, 0] for j in rows], 1)
     e = e if memory_mask is None else np.where(memory_mask, e, -np.inf)
     a = np.exp(e - e.max(1, keepdims=True))
     a /= a.sum(1, keepdims=True)
@@ -294,7 +294,7 @@ def wrappers():
         tfcells.Attention,
         {"attention_units": 4, "memory_features": 2},
         attention,
-        lambda cell: names("Wq:query_kernel Wm:memory_kernel bm:score_bias v:score_kernel"),
+        lambda cell: names("Uq:query_kernel Wm:memory_kernel bm:score_bias v:score_kernel"),
         settings=memory,
         given=memory,
     )

@@ -1,7 +1,9 @@
 """Digits: which there are, how they move, how often they come."""
 
 import itertools
+import socket
 
+import keras
 import numpy as np
 import pytest
 
@@ -24,6 +26,38 @@ def test_digits_from_a_folder(tmp_path):
     write_mnist(tmp_path / "m", images[:40], labels[:40], "train")
     data = task.load("mnist", str(tmp_path / "m"))
     assert [len(split[0]) for split in (data.train, data.valid, data.test)] == [20, 20, 100]
+
+
+def test_digits_by_download(monkeypatch):
+    """As Keras gives them; the network is waited for while they come, and not for long."""
+    rng, before = np.random.default_rng(0), socket.getdefaulttimeout()
+    splits = [(rng.integers(0, 256, (n, 28, 28), "uint8"), rng.integers(0, 10, n, "uint8")) for n in (40, 100)]
+    waits = []
+    monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: waits.append(socket.getdefaulttimeout()) or splits)
+    for corpus in ("auto", "mnist"):
+        name, *found, notice = digits.read(corpus, None)
+        assert (name, notice) == ("mnist", "")
+        for (x, y), (images, labels) in zip(found, splits, strict=True):
+            assert (x.dtype, y.dtype) == ("float32", "int32")
+            np.testing.assert_allclose(x, images / 255, rtol=1e-6)
+            np.testing.assert_array_equal(y, labels)
+    assert waits == [digits.PATIENCE] * 2 and socket.getdefaulttimeout() == before
+
+
+def test_digits_that_cannot_be_downloaded(monkeypatch):
+    """Other digits stand in, with a notice, but not for those that were asked for."""
+    before = socket.getdefaulttimeout()
+
+    def fails():
+        raise Exception("URL fetch failure\non a host")
+
+    monkeypatch.setattr(keras.datasets.mnist, "load_data", fails)
+    name, (x, _), _, notice = digits.read("auto", None)
+    assert name == "digits" and x.shape[1:] == (8, 8)
+    assert notice.startswith("No MNIST: not by download (URL fetch failure on a host).")
+    with pytest.raises(InputError, match="--corpus mnist: not by download .URL fetch failure on a host."):
+        digits.read("mnist", None)
+    assert socket.getdefaulttimeout() == before
 
 
 @pytest.mark.parametrize("rows", [[[28], [28]], [9, 9], [28], {}, "28", None, [True, 8]])
