@@ -1,6 +1,7 @@
 """What the processes of `kills` and `processes` share: imported once, then forked."""
 
 import os
+import threading
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
@@ -16,4 +17,5 @@ import lab.learner  # noqa: E402, F401
 import lab.progress  # noqa: E402
 import train  # noqa: E402, F401
 
-lab.progress.tqdm.get_lock()  # a semaphore: each process that is killed would leave its own behind
+# tqdm's own lock is one semaphore for all of them: a process that is killed while it has it would block the others.
+lab.progress.tqdm.set_lock(threading.RLock())
