@@ -30,6 +30,8 @@ except ModuleNotFoundError as error:
 def main(arguments: list[str]) -> int:
     """Do what the command line says; the exit code."""
     gc.set_threshold(100_000, 50, 100)  # imports take a second less than with the usual searches
+    if (backend := os.environ.get("KERAS_BACKEND") or "tensorflow") != "tensorflow":
+        complain(f"train.py: this trains in TensorFlow; KERAS_BACKEND={backend} has no effect on it")
     os.environ |= {"KERAS_BACKEND": "tensorflow", "KERAS_NNX_ENABLED": "false"}  # before what keras.json says
     try:
         return run(arguments)

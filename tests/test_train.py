@@ -366,6 +366,16 @@ def test_list_counts_parameters():
     assert "120.7 / 114.5" in out and "Zaremba" in out
 
 
+def test_another_backend_is_said_to_have_no_effect(monkeypatch):
+    said = []
+    for backend in ("torch", "", "tensorflow"):
+        monkeypatch.setenv("KERAS_BACKEND", backend)
+        code, _, err = call("--list")
+        assert code == 0 and os.environ["KERAS_BACKEND"] == "tensorflow"
+        said.append(err)
+    assert said == ["train.py: this trains in TensorFlow; KERAS_BACKEND=torch has no effect on it\n", "", ""]
+
+
 def test_an_environment_without_the_lab_is_told_what_to_install():
     done = subprocess.run([sys.executable, "-S", "train.py", "--list"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
