@@ -37,8 +37,8 @@ def run(
     ordinary loop has to do without lists.
     Half precision on a CPU is compiled in float32, and only the products over the whole sequence, before and after
     the loop, keep that dtype: XLA's small products have no fast form there. (Not with a layer of Keras in the cell, an
-    activation, say, which casts what it is given.) A step that the compiled
-    loop can't run takes the ordinary loop, with a warning. Raises ValueError for what would lose its gradient.
+    activation, say, which casts what it is given.) A step that the compiled loop can't run takes the
+    ordinary loop, with a warning. Raises ValueError for what would lose its gradient.
     """
     half = half_precision(weights) if compile else None
     half = None if half and holds_layers(cell) else half
